@@ -1,0 +1,39 @@
+"""Which Keras this process runs on: Keras 3, or tf_keras where TF_USE_LEGACY_KERAS says so.
+
+`keras` is that Keras, `ops` is `keras.ops` of Keras 3 in both cases, `register` makes a class or function
+loadable by name, `LEGACY` tells which Keras was taken.
+"""
+
+import os
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import keras as _keras3
+
+T = TypeVar("T")
+
+# The same three spellings that TensorFlow itself accepts (tensorflow/python/util/lazy_loader.py).
+LEGACY: bool = os.environ.get("TF_USE_LEGACY_KERAS") in ("true", "True", "1")
+
+keras: Any = _keras3
+ops: Any = _keras3.ops
+
+if LEGACY:
+    if _keras3.backend.backend() != "tensorflow":
+        raise ImportError(
+            "With TF_USE_LEGACY_KERAS set, tf_interformer computes with `keras.ops` on TensorFlow tensors, so "
+            "the backend of Keras 3 must be TensorFlow: unset KERAS_BACKEND or set it to 'tensorflow'. "
+            f"Received: KERAS_BACKEND={_keras3.backend.backend()!r}"
+        )
+    import tf_keras
+
+    keras = tf_keras
+
+
+def register(target: T) -> T:
+    """Registers a class or function under the package name `tf_interformer`."""
+    decorate: Callable[[T], T] = keras.saving.register_keras_serializable(package="tf_interformer")
+    return decorate(target)
+
+
+__all__ = ["LEGACY", "keras", "ops", "register"]

@@ -8,23 +8,33 @@ import os
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-import keras as _keras3
-
 T = TypeVar("T")
 
 # The same three spellings that TensorFlow itself accepts (tensorflow/python/util/lazy_loader.py).
 LEGACY: bool = os.environ.get("TF_USE_LEGACY_KERAS") in ("true", "True", "1")
 
+
+
+def _require_tensorflow(backend: str) -> None:
+    if LEGACY and backend != "tensorflow":
+        raise ImportError(
+            "With TF_USE_LEGACY_KERAS set, tf_interformer computes with `keras.ops` on TensorFlow tensors, so "
+            "the backend of Keras 3 must be TensorFlow: unset KERAS_BACKEND or set it to 'tensorflow'. "
+            f"Received: KERAS_BACKEND={backend!r}"
+        )
+
+
+# Once before the import, which would fail less clearly, and once after it, for ~/.keras/keras.json.
+_require_tensorflow(os.environ.get("KERAS_BACKEND") or "tensorflow")
+
+import keras as _keras3  # noqa: E402
+
+_require_tensorflow(_keras3.backend.backend())
+
 keras: Any = _keras3
 ops: Any = _keras3.ops
 
 if LEGACY:
-    if _keras3.backend.backend() != "tensorflow":
-        raise ImportError(
-            "With TF_USE_LEGACY_KERAS set, tf_interformer computes with `keras.ops` on TensorFlow tensors, so "
-            "the backend of Keras 3 must be TensorFlow: unset KERAS_BACKEND or set it to 'tensorflow'. "
-            f"Received: KERAS_BACKEND={_keras3.backend.backend()!r}"
-        )
     import tf_keras
 
     keras = tf_keras

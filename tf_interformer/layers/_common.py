@@ -1,0 +1,132 @@
+"""What the layers share: shapes, wide arithmetic, projections, checks of arguments."""
+
+from collections.abc import Collection, Iterable
+from typing import Any
+
+from tf_interformer._keras import LEGACY, keras, ops
+
+Tensor = Any
+Shape = tuple[int | None, ...]
+
+
+def shape_of(input_shape: Any) -> Shape:
+    """Returns a tuple for what Keras passes as a shape: a TensorShape, a tuple or a list from JSON."""
+    return tuple(None if size is None else int(size) for size in input_shape)
+
+
+def _is_one_shape(input_shape: Any) -> bool:
+    return all(size is None or isinstance(size, int) for size in tuple(input_shape))
+
+
+def tokens_shape(input_shape: Any) -> Shape:
+    """Returns `(B, N, D)` for tokens given as one `[B, N, D]` tensor or as a list of N `[B, D]` tensors."""
+    if _is_one_shape(input_shape):
+        shape = shape_of(input_shape)
+    else:
+        shapes = [shape_of(shape) for shape in input_shape]
+        if any(len(shape) != 2 for shape in shapes) or len({shape[1] for shape in shapes}) != 1:
+            raise ValueError(
+                f"A list of tokens must hold tensors [batch, dim] of equal dim. Received: shapes {shapes}"
+            )
+        shape = (shapes[0][0], len(shapes), shapes[0][1])
+    if len(shape) != 3 or shape[1] is None or shape[2] is None:
+        raise ValueError(
+            "Tokens must have the shape [batch, tokens, dim] with known numbers of tokens and dimensions. "
+            f"Received: shape {shape}"
+        )
+    return shape
+
+
+def stack_tokens(inputs: Tensor) -> Tensor:
+    """Returns one `[B, N, D]` tensor for tokens in either of the two forms of `tokens_shape`."""
+    if isinstance(inputs, (list, tuple)):
+        return ops.stack(list(inputs), axis=1)
+    return inputs
+
+
+def sequence_shape(input_shape: Any, name: str = "sequence") -> Shape:
+    """Returns `(B, T, D)`; the length T may be unknown, the width D may not."""
+    shape = shape_of(input_shape)
+    if len(shape) != 3 or shape[2] is None:
+        raise ValueError(f"`{name}` must have the shape [batch, time, dim] with a known dim. Received: shape {shape}")
+    return shape
+
+
+def wide(x: Tensor) -> Tensor:
+    """Casts half precision to float32 and leaves float32 and float64 as they are."""
+    dtype = keras.backend.standardize_dtype(x.dtype) if not LEGACY else x.dtype.name
+    return ops.cast(x, "float32") if dtype in ("float16", "bfloat16") else x
+
+
+def build_sublayer(layer: Any, input_shape: Any) -> None:
+    """Builds a sub-layer so that its weights carry its name in both Kerases."""
+    if LEGACY:
+        # Keras 3 opens the scope itself; without it every kernel of tf_keras would be called "kernel:0".
+        with keras.backend.name_scope(layer.name):
+            layer.build(input_shape)
+    else:
+        layer.build(input_shape)
+
+
+def fresh(initializer: Any) -> Any:
+    """Copies an initializer: an unseeded one draws the same numbers each time that it is called."""
+    return type(initializer).from_config(initializer.get_config())
+
+
+def project(x: Tensor, kernel: Tensor) -> Tensor:
+    """Multiplies the last axis of `[..., D]` by a `[D, E]` kernel as one matrix product."""
+    shape = tuple(ops.shape(x))
+    if len(shape) == 2:
+        return ops.matmul(x, kernel)
+    flat = ops.matmul(ops.reshape(x, (-1, shape[-1])), kernel)
+    middle = shape[1:-1]
+    batch = -1 if all(isinstance(size, int) for size in middle) else shape[0]
+    return ops.reshape(flat, (batch, *middle, kernel.shape[-1]))
+
+
+def valid_positions(lengths: Tensor, time: Any) -> Tensor:
+    """Returns `[B, time]`, true where a position holds an event."""
+    return ops.expand_dims(ops.arange(time), 0) < ops.expand_dims(ops.cast(lengths, "int32"), 1)
+
+
+def zero_padding(sequence: Tensor, lengths: Tensor) -> Tensor:
+    """Replaces whatever stands at padded positions, even a NaN, by zeros."""
+    valid = ops.expand_dims(valid_positions(lengths, ops.shape(sequence)[1]), -1)
+    return ops.where(valid, sequence, ops.zeros_like(sequence))
+
+
+def masked_mean(sequence: Tensor, lengths: Tensor) -> Tensor:
+    """Averages `[B, T, D]` over the events of each history: `[B, D]`, zeros for an empty history."""
+    valid = wide(ops.cast(valid_positions(lengths, ops.shape(sequence)[1]), sequence.dtype))
+    count = ops.maximum(ops.sum(valid, axis=1, keepdims=True), 1.0)
+    weights = ops.cast(valid / count, sequence.dtype)
+    return ops.squeeze(ops.matmul(ops.expand_dims(weights, 1), sequence), axis=1)
+
+
+def check_positive(name: str, value: Any, minimum: int = 1) -> int:
+    """Returns `value` if it is an integer of at least `minimum`."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < minimum:
+        raise ValueError(f"`{name}` must be an integer of at least {minimum}. Received: {name}={value!r}")
+    return value
+
+
+def check_units(name: str, value: Iterable[int]) -> tuple[int, ...]:
+    """Returns a tuple of positive integers."""
+    if isinstance(value, (str, int)) or value is None:
+        raise ValueError(f"`{name}` must be a list of positive integers. Received: {name}={value!r}")
+    return tuple(check_positive(name, units) for units in value)
+
+
+def check_choice(name: str, value: Any, choices: Collection[Any]) -> Any:
+    """Returns `value` if it is one of `choices`."""
+    if value not in choices:
+        known = ", ".join(repr(choice) for choice in choices)
+        raise ValueError(f"`{name}` must be one of {known}. Received: {name}={value!r}")
+    return value
+
+
+def check_rate(name: str, value: Any) -> float:
+    """Returns a dropout rate in [0, 1)."""
+    if not isinstance(value, (int, float)) or not 0.0 <= value < 1.0:
+        raise ValueError(f"`{name}` must be a number in [0, 1). Received: {name}={value!r}")
+    return float(value)

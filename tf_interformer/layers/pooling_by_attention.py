@@ -1,0 +1,113 @@
+"""Pooling by multi-head attention."""
+
+from typing import Any
+
+from tf_interformer._keras import keras, ops, register
+from tf_interformer.layers._common import (
+    Shape,
+    Tensor,
+    build_sublayer,
+    check_positive,
+    sequence_shape,
+    project,
+    valid_positions,
+    wide,
+)
+from tf_interformer.layers._token_norm import TokenNorm
+from tf_interformer.layers.mlp import MLP
+from tf_interformer.layers.multi_head_attention import MASKED, check_heads
+
+
+@register
+class PoolingByAttention(keras.layers.Layer):
+    """Pooling by multi-head attention (PMA): learnable seeds query a sequence (InterFormer, Eq. 4).
+
+    `PMA(S) = MHA(Q, S W_K, S W_V)` with learnable `Q` in `R^{k x d}`. Seeds are parameters, so `W_K` is applied to
+    them rather than to the sequence, and `W_V` to what they pooled: the same numbers without a key and a value for
+    every event.
+
+    Args:
+        num_tokens: int. k, the number of seeds. Defaults to `2`.
+        num_heads: int. Must divide the width of the sequence. Defaults to `4`.
+        full: bool. Use the whole attention block of Set Transformer, `H = LN(Q + MHA(Q, S, S))`,
+            `LN(H + rFF(H))`, in place of the attention alone. Defaults to `False`.
+
+    Input: `{"sequence": [batch, time, dim], "lengths": [batch]}`; positions from `lengths` on are padding.
+    Output shape: `[batch, num_tokens, dim]`. The attention to an empty history is zero.
+
+    Raises:
+        ValueError: If an argument is not a positive integer or `num_heads` does not divide the width.
+
+    Example:
+
+    >>> pooled = PoolingByAttention(num_tokens=2, num_heads=2)({
+    ...     "sequence": np.ones((3, 50, 16), "float32"), "lengths": np.array([0, 7, 50])
+    ... })
+    >>> pooled.shape
+    TensorShape([3, 2, 16])
+
+    Reference:
+        [InterFormer, arXiv 2411.09852](https://arxiv.org/abs/2411.09852)
+        [Set Transformer, arXiv 1810.00825](https://arxiv.org/abs/1810.00825)
+    """
+
+    def __init__(self, num_tokens: int = 2, num_heads: int = 4, full: bool = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.num_tokens = check_positive("num_tokens", num_tokens)
+        self.num_heads = check_positive("num_heads", num_heads)
+        self.full = full
+
+    def build(self, input_shape: Any) -> None:
+        batch, _, width = sequence_shape(input_shape["sequence"])
+        width = width or 0
+        check_heads(width, self.num_heads)
+        unit_normal = keras.initializers.RandomNormal(stddev=1.0)
+        self.seeds = self.add_weight(name="seeds", shape=(self.num_tokens, width), initializer=unit_normal)
+        for name in ("key_kernel", "value_kernel", "output_kernel"):
+            setattr(self, name, self.add_weight(name=name, shape=(width, width), initializer="lecun_normal"))
+        if self.full:
+            pooled = (batch, self.num_tokens, width)
+            self.attention_norm = TokenNorm(dtype=self.dtype_policy, name="attention_norm")
+            self.feed_forward = MLP((width, width), dtype=self.dtype_policy, name="feed_forward")
+            self.output_norm = TokenNorm(dtype=self.dtype_policy, name="output_norm")
+            for layer in (self.attention_norm, self.feed_forward, self.output_norm):
+                build_sublayer(layer, pooled)
+        super().build(input_shape)
+
+    def call(self, inputs: dict[str, Tensor]) -> Tensor:
+        sequence = inputs["sequence"]
+        batch, time, width = ops.shape(sequence)
+        heads, seeds = self.num_heads, self.num_tokens
+        head = width // heads
+
+        key_kernel = ops.reshape(ops.cast(self.key_kernel, sequence.dtype), (width, heads, head))
+        queries = ops.reshape(ops.cast(self.seeds, sequence.dtype), (seeds, heads, head)) * head**-0.5
+        score_kernel = ops.reshape(ops.einsum("dhe,khe->dkh", key_kernel, queries), (width, seeds * heads))
+        scores = ops.transpose(wide(project(sequence, score_kernel)), (0, 2, 1))  # [B, k H, T]
+
+        valid = valid_positions(inputs["lengths"], time)
+        bias = ops.where(valid, ops.zeros((), scores.dtype), ops.cast(MASKED, scores.dtype))
+        weights = ops.softmax(scores + bias[:, None, :], axis=-1)
+        pooled = ops.matmul(ops.cast(weights, sequence.dtype), sequence)  # [B, k H, D]
+        pooled = ops.where(valid[:, :1, None], pooled, ops.zeros_like(pooled))
+
+        value_kernel = ops.reshape(ops.cast(self.value_kernel, sequence.dtype), (width, heads, head))
+        output_kernel = ops.reshape(ops.cast(self.output_kernel, sequence.dtype), (heads, head, width))
+        kernel = ops.reshape(ops.einsum("dhe,hef->hdf", value_kernel, output_kernel), (heads * width, width))
+        tokens = project(ops.reshape(pooled, (batch, seeds, heads * width)), kernel)
+        if self.full:
+            hidden = self.attention_norm(ops.cast(self.seeds, tokens.dtype) + tokens)
+            tokens = self.output_norm(hidden + self.feed_forward(hidden))
+        return tokens
+
+    def compute_output_shape(self, input_shape: Any) -> Shape:
+        batch, _, width = sequence_shape(input_shape["sequence"])
+        return (batch, self.num_tokens, width)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "num_tokens": self.num_tokens,
+            "num_heads": self.num_heads,
+            "full": self.full,
+        }

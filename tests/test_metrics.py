@@ -237,9 +237,9 @@ def test_errors_name_the_argument_and_the_value(call, message):
 
 
 def test_labels_and_scores_must_be_numbers():
-    with pytest.raises(TypeError, match="`labels` must be numbers or booleans. Received: dtype <U1"):
+    with pytest.raises(TypeError, match=r"`labels` must be numbers or booleans. Received: dtype <U1"):
         metrics.auc(["0", "1"], [0.1, 0.2])
-    with pytest.raises(TypeError, match="`scores` must be numbers. Received: dtype <U1"):
+    with pytest.raises(TypeError, match=r"`scores` must be numbers. Received: dtype <U1"):
         metrics.auc([0, 1], ["a", "b"])
 
 

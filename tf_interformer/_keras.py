@@ -14,7 +14,6 @@ T = TypeVar("T")
 LEGACY: bool = os.environ.get("TF_USE_LEGACY_KERAS") in ("true", "True", "1")
 
 
-
 def _require_tensorflow(backend: str) -> None:
     if LEGACY and backend != "tensorflow":
         raise ImportError(

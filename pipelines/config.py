@@ -1,0 +1,149 @@
+"""The configuration of a training run: YAML, checked by pydantic, with `key=value` overrides."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+
+class ConfigError(ValueError):
+    """A configuration is wrong; the message names the file, the key and the value."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DatasetConfig(_Section):
+    """Where the examples come from.
+
+    Args:
+        name: Name of a builder in `pipelines.datasets`, or, for files of one's own, any name.
+        format: `tfds` (a builder), or `tfrecord` or `parquet` (a folder with `schema.json` and the split's
+            files, `train*`, `validation*`, `test*`).
+        builder_config: Named configuration of the builder.
+        labels: The tasks; the schema's default when empty.
+    """
+
+    name: str
+    format: Literal["tfds", "tfrecord", "parquet"] = "tfds"
+    builder_config: str | None = None
+    labels: tuple[str, ...] = ()
+
+
+class ModelConfig(_Section):
+    """Arguments of `tf_interformer.Ranker`."""
+
+    backbone: str = "interformer"
+    backbone_config: dict[str, Any] = {}
+    embedding: dict[str, Any] = {}
+    tower_units: tuple[int, ...] = (128, 64)
+    tower_activation: str = "swish"
+    tower_dropout: float = Field(default=0.0, ge=0, lt=1)
+
+
+class TrainingConfig(_Section):
+    """How the model is trained.
+
+    Args:
+        batch_size: Examples per step.
+        epochs: Passes over the training split at most.
+        patience: Stop after so many epochs without a better `monitor`.
+        monitor: Metric of the whole validation split, `TASK/METRIC`, or `METRIC` of the first task: `auc`,
+            `gauc`, `log_loss`, `ne`.
+        optimizer: Name of a Keras optimizer.
+        learning_rate: Its peak learning rate.
+        warmup_steps: Steps over which the rate rises linearly from 0.
+        decay: `cosine` lets the rate fall to 0 over all epochs.
+        weight_decay: Decoupled weight decay, for optimizers that take it.
+        clip_norm: Clip the global norm of the gradient; 0 for none.
+        seed: Of initialisation, shuffling and dropout.
+        deterministic: Read the data in an order that depends on the seed alone.
+        shuffle_buffer: Examples held in memory to shuffle.
+        jit_compile: Compile the step by XLA.
+        mixed_precision: `float32`, `mixed_bfloat16` or `mixed_float16`.
+        checkpoint_minutes: Save the state of the run, to resume from, at least so often.
+    """
+
+    batch_size: int = Field(default=1024, ge=1)
+    epochs: int = Field(default=10, ge=1)
+    patience: int = Field(default=2, ge=1)
+    monitor: str = "auc"
+    optimizer: str = "adam"
+    learning_rate: float = Field(default=1e-3, gt=0)
+    warmup_steps: int = Field(default=0, ge=0)
+    decay: Literal["none", "cosine"] = "none"
+    weight_decay: float = Field(default=0.0, ge=0)
+    clip_norm: float = Field(default=0.0, ge=0)
+    seed: int = 0
+    deterministic: bool = True
+    shuffle_buffer: int = Field(default=200_000, ge=1)
+    jit_compile: bool = True
+    mixed_precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
+    checkpoint_minutes: float = Field(default=5.0, ge=0)
+
+
+class TrainConfig(_Section):
+    """A training run: data, model, training."""
+
+    dataset: DatasetConfig
+    model: ModelConfig = ModelConfig()
+    training: TrainingConfig = TrainingConfig()
+
+    def to_yaml(self) -> str:
+        """The configuration, every default spelled out."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
+
+
+def load_config(path: str | os.PathLike, overrides: Sequence[str] = ()) -> TrainConfig:
+    """Read a YAML configuration.
+
+    Args:
+        path: The file.
+        overrides: `section.key=value` strings; the value is read as YAML.
+
+    Raises:
+        ConfigError: No such file, no YAML, an unknown key, or a value that does not fit.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"cannot read the configuration {os.fspath(path)}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"the configuration {os.fspath(path)} is not UTF-8 text") from None
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{os.fspath(path)} is not YAML: {error}") from None
+    if not isinstance(values, dict):
+        raise ConfigError(f"{os.fspath(path)} must hold a mapping with the keys dataset, model, training")
+    for override in overrides:
+        _apply(values, override)
+    try:
+        return TrainConfig(**values)
+    except ValidationError as error:
+        problems = [
+            f"{os.fspath(path)}, {'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}. "
+            f"Received: {problem['input']!r}"
+            for problem in error.errors()
+        ]
+        raise ConfigError("\n".join(problems)) from None
+
+
+def _apply(values: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise ConfigError(f"--set takes key=value, as in training.epochs=3. Received: {override!r}")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise ConfigError(f"--set {key}: the value is not YAML. Received: {text!r}") from None
+    *sections, last = key.split(".")
+    for section in sections:
+        values = values.setdefault(section, {})
+        if not isinstance(values, dict):
+            raise ConfigError(f"--set {key}: {section!r} is a value, not a section")
+    values[last] = value

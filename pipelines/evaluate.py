@@ -1,0 +1,73 @@
+"""Measure a finished run again, and compare with its `metrics.json`.
+
+python -m pipelines.evaluate runs/demo
+"""
+
+import argparse
+import json
+import math
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from pipelines import report
+from pipelines.command import READ_ERRORS, run_command
+from pipelines.config import ConfigError, load_config
+from pipelines.input import explain_read_error, open_source
+from pipelines.run_directory import RunDirectory
+from tf_interformer.ranker import Ranker
+
+# Metrics are sums of float32 scores over many threads: they agree to about so much.
+TOLERANCE = 1e-6
+
+
+def evaluate(run_path: str, data_dir: str | None = None, prepared_dir: str | None = None) -> None:
+    """Measure the run's model on validation and test; see the module's text.
+
+    Raises:
+        ConfigError: The folder holds no finished run, or the metrics differ from `metrics.json`.
+    """
+    run = RunDirectory(run_path)
+    if not run.metrics.is_file():
+        raise ConfigError(f"{run.path} holds no finished run: {run.metrics} does not exist")
+    config = load_config(run.config)
+    ranker = Ranker.from_file(run.model)
+    source = open_source(config.dataset, data_dir, prepared_dir)
+    try:
+        metrics, _ = report.measure(ranker, source, config.training.batch_size)
+    except READ_ERRORS as error:
+        raise explain_read_error(error, source) from error
+    print(report.table(metrics, config))
+    stored = json.loads(run.metrics.read_text(encoding="utf-8"))
+    different = list(_differences(metrics, stored))
+    if different:
+        raise ConfigError(f"measured again, these differ from {run.metrics}: " + "; ".join(different))
+    print(f"equal to {run.metrics}")
+
+
+def _differences(measured: dict[str, Any], stored: dict[str, Any], place: str = "") -> Any:
+    for name, value in measured.items():
+        here = f"{place}{name}"
+        if isinstance(value, dict):
+            yield from _differences(value, stored.get(name, {}), f"{here}/")
+        elif not math.isclose(value, stored.get(name, math.inf), rel_tol=TOLERANCE, abs_tol=TOLERANCE) and not (
+            math.isnan(value) and math.isnan(stored.get(name, math.inf))
+        ):
+            yield f"{here} {value} instead of {stored.get(name)}"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m pipelines.evaluate", description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    parser.add_argument("run", metavar="RUN", help="folder of a finished run")
+    parser.add_argument("--data-dir", metavar="DIR", help="as it was given to pipelines.train")
+    parser.add_argument("--prepared-dir", metavar="DIR", help="as it was given to pipelines.train")
+    given = parser.parse_args(arguments)
+    return run_command(lambda: evaluate(given.run, given.data_dir, given.prepared_dir))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

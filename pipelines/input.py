@@ -1,0 +1,343 @@
+"""`tf.data` pipelines from TensorFlow Datasets, TFRecord and Parquet: by the batch, in a known order."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from pipelines import datasets
+from pipelines.config import ConfigError, DatasetConfig
+from pipelines.datasets.tables import DataError
+from tf_interformer.preprocessing import Preprocessor
+from tf_interformer.schema import Categorical, FeatureSchema, Numeric
+
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Source:
+    """The examples of a data set: its schema, and the files of each split.
+
+    TensorFlow Datasets' files are TFRecords of flat `tf.train.Example`s, so they are parsed by the batch,
+    like anybody's TFRecords, rather than one by one.
+    """
+
+    schema: FeatureSchema
+    format: str  # "tfrecord" or "parquet"
+    files: Mapping[str, tuple[str, ...]]
+    # Columns with the true probability of each task, where the log is simulated: never features.
+    probability_columns: Mapping[str, str]
+
+    def raw_batches(
+        self,
+        split: str,
+        batch_size: int,
+        *,
+        shuffle_buffer: int = 0,
+        seed: int = 0,
+        skip: int = 0,
+        deterministic: bool = True,
+        drop_remainder: bool = False,
+        schema: FeatureSchema | None = None,
+    ) -> tf.data.Dataset:
+        """Raw batches of a split.
+
+        Args:
+            split: `train`, `validation` or `test`.
+            batch_size: Examples per batch; the last batch may be smaller.
+            shuffle_buffer: Examples among which to shuffle; 0 keeps the order of the files.
+            seed: Of the shuffle: the same seed gives the same order.
+            skip: Batches to leave out at the start, without parsing them.
+            deterministic: Whether the order depends on the seed alone.
+            drop_remainder: Whether to leave out the last batch when it is smaller.
+            schema: The schema to parse by, when it is not the source's own.
+        """
+        schema = schema or self.schema
+        files = self.files[split]
+        if self.format == "parquet":
+            batches = _parquet_batches(schema, files, batch_size, shuffle_buffer, seed, skip, self.extras)
+            if not drop_remainder:
+                return batches
+            return batches.filter(lambda batch: tf.shape(batch[schema.tasks[0]])[0] == batch_size)
+        names = tf.data.Dataset.from_tensor_slices(list(files))
+        if shuffle_buffer:
+            names = names.shuffle(len(files), seed=seed)
+        records = names.interleave(
+            tf.data.TFRecordDataset,
+            cycle_length=min(4, len(files)),
+            num_parallel_calls=tf.data.AUTOTUNE,
+            deterministic=deterministic,
+        )
+        if shuffle_buffer:
+            records = records.shuffle(shuffle_buffer, seed=seed)
+        batches = records.batch(batch_size, drop_remainder=drop_remainder).skip(skip)
+        return batches.map(
+            lambda serialized: self._parse(schema, serialized),
+            num_parallel_calls=tf.data.AUTOTUNE,
+            deterministic=deterministic,
+        )
+
+    @property
+    def extras(self) -> tuple[str, ...]:
+        """Float columns that are read beside the schema's."""
+        return tuple(self.probability_columns.values())
+
+    def _parse(self, schema: FeatureSchema, serialized: tf.Tensor) -> dict[str, tf.Tensor]:
+        spec = schema.parsing_spec()
+        spec |= {name: tf.io.FixedLenFeature([], tf.float32) for name in self.extras}
+        columns = tf.io.parse_example(serialized, spec)
+        return schema.dense_batch(columns) | {name: columns[name] for name in self.extras}
+
+
+def open_source(
+    config: DatasetConfig, data_dir: str | Path | None = None, prepared_dir: str | Path | None = None
+) -> Source:
+    """Find, and where needed build, the data set that a configuration names.
+
+    Args:
+        config: The `dataset` section.
+        data_dir: For a builder: the folder with the published files, where it needs one (`manual_dir`).
+            For TFRecord and Parquet: the folder with `schema.json` and the splits.
+        prepared_dir: Where TensorFlow Datasets keeps what it has built; its own default when `None`.
+
+    Raises:
+        DataError: A file or folder is missing, empty or broken.
+        ConfigError: No such builder, or no such label.
+    """
+    if config.format == "tfds":
+        built = datasets.build(config.name, config.builder_config, data_dir, prepared_dir)
+        schema, files = built.schema, built.files
+        probabilities = built.probability_columns
+    else:
+        schema, files = _folder(config, data_dir)
+        probabilities = {}
+    if config.labels:
+        unknown = sorted(set(config.labels) - set(schema.tasks))
+        if unknown:
+            raise ConfigError(f"dataset.labels: {config.name!r} has {list(schema.tasks)}. Received: {unknown}")
+        schema = schema.with_labels(*config.labels)
+        probabilities = {task: column for task, column in probabilities.items() if task in config.labels}
+    return Source(schema, "tfrecord" if config.format == "tfds" else config.format, files, probabilities)
+
+
+def _folder(config: DatasetConfig, data_dir: str | Path | None) -> tuple[FeatureSchema, dict[str, tuple[str, ...]]]:
+    if data_dir is None:
+        raise ConfigError(f"dataset.format {config.format!r} needs --data-dir, the folder with its files")
+    folder = Path(data_dir)
+    schema_file = folder / "schema.json"
+    if not schema_file.is_file():
+        raise DataError(f"{folder} must hold schema.json, the FeatureSchema of the files. It holds: "
+                        f"{', '.join(sorted(p.name for p in folder.glob('*'))) or 'nothing'}")  # fmt: skip
+    files = {}
+    for split in SPLITS:
+        found = sorted(str(p) for p in folder.glob(f"{split}*") if p.is_file() and not p.name.endswith(".tmp"))
+        found = [name for name in found if config.format in Path(name).name]
+        if not found:
+            raise DataError(f"{folder} holds no file for the split {split!r}: expected {split}*.{config.format}")
+        files[split] = tuple(found)
+    return FeatureSchema.from_json(schema_file), files
+
+
+def training_dataset(
+    source: Source,
+    preprocessor: Preprocessor,
+    batch_size: int,
+    *,
+    examples: int,
+    seed: int = 0,
+    shuffle_buffer: int = 200_000,
+    skip: int = 0,
+    deterministic: bool = True,
+) -> tf.data.Dataset:
+    """Shuffled `(encoded, labels)` batches of the training split, for one epoch.
+
+    All batches are whole, so that a compiled step is compiled once; what an epoch leaves over differs from
+    epoch to epoch. A split smaller than one batch gives one small batch.
+
+    Args:
+        source: The data set.
+        preprocessor: Encodes each batch, in parallel, on the processor.
+        batch_size: Examples per batch.
+        examples: Number of examples in the training split.
+        seed: Of the order of this epoch.
+        shuffle_buffer: Examples among which to shuffle.
+        skip: Batches already seen, when an interrupted epoch is taken up again.
+        deterministic: Whether the order depends on the seed alone.
+    """
+    raw = source.raw_batches(
+        "train",
+        batch_size,
+        shuffle_buffer=shuffle_buffer,
+        seed=seed,
+        skip=skip,
+        deterministic=deterministic,
+        drop_remainder=examples >= batch_size,
+        schema=preprocessor.schema,
+    )
+    encoded = raw.map(
+        lambda batch: (preprocessor(batch), preprocessor.labels(batch)),
+        num_parallel_calls=tf.data.AUTOTUNE,
+        deterministic=deterministic,
+    )
+    return encoded.prefetch(tf.data.AUTOTUNE)
+
+
+def evaluation_dataset(source: Source, preprocessor: Preprocessor, split: str, batch_size: int) -> tf.data.Dataset:
+    """`(encoded, labels, others)` batches of a split, in the order of the files.
+
+    `others` holds the group key, when the schema has one, and the true probabilities, when they are known.
+    """
+    schema = preprocessor.schema
+
+    def encode(batch: dict[str, tf.Tensor]) -> tuple[dict, dict, dict]:
+        others = {name: batch[name] for name in source.extras}
+        if schema.group is not None:
+            others["group"] = batch[schema.group]
+        return preprocessor(batch), preprocessor.labels(batch), others
+
+    raw = source.raw_batches(split, batch_size, schema=schema)
+    return raw.map(encode, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+
+
+def explain_read_error(error: Exception, source: Source) -> DataError:
+    """Say which file a failed read came from, and what is wrong with it."""
+    if isinstance(error, tf.errors.DataLossError):
+        for files in source.files.values():
+            for name in files:
+                count = 0
+                try:
+                    for _ in tf.data.TFRecordDataset(name):
+                        count += 1
+                except tf.errors.DataLossError:
+                    return DataError(
+                        f"{name} is broken after {count} records: it is cut off, or not a TFRecord file. "
+                        "Write it again, or copy it again from where it came"
+                    )
+    # TensorFlow puts the reason behind a trace of its own graph.
+    lines = [line.strip() for line in str(getattr(error, "message", error)).split("[[")[0].splitlines() if line.strip()]
+    message = next(
+        (line for line in lines if line.startswith("assertion failed")), lines[-1] if lines else "unreadable"
+    )
+    places = ", ".join(sorted({str(Path(f).parent) for files in source.files.values() for f in files}))
+    return DataError(f"the examples in {places} do not fit the schema {source.schema.name!r}: {message}")
+
+
+# Parquet
+
+
+def _parquet_batches(
+    schema: FeatureSchema,
+    files: tuple[str, ...],
+    batch_size: int,
+    shuffle_buffer: int,
+    seed: int,
+    skip: int,
+    extras: tuple[str, ...],
+) -> tf.data.Dataset:
+    signature = schema.signature(labels=True)
+    for feature in schema.categoricals:
+        if feature.max_values is not None:
+            signature[feature.name] = tf.TensorSpec([None, feature.max_values], tf.as_dtype(feature.dtype))
+    signature |= {name: tf.TensorSpec([None], tf.float32) for name in extras}
+
+    def generate() -> Iterator[dict[str, np.ndarray]]:
+        columns = [*_columns(schema), *extras]
+        slices = _parquet_slices(files, columns, batch_size, shuffle_buffer, seed)
+        for index, table in enumerate(slices):
+            if index >= skip:
+                yield _dense_columns(schema, table, extras)
+
+    return tf.data.Dataset.from_generator(generate, output_signature=signature)
+
+
+def _columns(schema: FeatureSchema) -> Iterator[str]:
+    lengths = {sequence.length_column for sequence in schema.sequences}
+    yield from (name for name in schema.signature(labels=True) if name not in lengths)
+
+
+def _parquet_slices(
+    files: tuple[str, ...], columns: list[str], batch_size: int, shuffle_buffer: int, seed: int
+) -> Iterator[Any]:
+    """Tables of `batch_size` rows; shuffled within a buffer, files in random order, when asked."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    random = np.random.default_rng(seed)
+    order = random.permutation(len(files)) if shuffle_buffer else range(len(files))
+    held: list[Any] = []
+    rows = 0
+    size = max(shuffle_buffer, batch_size)
+
+    def emit(last: bool) -> Iterator[Any]:
+        nonlocal held, rows
+        table = pa.Table.from_batches(held)
+        if shuffle_buffer:
+            table = table.take(random.permutation(table.num_rows))
+        whole = table.num_rows if last else table.num_rows // batch_size * batch_size
+        for start in range(0, whole, batch_size):
+            yield table.slice(start, min(batch_size, whole - start))
+        rest = table.slice(whole)
+        held, rows = rest.to_batches(), rest.num_rows
+
+    for index in order:
+        try:
+            reader = pq.ParquetFile(files[index])
+        except (pa.ArrowInvalid, OSError) as error:
+            raise DataError(f"{files[index]} is not a whole Parquet file: {error}") from None
+        missing = sorted(set(columns) - set(reader.schema_arrow.names))
+        if missing:
+            raise DataError(f"{files[index]} lacks the columns {missing}. It holds: "
+                            f"{', '.join(reader.schema_arrow.names)}")  # fmt: skip
+        for batch in reader.iter_batches(batch_size=65_536, columns=columns):
+            held.append(batch)
+            rows += batch.num_rows
+            if rows >= size:
+                yield from emit(last=False)
+    if rows:
+        yield from emit(last=True)
+
+
+def _dense_columns(schema: FeatureSchema, table: Any, extras: tuple[str, ...]) -> dict[str, np.ndarray]:
+    batch: dict[str, np.ndarray] = {}
+    for feature in schema.features:
+        column = table.column(feature.name)
+        if isinstance(feature, Numeric):
+            batch[feature.name] = column.to_numpy().astype(np.float32)
+        elif feature.max_values is None:
+            batch[feature.name] = _scalars(column, feature)
+        else:
+            batch[feature.name] = _padded(column, feature, feature.max_values)[0]
+    for sequence in schema.sequences:
+        for field in sequence.fields:
+            name = sequence.column(field.name)
+            batch[name], lengths = _padded(table.column(name), field, None)
+            known = batch.setdefault(sequence.length_column, lengths)
+            if not np.array_equal(known, lengths):
+                raise DataError(f"sequence {sequence.name!r}: its columns hold different numbers of events")
+    for label in schema.labels:
+        batch[label.name] = table.column(label.name).to_numpy().astype(np.float32)
+    if schema.group is not None and schema.group not in batch:
+        batch[schema.group] = table.column(schema.group).to_numpy()
+    return batch | {name: table.column(name).to_numpy().astype(np.float32) for name in extras}
+
+
+def _scalars(column: Any, feature: Categorical) -> np.ndarray:
+    values = column.fill_null(feature.missing).to_numpy()
+    return values.astype(object if feature.dtype == "string" else np.int64)
+
+
+def _padded(column: Any, feature: Categorical, width: int | None) -> tuple[np.ndarray, np.ndarray]:
+    """A list column as a matrix padded on the right, and the lengths."""
+    lists = column.combine_chunks()
+    offsets = lists.offsets.to_numpy()
+    flat = lists.values.fill_null(feature.missing).to_numpy(zero_copy_only=False)[offsets[0] : offsets[-1]]
+    offsets = offsets - offsets[0]
+    lengths = np.diff(offsets).astype(np.int32)
+    steps = np.arange(width if width is not None else int(lengths.max(initial=0)))[None]
+    real = steps < lengths[:, None]
+    dense = np.full(real.shape, feature.missing, object if feature.dtype == "string" else np.int64)
+    dense[real] = flat[(offsets[:-1, None] + steps)[real]]
+    return dense, lengths

@@ -1,0 +1,75 @@
+"""Train a ranker on a click log, judge it and export it.
+
+    python -m pipelines.train --config pipelines/configs/synthetic.yaml --output runs/demo
+
+writes to the output folder: `metrics.json`, `model.keras`, `saved_model/1`, `plots/`, `tensorboard/`,
+`schema.json` and `config.yaml`. Killed at any time, the same command goes on where it stopped.
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+
+from pipelines import report
+from pipelines.command import READ_ERRORS, run_command
+from pipelines.config import load_config
+from pipelines.input import explain_read_error, open_source
+from pipelines.run_directory import RunDirectory
+from pipelines.training import Trainer
+from serving.export import export_saved_model
+
+
+def train(
+    config_file: str,
+    output: str,
+    data_dir: str | None = None,
+    prepared_dir: str | None = None,
+    overrides: Sequence[str] = (),
+) -> None:
+    """Run, or go on with, one training run; see the module's text."""
+    started = time.monotonic()
+    config = load_config(config_file, overrides)
+    run = RunDirectory(output)
+    run.claim(config)
+    if run.metrics.is_file():
+        print(f"{run.path} is finished: {run.metrics}")
+        return
+    source = open_source(config.dataset, data_dir, prepared_dir)
+    trainer = Trainer(config, source, run)
+    try:
+        ranker = trainer.train()
+        metrics, predictions = report.measure(ranker, source, config.training.batch_size)
+    except READ_ERRORS as error:
+        raise explain_read_error(error, source) from error
+    run.save_model(ranker, run.model)
+    if not (run.saved_model / "1").exists():
+        export_saved_model(ranker, run.saved_model)
+    report.draw(run, trainer.state, predictions["test"], metrics)
+    # metrics.json comes last: where it is, the run is whole.
+    run.save_metrics(metrics | report.describe(ranker, trainer.state))
+    print(report.table(metrics, config))
+    print(f"{time.monotonic() - started:.0f} s in all; {run.path} holds metrics.json, model.keras, "
+          "saved_model/1, plots")  # fmt: skip
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m pipelines.train",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--config", required=True, metavar="FILE", help="YAML configuration; see pipelines/configs")
+    parser.add_argument("--output", required=True, metavar="RUN", help="folder of the run")
+    parser.add_argument("--data-dir", metavar="DIR", help="folder with the data set's files, where it needs them")
+    parser.add_argument("--prepared-dir", metavar="DIR", help="where built data sets are kept "
+                        "(default: TFDS_DATA_DIR or ~/tensorflow_datasets)")  # fmt: skip
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides",
+                        help="override a key of the configuration, as in training.epochs=3")  # fmt: skip
+    given = parser.parse_args(arguments)
+    return run_command(lambda: train(given.config, given.output, given.data_dir, given.prepared_dir, given.overrides))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

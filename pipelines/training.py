@@ -1,0 +1,259 @@
+"""The training loop: epochs of `model.fit`, a validation metric over the whole split, resumable at any step."""
+
+import math
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import tensorflow as tf
+
+from pipelines.config import ConfigError, TrainConfig, TrainingConfig
+from pipelines.input import Source, evaluation_dataset, training_dataset
+from pipelines.run_directory import RunDirectory, RunState
+from tf_interformer._keras import keras
+from tf_interformer.evaluation import evaluate
+from tf_interformer.ranker import Ranker
+from tf_interformer.schema import FeatureSchema
+
+# Whether more of a metric is better.
+_HIGHER_IS_BETTER = {"auc": True, "gauc": True, "gauc_click_weighted": True, "log_loss": False, "ne": False}
+
+
+class Interrupted(Exception):
+    """The process was asked to stop; the state of the run has been saved."""
+
+
+class Trainer:
+    """Trains a `Ranker` and keeps the best epoch by a validation metric.
+
+    Each epoch is a `model.fit` over a stream whose order depends on the seed and the epoch alone, so an
+    interrupted epoch goes on where it stopped: the batches already seen are skipped unread.
+
+    Args:
+        config: The run's configuration.
+        source: The data.
+        run: The run's folder.
+        say: Where progress goes, a line at a time. Defaults to `print`.
+    """
+
+    def __init__(
+        self, config: TrainConfig, source: Source, run: RunDirectory, say: Callable[[str], None] = print
+    ) -> None:
+        self.config = config
+        self.source = source
+        self.run = run
+        self.say = say
+        self.ranker: Ranker
+        self.state: RunState
+
+    def train(self) -> Ranker:
+        """Train, or go on with training, and return the best model.
+
+        Raises:
+            Interrupted: On SIGINT or SIGTERM, after the state has been saved.
+        """
+        training = self.config.training
+        keras.mixed_precision.set_global_policy(training.mixed_precision)
+        keras.utils.set_random_seed(training.seed)
+        resumed = self.run.load_state()
+        if resumed is None:
+            schema, examples = self._learn()
+            self.ranker, self.state = build_ranker(self.config, schema, examples), RunState(examples=examples)
+        else:
+            self.ranker, self.state = resumed
+            if not self.state.finished:
+                self.say(f"resuming at epoch {self.state.epoch + 1}, batch {self.state.step}")
+        self._task, self._metric = _monitor(training.monitor, self.ranker.schema)
+        self._validation = evaluation_dataset(self.source, self.ranker.preprocessor, "validation", training.batch_size)
+        with _asked_to_stop() as asked:
+            while not self.state.finished:
+                self._epoch(asked)
+        return Ranker.from_file(self.run.best)
+
+    def _learn(self) -> tuple[FeatureSchema, int]:
+        if self.run.schema.is_file():
+            self.run.schema.unlink()
+        started = time.monotonic()
+        self.say("learning vocabularies and statistics from the training split")
+        examples = 0
+
+        def counted() -> Iterator[dict[str, Any]]:
+            nonlocal examples
+            for batch in self.source.raw_batches("train", 8192).as_numpy_iterator():
+                examples += len(batch[self.source.schema.tasks[0]])
+                yield batch
+
+        schema = self.source.schema.learn(counted())
+        schema.to_json(self.run.schema)
+        self.say(f"{examples:,} training examples read in {time.monotonic() - started:.0f} s")
+        return schema, examples
+
+    def _epoch(self, asked: list[int]) -> None:
+        training, state = self.config.training, self.state
+        started = time.monotonic()
+        data = training_dataset(
+            self.source,
+            self.ranker.preprocessor,
+            training.batch_size,
+            examples=state.examples,
+            seed=training.seed + 1000 * state.epoch,
+            shuffle_buffer=training.shuffle_buffer,
+            skip=state.step,
+            deterministic=training.deterministic,
+        )
+        left = steps_per_epoch(state.examples, training.batch_size) - state.step
+        logs: dict[str, float] = {}
+        if left > 0:
+            keeper = _StateKeeper(self, asked)
+            history = self.ranker.fit(
+                data,
+                initial_epoch=state.epoch,
+                epochs=state.epoch + 1,
+                steps_per_epoch=left,
+                callbacks=[keeper],
+                verbose="auto",
+            )
+            logs = {name: float(values[-1]) for name, values in history.history.items()}
+        state.seconds += time.monotonic() - started
+        self._validate(logs)
+
+    def _validate(self, logs: dict[str, float]) -> None:
+        state = self.state
+        by_task = evaluate(self.ranker, self._validation)
+        value = by_task[self._task][self._metric]
+        if math.isnan(value):
+            raise ConfigError(
+                f"training.monitor: {self._metric} of {self._task!r} is undefined on the validation split "
+                "(no group key, or one class only)"
+            )
+        logs = dict(logs)
+        for task, metrics in by_task.items():
+            middle = "" if len(by_task) == 1 else f"{task}_"
+            logs |= {f"val_{middle}{name}": value for name, value in metrics.items()}
+            logs[f"val_{middle}loss"] = metrics["log_loss"]
+        logs["epoch"] = state.epoch + 1
+        state.history.append(logs)
+        self._write_tensorboard(logs)
+        sign = 1 if _HIGHER_IS_BETTER[self._metric] else -1
+        better = state.best_epoch < 0 or sign * value > sign * state.best_value
+        if better:
+            state.best_epoch, state.best_value = state.epoch, value
+            self.run.save_model(self.ranker, self.run.best)
+        shown = "  ".join(
+            f"{task} AUC {metrics['auc']:.4f} NE {metrics['ne']:.4f}" for task, metrics in by_task.items()
+        )
+        self.say(f"epoch {state.epoch + 1}: validation {shown}{'  (best so far)' if better else ''}")
+        state.epoch, state.step = state.epoch + 1, 0
+        patience_over = state.epoch - 1 - state.best_epoch >= self.config.training.patience
+        state.finished = state.epoch >= self.config.training.epochs or patience_over
+        self.run.save_state(self.ranker, state)
+
+    def _write_tensorboard(self, logs: dict[str, float]) -> None:
+        writer = tf.summary.create_file_writer(str(self.run.tensorboard))
+        with writer.as_default(step=self.state.epoch + 1):
+            for name, value in logs.items():
+                tf.summary.scalar(name, value)
+        writer.close()
+
+
+class _StateKeeper(keras.callbacks.Callback):
+    """Saves the run's state every few minutes, and when the process is asked to stop."""
+
+    def __init__(self, trainer: Trainer, asked: list[int]) -> None:
+        super().__init__()
+        self.trainer = trainer
+        self.asked = asked
+        self.first = trainer.state.step
+        self.saved = time.monotonic()
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        state = self.trainer.state
+        state.step = self.first + batch + 1
+        due = time.monotonic() - self.saved >= 60 * self.trainer.config.training.checkpoint_minutes
+        if self.asked or due:
+            self.trainer.run.save_state(self.trainer.ranker, state)
+            self.saved = time.monotonic()
+        if self.asked:
+            raise Interrupted(f"stopped by signal {self.asked[0]} after batch {state.step} of epoch {state.epoch + 1}")
+
+
+@contextmanager
+def _asked_to_stop() -> Iterator[list[int]]:
+    """A list that holds the signal once SIGINT or SIGTERM came: a step is never cut in two."""
+    asked: list[int] = []
+    stops = (signal.SIGINT, signal.SIGTERM)
+    try:
+        before = {stop: signal.signal(stop, lambda number, _: asked.append(number)) for stop in stops}
+    except ValueError:  # not the main thread: there signals are somebody else's
+        before = {}
+    try:
+        yield asked
+    finally:
+        for stop, handler in before.items():
+            signal.signal(stop, handler)
+
+
+def steps_per_epoch(examples: int, batch_size: int) -> int:
+    """Whole batches of an epoch; at least one."""
+    return max(1, examples // batch_size)
+
+
+def build_ranker(config: TrainConfig, schema: FeatureSchema, examples: int) -> Ranker:
+    """The compiled model of a configuration.
+
+    Raises:
+        ConfigError: The backbone or the optimiser does not take an argument that the configuration gives it.
+    """
+    model, training = config.model, config.training
+    try:
+        ranker = Ranker(
+            schema,
+            backbone=model.backbone,
+            backbone_config=model.backbone_config,
+            embedding=model.embedding,
+            tower_units=model.tower_units,
+            tower_activation=model.tower_activation,
+            tower_dropout=model.tower_dropout,
+        )
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"model: {error}") from error
+    try:
+        optimizer = build_optimizer(training, steps_per_epoch(examples, training.batch_size))
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"training.optimizer {training.optimizer!r}: {error}") from error
+    ranker.compile(optimizer=optimizer, jit_compile=training.jit_compile)
+    return ranker
+
+
+def build_optimizer(training: TrainingConfig, steps: int) -> Any:
+    """The optimiser of a configuration, with its learning-rate schedule."""
+    rate: Any = training.learning_rate
+    if training.warmup_steps or training.decay == "cosine":
+        warm = training.warmup_steps > 0
+        rate = keras.optimizers.schedules.CosineDecay(
+            initial_learning_rate=0.0 if warm else training.learning_rate,
+            decay_steps=max(1, steps * training.epochs - training.warmup_steps),
+            alpha=0.0 if training.decay == "cosine" else 1.0,  # alpha 1: it stays where the warm-up led
+            warmup_target=training.learning_rate if warm else None,
+            warmup_steps=training.warmup_steps,
+        )
+    config: dict[str, Any] = {"learning_rate": rate}
+    if training.weight_decay:
+        config["weight_decay"] = training.weight_decay
+    if training.clip_norm:
+        config["global_clipnorm"] = training.clip_norm
+    optimizer_class = type(keras.optimizers.get(training.optimizer))
+    return optimizer_class(**config)
+
+
+def _monitor(monitor: str, schema: FeatureSchema) -> tuple[str, str]:
+    task, _, metric = monitor.rpartition("/")
+    task = task or schema.tasks[0]
+    if task not in schema.tasks or metric not in _HIGHER_IS_BETTER:
+        raise ConfigError(
+            f"training.monitor must be METRIC or TASK/METRIC with a metric of {sorted(_HIGHER_IS_BETTER)} and a "
+            f"task of {list(schema.tasks)}. Received: {monitor!r}"
+        )
+    return task, metric

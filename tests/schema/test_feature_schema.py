@@ -1,0 +1,209 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.small_log import declared_schema, learned_schema, raw_batch
+from tf_interformer.schema import Categorical, FeatureSchema, Label, Numeric, SchemaError, Sequence
+
+
+def test_json_round_trip_of_declared_and_learned(tmp_path):
+    for schema in (declared_schema(), learned_schema(("click", "buy"))):
+        assert FeatureSchema.from_json(schema.to_json()) == schema
+        schema.to_json(tmp_path / "schema.json")
+        assert FeatureSchema.from_json(tmp_path / "schema.json") == schema
+        assert FeatureSchema.from_config(schema.get_config()) == schema
+    assert [path.name for path in tmp_path.iterdir()] == ["schema.json"]
+
+
+def test_learns_vocabulary_by_frequency_over_all_columns_of_a_table():
+    schema = FeatureSchema(
+        features=[Categorical("item", min_count=2)],
+        sequences=[Sequence("seen", fields=[Categorical("item", table="item")])],
+        labels=[Label("y")],
+    )
+    first = {"item": ["a", "b"], "seen_item": [["c", "c", "z"], ["b", "", ""]], "seen_length": [2, 1], "y": [1, 0]}
+    second = {"item": ["b", ""], "seen_item": [["", ""], ["", ""]], "seen_length": [0, 2], "y": [0, 0]}
+    learned = schema.learn([first, second])
+    # b three times, c twice; a once is too rare, z is padding, the missing value is never a word
+    assert learned["item"].vocabulary == ("b", "c")
+    assert learned["item"].num_ids == 4
+    assert learned.labels[0].mean == 0.25
+
+
+def test_learns_numeric_statistics_whatever_the_batches():
+    values = np.random.default_rng(0).lognormal(1, 1, 1000).astype(np.float32)
+    values[::50] = np.nan
+    present = values[~np.isnan(values)].astype(np.float64)
+    schema = FeatureSchema(
+        features=[Numeric("plain"), Numeric("logged", transform="log", buckets=4), Numeric("raw", transform="none")],
+        labels=[Label("y")],
+    )
+    batches = [
+        {"plain": part, "logged": part, "raw": part, "y": np.zeros(len(part))}
+        for part in np.split(values, [1, 10, 700])
+    ]
+    learned = schema.learn(batches)
+    assert learned["plain"].mean == pytest.approx(present.mean(), rel=1e-9)
+    assert learned["plain"].std == pytest.approx(present.std(), rel=1e-9)
+    assert learned["logged"].mean == pytest.approx(np.log1p(present).mean(), rel=1e-9)
+    assert learned["raw"].std == 1.0
+    quarters = np.searchsorted(learned["logged"].boundaries, present, side="right")
+    np.testing.assert_allclose(np.bincount(quarters) / present.size, 0.25, atol=0.01)
+
+
+def test_constant_and_absent_numeric_stay_finite():
+    schema = FeatureSchema(features=[Numeric("same", buckets=4), Numeric("gone")], labels=[Label("y")])
+    learned = schema.learn([{"same": [3.0, 3.0], "gone": [np.nan, np.nan], "y": [0, 1]}])
+    assert (learned["same"].mean, learned["same"].std, learned["gone"].mean) == (3.0, 1.0, 0.0)
+    assert learned["same"].boundaries == (3.0,)
+
+
+def test_learn_keeps_what_was_given():
+    schema = FeatureSchema(
+        features=[Categorical("a", vocabulary=["x"]), Numeric("n", mean=1.0, std=2.0)], labels=[Label("y", mean=0.3)]
+    )
+    assert schema.is_learned
+    assert schema.learn([{"a": ["q"], "n": [9.0], "y": [1]}]) == schema
+
+
+def test_with_labels():
+    schema = declared_schema(("click", "buy"))
+    assert schema.with_labels("buy").tasks == ("buy",)
+    with pytest.raises(SchemaError, match=r"has the labels .*'click', 'buy'.*Received: \['like'\]"):
+        schema.with_labels("like")
+
+
+WRONG = {
+    "bad name": (lambda: Categorical("user id"), "Categorical 'user id', name: .*Received: 'user id'"),
+    "bad buckets": (lambda: Categorical("a", hash_buckets=0), "Categorical 'a', hash_buckets: .*Received: 0"),
+    "unknown argument": (lambda: Categorical("a", size=3), "Categorical 'a', size: Extra inputs"),
+    "two sources of ids": (lambda: Categorical("a", hash_buckets=3, vocabulary=["x"]), "'a': give `hash_buckets`"),
+    "vocabulary dtype": (lambda: Categorical("a", dtype="int64", vocabulary=["x"]), "'a'"),
+    "vocabulary twice": (lambda: Categorical("a", vocabulary=["x", "x"]), "'a': `vocabulary` holds a value twice"),
+    "missing in vocabulary": (lambda: Categorical("a", vocabulary=["", "x"]), "'a': `vocabulary` may not hold"),
+    "missing dtype": (lambda: Categorical("a", missing=3), "'a': `missing` must be of the feature's dtype"),
+    "shared with vocabulary": (lambda: Categorical("a", table="b", hash_buckets=3), "'a': it shares table 'b'"),
+    "one bucket": (lambda: Numeric("n", buckets=1), "Numeric 'n': `buckets` must be 0"),
+    "falling boundaries": (lambda: Numeric("n", buckets=3, boundaries=[2, 1]), "Numeric 'n': `boundaries` must incr"),
+    "no field": (lambda: Sequence("s", fields=[]), "Sequence 's', fields"),
+    "field twice": (lambda: Sequence("s", fields=[Categorical("a"), Categorical("a")]), "Sequence 's': field names"),
+    "field called length": (lambda: Sequence("s", fields=[Categorical("length")]), "'s': no field may be called"),
+    "multi-valued field": (lambda: Sequence("s", fields=[Categorical("a", max_values=2)]), "'s': field 'a' may not"),
+    "no label": (lambda: FeatureSchema(features=[Numeric("n")], labels=[]), "labels"),
+    "column twice": (
+        lambda: FeatureSchema(features=[Numeric("n"), Categorical("n")], labels=[Label("y")]),
+        "Received twice: n",
+    ),
+    "sequence column twice": (
+        lambda: FeatureSchema(
+            features=[Numeric("s_length")], sequences=[Sequence("s", fields=[Categorical("a")])], labels=[Label("y")]
+        ),
+        "Received twice: s_length",
+    ),
+    "unknown table": (
+        lambda: FeatureSchema(features=[Categorical("a", table="b")], labels=[Label("y")]),
+        "feature 'a' shares table 'b', which no feature owns",
+    ),
+    "shared dtype": (
+        lambda: FeatureSchema(
+            features=[Categorical("a"), Categorical("b", dtype="int64", table="a")], labels=[Label("y")]
+        ),
+        "feature 'b' has dtype int64 but shares table 'a'",
+    ),
+    "group is label": (
+        lambda: FeatureSchema(features=[Numeric("n")], labels=[Label("y")], group="y"),
+        "`group` may not be a label",
+    ),
+    "not JSON": (lambda: FeatureSchema.from_json("{nope"), "is not JSON"),
+    "no such file": (lambda: FeatureSchema.from_json("no/such/file.json"), "no/such/file.json"),
+    "wrong feature in JSON": (
+        lambda: FeatureSchema.from_json('{"features": [{"kind": "numeric", "name": "n", "std": -1}], "labels": []}'),
+        "Numeric 'n', std: .*Received: -1",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_wrong_schema_names_the_feature(case):
+    make, message = WRONG[case]
+    with pytest.raises(SchemaError, match=message):
+        make()
+
+
+BROKEN = {
+    "missing column": (lambda batch: batch.pop("item"), "needs the column 'item'"),
+    "label out of range": (lambda batch: batch.update(click=np.full(32, 2.0)), "Label 'click' must be 0 or 1. Rec"),
+    "NaN label": (lambda batch: batch.update(click=np.full(32, np.nan)), "Label 'click' must be 0 or 1"),
+    "text in a number": (lambda batch: batch.update(age=np.array(["old"] * 32)), "Numeric 'age' must hold numbers"),
+    "infinite": (lambda batch: batch.update(age=np.full(32, np.inf)), "Numeric 'age' must be finite"),
+    "float ids": (lambda batch: batch.update(user=np.full(32, 0.5)), "Categorical 'user' must hold integers"),
+    "integer words": (lambda batch: batch.update(item=np.arange(32)), "Categorical 'item' must hold strings"),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_learning_from_a_broken_batch_names_the_column(case):
+    change, message = BROKEN[case]
+    batch = raw_batch()
+    change(batch)
+    with pytest.raises(SchemaError, match=message):
+        declared_schema().learn([batch])
+
+
+def test_learning_from_nothing():
+    with pytest.raises(SchemaError, match="holds no example"):
+        declared_schema().learn([])
+
+
+def _example(**columns):
+    features = {}
+    for name, value in columns.items():
+        values = np.atleast_1d(value)
+        if values.dtype.kind in "OUS":
+            features[name] = tf.train.Feature(bytes_list=tf.train.BytesList(value=[v.encode() for v in values]))
+        elif values.dtype.kind == "f":
+            features[name] = tf.train.Feature(float_list=tf.train.FloatList(value=values))
+        else:
+            features[name] = tf.train.Feature(int64_list=tf.train.Int64List(value=values))
+    return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
+
+
+def test_parses_tf_examples():
+    schema = declared_schema()
+    full = _example(
+        item="item_1", user=3, tags=[100, 101], country="NL", price=2.0, age=30.0, click=1,
+        viewed_item=["item_2", "item_3"], viewed_tag=[100, 105], bought_item=["item_4"],
+    )  # fmt: skip
+    sparse = _example(item="item_2", user=4, click=0)
+    batch = schema.parse_examples(tf.constant([full, sparse]))
+    assert batch["item"].numpy().tolist() == [b"item_1", b"item_2"]
+    assert batch["tags"].numpy().tolist() == [[100, 101, -1], [-1, -1, -1]]
+    assert batch["country"].numpy().tolist() == [b"NL", b""]
+    assert np.isnan(batch["price"].numpy()).tolist() == [False, True]
+    assert batch["viewed_item"].numpy().tolist() == [[b"item_2", b"item_3"], [b"", b""]]
+    assert batch["viewed_length"].numpy().tolist() == [2, 0]
+    assert batch["click"].numpy().tolist() == [1.0, 0.0]
+    assert batch["user"].numpy().tolist() == [3, 4]
+
+
+def test_parsing_needs_the_label():
+    with pytest.raises(tf.errors.InvalidArgumentError, match="click"):
+        declared_schema().parse_examples(tf.constant([_example(item="item_2", user=4)]))
+
+
+def test_parsing_serving_requests_needs_no_label():
+    batch = declared_schema().parse_examples(tf.constant([_example(item="item_2", user=4)]), labels=False)
+    assert "click" not in batch
+
+
+def test_parsing_refuses_fields_that_are_not_aligned():
+    wrong = _example(item="i", user=1, click=1, viewed_item=["a", "b"], viewed_tag=[100])
+    with pytest.raises(tf.errors.InvalidArgumentError, match="viewed_item and viewed_tag must hold the same"):
+        declared_schema().parse_examples(tf.constant([wrong]))
+
+
+def test_signature_has_no_label():
+    signature = declared_schema().signature()
+    assert "click" not in signature
+    assert set(signature) == set(raw_batch()) - {"click"}
+    assert set(declared_schema().signature(labels=True)) == set(raw_batch())

@@ -1,0 +1,294 @@
+"""From ids and floats to tokens: one gather per embedding width."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tf_interformer._keras import LEGACY, keras, ops, register
+from tf_interformer.layers._common import build_sublayer
+from tf_interformer.layers.mlp import MLP
+from tf_interformer.schema import Categorical, FeatureSchema
+
+_NO_AUTOCAST = {"experimental_autocast": False} if LEGACY else {"autocast": False}
+
+
+@dataclass(frozen=True)
+class _Column:
+    """One encoded id column: where its rows lie in the fused table of its width."""
+
+    key: str
+    width: int
+    offset: int
+    rows: int
+
+
+@register
+class TokenEmbedder(keras.layers.Layer):
+    """Embeds an encoded batch: feature tokens, and embedded events for every behaviour sequence.
+
+    All columns of one width share one fused table, in which every vocabulary has rows of its own, and are
+    read by a single gather. Id 0 embeds to zeros, always. All numeric features together give the dense
+    token(s): `x_dense = W [x_1 .. x_m]` (InterFormer, section 3.1), or an MLP whose output is split evenly
+    (Hiformer).
+
+    Order of the feature tokens: dense token(s), bucketised numerics, categorical features, as in the schema.
+
+    Args:
+        schema: `FeatureSchema` or its config. A learned one.
+        dim: int. Width D of every token. Defaults to 16.
+        dense_tokens: int. Tokens made of the numeric features. Defaults to 1.
+        dense_units: tuple of int. Hidden units before them (ReLU). Defaults to none: one linear map.
+        stddev: float. Standard deviation of the initial embeddings. Defaults to 0.05.
+        l2: float. Penalty `l2 * sum of squares` on the rows that a batch reads, divided by the batch size.
+            Defaults to 0.
+        dropout: float. Share of each feature token's and event's components dropped in training. Defaults to 0.
+
+    Call arguments:
+        inputs: dict of tensors, as the `Preprocessor` makes it.
+
+    Returns:
+        dict: `"features"` `[B, N, D]`; `"sequences"` name -> `[B, T, F * D]`, the F fields of an event side
+        by side; `"lengths"` name -> `[B]`.
+
+    Raises:
+        ValueError: A column is missing, or, in eager mode, an id is out of its table's range. In a compiled
+            graph such an id reads the out-of-vocabulary row, on every device.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from tf_interformer.schema import Categorical, FeatureSchema, Label
+    >>> schema = FeatureSchema(features=[Categorical("a", vocabulary=["x"]), Categorical("b", hash_buckets=8)],
+    ...                        labels=[Label("y", mean=0.5)])
+    >>> tokens = TokenEmbedder(schema, dim=4)({"a": np.array([2, 0]), "b": np.array([5, 1])})
+    >>> tuple(tokens["features"].shape)
+    (2, 2, 4)
+    """
+
+    def __init__(
+        self,
+        schema: FeatureSchema | Mapping[str, Any],
+        dim: int = 16,
+        dense_tokens: int = 1,
+        dense_units: Sequence[int] = (),
+        stddev: float = 0.05,
+        l2: float = 0.0,
+        dropout: float = 0.0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if not isinstance(schema, FeatureSchema):
+            schema = FeatureSchema.from_config(schema)
+        schema.require_learned()
+        for name, value in {"dim": dim, "dense_tokens": dense_tokens}.items():
+            if value < 1:
+                raise ValueError(f"`{name}` must be at least 1. Received: {name}={value}")
+        self.schema = schema
+        self.dim = dim
+        self.dense_tokens = dense_tokens
+        self.dense_units = tuple(dense_units)
+        self.stddev = stddev
+        self.l2 = l2
+        self.dropout = dropout
+        self._columns, self._table_rows = self._lay_out()
+
+    def _lay_out(self) -> tuple[dict[str, _Column], dict[int, int]]:
+        """Give every table a range of rows in the fused table of its width."""
+        rows: dict[int, int] = {}
+        tables: dict[str, _Column] = {}
+        columns: dict[str, _Column] = {}
+
+        def table(name: str, width: int, count: int) -> _Column:
+            if name not in tables:
+                tables[name] = _Column(name, width, rows.get(width, 0), count)
+                rows[width] = rows.get(width, 0) + count
+            return tables[name]
+
+        def column(key: str, place: _Column) -> None:
+            columns[key] = _Column(key, place.width, place.offset, place.rows)
+
+        for feature in self.schema.numerics:
+            if feature.buckets:
+                key = f"{feature.name}_bucket"
+                column(key, table(key, self.dim, feature.num_ids))
+        keys = [f.name for f in self.schema.categoricals]
+        for sequence in self.schema.sequences:
+            keys += [sequence.column(f.name) for f in sequence.fields]
+        for key in keys:
+            name = self.schema.table_of(key)
+            owner = self.schema.tables[name]
+            column(key, table(name, owner.embedding_dim or self.dim, owner.num_ids))
+        return columns, rows
+
+    @property
+    def feature_names(self) -> list[str]:
+        """Name of every feature token, in order: the axes of an attention plot."""
+        dense = ["dense"] if self.dense_tokens == 1 else [f"dense_{i}" for i in range(self.dense_tokens)]
+        names = dense if self.schema.numerics else []
+        names = names + [f"{f.name}_bucket" for f in self.schema.numerics if f.buckets]
+        return names + [f.name for f in self.schema.categoricals]
+
+    def build(self, input_shape: Any = None) -> None:
+        self._tables = {
+            width: self.add_weight(
+                name=f"table_{width}",
+                shape=(rows, width),
+                initializer=keras.initializers.RandomNormal(stddev=self.stddev),
+                trainable=True,
+                **_NO_AUTOCAST,  # a gather of a cast table would cast the whole table
+            )
+            for width, rows in self._table_rows.items()
+        }
+        # Tables of another width are projected to the model's width, once for all their columns.
+        self._projections = {}
+        for width in self._table_rows:
+            if width != self.dim:
+                projection = keras.layers.Dense(
+                    self.dim, use_bias=False, name=f"project_{width}", dtype=self.dtype_policy
+                )
+                build_sublayer(projection, (None, None, width))
+                setattr(self, f"project_{width}", projection)
+                self._projections[width] = projection
+        self.dense = None
+        if self.schema.numerics:
+            units = (*self.dense_units, self.dense_tokens * self.dim)
+            self.dense = MLP(units, activation="relu", name="dense_token", dtype=self.dtype_policy)
+            build_sublayer(self.dense, (None, len(self.schema.numerics)))
+        self.drop = keras.layers.Dropout(self.dropout, dtype=self.dtype_policy) if self.dropout else None
+        super().build(input_shape)
+
+    def call(self, inputs: Mapping[str, Any], training: bool | None = None) -> dict[str, Any]:
+        self._check(inputs)
+        rows = self._gather(inputs)
+        tokens = []
+        if self.dense is not None:
+            numbers = ops.stack([ops.cast(inputs[f.name], self.compute_dtype) for f in self.schema.numerics], axis=-1)
+            dense = self.dense(numbers, training=training)
+            tokens.append(ops.reshape(dense, (-1, self.dense_tokens, self.dim)))  # [B, dense_tokens, D]
+        tokens += [rows[f"{f.name}_bucket"] for f in self.schema.numerics if f.buckets]
+        tokens += [_pool(rows[f.name], inputs[f.name], f) for f in self.schema.categoricals]
+        features = ops.concatenate(tokens, axis=1)  # [B, N, D]
+        sequences, lengths = {}, {}
+        for sequence in self.schema.sequences:
+            events = [rows[sequence.column(f.name)] for f in sequence.fields]  # F x [B, T, D]
+            sequences[sequence.name] = ops.concatenate(events, axis=-1) if len(events) > 1 else events[0]
+            lengths[sequence.name] = ops.cast(inputs[sequence.length_column], "int32")
+        if self.drop is not None:
+            features = self.drop(features, training=training)
+            sequences = {name: self.drop(events, training=training) for name, events in sequences.items()}
+        return {"features": features, "sequences": sequences, "lengths": lengths}
+
+    def _gather(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """Embedding of every id column `[B, columns, D]`, by one gather per width."""
+        found: dict[str, Any] = {}
+        penalty = 0.0
+        for width, table in self._tables.items():
+            columns = [column for column in self._columns.values() if column.width == width]
+            ids = [_as_matrix(inputs[column.key]) for column in columns]  # each [B, values]
+            # An id past its vocabulary must not read another feature's rows.
+            safe = [ops.where((i >= 0) & (i < column.rows), i, 1) for i, column in zip(ids, columns, strict=True)]
+            shifted = [i + column.offset for i, column in zip(safe, columns, strict=True)]
+            rows = _take(table, ops.concatenate(shifted, axis=1))  # [B, all values, width]
+            present = ops.expand_dims(ops.concatenate(ids, axis=1) != 0, axis=-1)
+            rows = ops.cast(rows, self.compute_dtype) * ops.cast(present, self.compute_dtype)
+            if self.l2:
+                penalty = penalty + ops.sum(ops.square(ops.cast(rows, "float32")))
+            if width in self._projections:
+                rows = self._projections[width](rows)
+            start = 0
+            for column, matrix in zip(columns, ids, strict=True):
+                count = matrix.shape[1] if matrix.shape[1] is not None else ops.shape(matrix)[1]
+                found[column.key] = rows[:, start : start + count]
+                start = start + count
+        if self.l2:
+            batch = ops.cast(ops.shape(next(iter(found.values())))[0], "float32")
+            self.add_loss(self.l2 * penalty / batch)
+        return found
+
+    def _check(self, inputs: Mapping[str, Any]) -> None:
+        needed = [*self._columns, *(f.name for f in self.schema.numerics)]
+        needed += [s.length_column for s in self.schema.sequences]
+        missing = [key for key in needed if key not in inputs]
+        if missing:
+            raise ValueError(
+                f"the encoded batch lacks the columns {missing}: run the raw batch through the Preprocessor. "
+                f"Received: {', '.join(sorted(inputs))}"
+            )
+        for column in self._columns.values():
+            ids = _eager_numpy(inputs[column.key])
+            if ids is None:
+                return  # inside a graph: ids out of range read the out-of-vocabulary row
+            if ids.size and (ids.min() < 0 or ids.max() >= column.rows):
+                raise ValueError(
+                    f"ids of {column.key!r} must lie in [0, {column.rows}). Received: {ids.min()} to {ids.max()}"
+                )
+
+    def compute_output_shape(self, input_shape: Mapping[str, Any]) -> dict[str, Any]:
+        sequences = {
+            s.name: (None, _width(input_shape, s.column(s.fields[0].name)), len(s.fields) * self.dim)
+            for s in self.schema.sequences
+        }
+        return {
+            "features": (None, len(self.feature_names), self.dim),
+            "sequences": sequences,
+            "lengths": {s.name: (None,) for s in self.schema.sequences},
+        }
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "schema": self.schema.get_config(),
+            "dim": self.dim,
+            "dense_tokens": self.dense_tokens,
+            "dense_units": list(self.dense_units),
+            "stddev": self.stddev,
+            "l2": self.l2,
+            "dropout": self.dropout,
+        }
+
+
+def _take(table: Any, ids: Any) -> Any:
+    """Rows of a table; on TensorFlow a resource gather, which never reads the whole variable."""
+    if not LEGACY and keras.backend.backend() != "tensorflow":
+        return ops.take(table, ids, axis=0)
+    return tf.gather(table if LEGACY else table.value, ids)
+
+
+def _as_matrix(ids: Any) -> Any:
+    ids = ops.cast(ids, "int32")
+    return ops.expand_dims(ids, axis=1) if len(ids.shape) == 1 else ids
+
+
+def _pool(rows: Any, ids: Any, feature: Categorical) -> Any:
+    """The token `[B, 1, D]` of a categorical feature."""
+    if feature.max_values is None:
+        return rows
+    present = ops.cast(ops.expand_dims(ops.cast(ids, "int32") != 0, axis=-1), rows.dtype)  # [B, values, 1]
+    if feature.pooling == "max":
+        lowest = ops.where(present > 0, rows, ops.cast(-1e4, rows.dtype))
+        some = ops.max(present, axis=1, keepdims=True)
+        return ops.max(lowest, axis=1, keepdims=True) * some
+    total = ops.sum(rows, axis=1, keepdims=True)
+    if feature.pooling == "sum":
+        return total
+    return total / ops.maximum(ops.sum(present, axis=1, keepdims=True), 1)
+
+
+def _width(shapes: Mapping[str, Any], key: str) -> int | None:
+    shape = shapes[key]
+    return shape[1] if len(shape) > 1 else None
+
+
+def _eager_numpy(value: Any) -> Any:
+    """The value as NumPy when it is at hand, None while tracing."""
+    if isinstance(value, np.ndarray):
+        return value
+    if hasattr(value, "numpy"):
+        try:
+            return value.numpy()
+        except (AttributeError, NotImplementedError, RuntimeError, TypeError):
+            return None
+    return None

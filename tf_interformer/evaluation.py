@@ -1,0 +1,93 @@
+"""Scoring a whole split, and its metrics."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tf_interformer.metrics import ranking_metrics
+from tf_interformer.ranker import Ranker
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Logits and what happened, for every example of a split.
+
+    Attributes:
+        logits: dict. Task name -> `[examples]`.
+        labels: dict. Task name -> `[examples]`.
+        others: dict. Further columns of the dataset, such as `"group"`, each `[examples]`.
+    """
+
+    logits: Mapping[str, np.ndarray]
+    labels: Mapping[str, np.ndarray]
+    others: Mapping[str, np.ndarray]
+
+    def probabilities(self, task: str) -> np.ndarray:
+        """Click probabilities of one task."""
+        # tanh does not overflow where exp would
+        return 0.5 * (1.0 + np.tanh(0.5 * self.logits[task].astype(np.float64)))
+
+
+def predict(ranker: Ranker, dataset: Iterable[tuple[Any, ...]]) -> Predictions:
+    """Score every example of a dataset, once.
+
+    Args:
+        ranker: `Ranker`.
+        dataset: iterable of `(encoded, labels)` or `(encoded, labels, others)` batches.
+
+    Raises:
+        ValueError: The dataset is empty.
+    """
+    parts: list[tuple[dict, dict, dict]] = []
+    whole = 0
+    for encoded, labels, *rest in dataset:
+        count = len(next(iter(encoded.values())))
+        whole = max(whole, count)
+        # The last batch is filled up, lest a compiled model be compiled again for its size alone.
+        logits = ranker.predict_on_batch({name: _filled(value, whole) for name, value in encoded.items()})
+        parts.append(({task: value[:count] for task, value in logits.items()}, labels, rest[0] if rest else {}))
+    if not parts:
+        raise ValueError("the dataset to predict holds no batch")
+
+    def joined(index: int) -> dict[str, np.ndarray]:
+        return {
+            name: np.concatenate([np.asarray(part[index][name]).reshape(-1) for part in parts])
+            for name in parts[0][index]
+        }
+
+    return Predictions(joined(0), joined(1), joined(2))
+
+
+def _filled(values: Any, count: int) -> np.ndarray:
+    values = np.asarray(values)
+    return np.concatenate([values, np.repeat(values[-1:], count - len(values), axis=0)])
+
+
+def evaluate(ranker: Ranker, dataset: Iterable[tuple[Any, ...]]) -> dict[str, dict[str, float]]:
+    """Exact metrics of every task over a whole split: see `tf_interformer.metrics.ranking_metrics`.
+
+    Args:
+        ranker: `Ranker`.
+        dataset: iterable of `(encoded, labels)` or `(encoded, labels, others)` batches; grouped AUC needs
+            `others["group"]`.
+
+    Returns:
+        dict: task -> metric -> value. Normalised entropy is by the base rate of the *training* split.
+    """
+    return metrics_of(ranker, predict(ranker, dataset))
+
+
+def metrics_of(ranker: Ranker, predictions: Predictions) -> dict[str, dict[str, float]]:
+    """The same of predictions already made."""
+    return {
+        label.name: ranking_metrics(
+            predictions.labels[label.name],
+            predictions.logits[label.name],
+            groups=predictions.others.get("group"),
+            base_rate=label.mean if label.mean is not None and 0 < label.mean < 1 else None,
+            from_logits=True,
+        )
+        for label in ranker.schema.labels
+    }

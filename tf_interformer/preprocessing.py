@@ -1,0 +1,173 @@
+"""From raw columns to ids and floats: the same code in the input pipeline and in the exported model."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import tensorflow as tf
+
+from tf_interformer.schema import Categorical, FeatureSchema, Numeric, SchemaError, Sequence
+
+
+class Preprocessor(tf.Module):
+    """Looks up, hashes and normalises a raw batch as a learned schema says.
+
+    It is a `tf.Module`, not a Keras layer: its inputs are strings and 64-bit integers, which no dtype policy
+    should cast. Map it over a `tf.data.Dataset`, and export it with the model: training and serving then
+    share every rule.
+
+    - Categorical: id 0 for the missing value, 1 for a value not in the vocabulary, 2 and up for the others.
+    - Numeric: NaN becomes the training mean; then the transform. With buckets, `<name>_bucket` holds an id:
+      0 for NaN, else 2 plus the number of boundaries at or below the value.
+    - Sequence: the most recent `max_length` events, oldest first, padded on the right with id 0.
+
+    Args:
+        schema: `FeatureSchema`. A learned one.
+
+    Call arguments:
+        raw: dict of tensors `[batch]`, `[batch, values]` and `[batch, time]`, as in
+            `FeatureSchema.signature`. Columns that are not in the schema are ignored.
+
+    Returns:
+        dict of tensors by the same names: ids as int32, numbers as float32, histories `[batch, max_length]`.
+
+    Raises:
+        SchemaError: The schema is not learned, or a column is missing or of a wrong type.
+        tf.errors.InvalidArgumentError: A history's length is negative or exceeds the events given.
+
+    Example:
+
+    >>> from tf_interformer.schema import Categorical, FeatureSchema, Label
+    >>> schema = FeatureSchema(
+    ...     features=[Categorical("country", vocabulary=["NL", "BR"])], labels=[Label("click", mean=0.5)])
+    >>> Preprocessor(schema)({"country": tf.constant(["BR", "", "XX"])})["country"].numpy().tolist()
+    [3, 0, 1]
+    """
+
+    def __init__(self, schema: FeatureSchema) -> None:
+        super().__init__(name="preprocessor")
+        schema.require_learned()
+        self.schema = schema
+        self._tables = {
+            name: _vocabulary_table(owner) for name, owner in schema.tables.items() if owner.hash_buckets is None
+        }
+
+    def __call__(self, raw: Mapping[str, Any]) -> dict[str, tf.Tensor]:
+        encoded: dict[str, tf.Tensor] = {}
+        with tf.name_scope(self.name):
+            for feature in self.schema.features:
+                if isinstance(feature, Numeric):
+                    encoded.update(self._numeric(feature, raw))
+                else:
+                    value = self._column(raw, feature.name, feature)
+                    if feature.max_values is not None:
+                        value = _exactly(value, feature.max_values, feature.missing)
+                    encoded[feature.name] = self._ids(feature.name, value)
+            for sequence in self.schema.sequences:
+                encoded.update(self._sequence(sequence, raw))
+        return encoded
+
+    def labels(self, raw: Mapping[str, Any]) -> dict[str, tf.Tensor]:
+        """The labels of a raw batch, each float32 `[batch, 1]`."""
+        missing = [task for task in self.schema.tasks if task not in raw]
+        if missing:
+            raise SchemaError(f"label columns {missing} are missing. Received: {', '.join(sorted(raw))}")
+        return {task: tf.cast(tf.reshape(raw[task], [-1, 1]), tf.float32) for task in self.schema.tasks}
+
+    def _column(self, raw: Mapping[str, Any], name: str, feature: Categorical | Numeric) -> tf.Tensor:
+        if name not in raw:
+            raise SchemaError(f"column {name!r} is missing. Received: {', '.join(sorted(raw))}")
+        value = tf.convert_to_tensor(raw[name])
+        if isinstance(feature, Numeric):
+            fits, wanted = value.dtype.is_floating or value.dtype.is_integer, "numbers"
+        elif feature.dtype == "int64":
+            fits, wanted = value.dtype.is_integer, "integers"
+        else:
+            fits, wanted = value.dtype == tf.string, "strings"
+        if not fits:
+            raise SchemaError(f"column {name!r} must hold {wanted}. Received: {value.dtype.name}")
+        rank = 1 + (isinstance(feature, Categorical) and feature.max_values is not None)
+        if self._is_event_column(name):
+            rank = 2
+        if value.shape.rank == rank + 1 and value.shape[-1] == 1:
+            value = tf.squeeze(value, -1)  # Keras hands over [batch, 1] where [batch] was meant
+        if value.shape.rank not in (None, rank):
+            raise SchemaError(f"column {name!r} must have rank {rank}. Received: shape {tuple(value.shape)}")
+        return value
+
+    def _is_event_column(self, name: str) -> bool:
+        return any(name == s.column(f.name) for s in self.schema.sequences for f in s.fields)
+
+    def _ids(self, key: str, values: tf.Tensor) -> tf.Tensor:
+        name = self.schema.table_of(key)
+        owner = self.schema.tables[name]
+        if owner.hash_buckets is None:
+            values = values if values.dtype == tf.string else tf.cast(values, tf.int64)
+            return tf.cast(self._tables[name].lookup(values), tf.int32)
+        texts = values if values.dtype == tf.string else tf.strings.as_string(values)
+        buckets = tf.strings.to_hash_bucket_fast(texts, owner.hash_buckets)
+        missing = tf.equal(values, tf.constant(owner.missing, values.dtype))
+        return tf.where(missing, 0, 2 + tf.cast(buckets, tf.int32))
+
+    def _numeric(self, feature: Numeric, raw: Mapping[str, Any]) -> dict[str, tf.Tensor]:
+        value = tf.cast(self._column(raw, feature.name, feature), tf.float32)
+        missing = tf.math.is_nan(value)
+        encoded = {}
+        if feature.boundaries is not None:
+            bucket = 2 + tf.raw_ops.Bucketize(input=value, boundaries=list(feature.boundaries))
+            encoded[f"{feature.name}_bucket"] = tf.where(missing, 0, bucket)
+        if feature.transform == "log":
+            value = tf.sign(value) * tf.math.log1p(tf.abs(value))
+        value = tf.where(missing, tf.constant(feature.mean, tf.float32), value)
+        if feature.transform != "none":
+            value = (value - feature.mean) / feature.std
+        encoded[feature.name] = value
+        return encoded
+
+    def _sequence(self, sequence: Sequence, raw: Mapping[str, Any]) -> dict[str, tf.Tensor]:
+        if sequence.length_column not in raw:
+            raise SchemaError(
+                f"column {sequence.length_column!r} (the number of events) is missing. "
+                f"Received: {', '.join(sorted(raw))}"
+            )
+        length = tf.cast(tf.reshape(raw[sequence.length_column], [-1]), tf.int32)
+        limit = sequence.max_length
+        kept = tf.minimum(length, limit)
+        steps = tf.range(limit)[None]  # [1, max_length]
+        real = steps < kept[:, None]
+        encoded = {}
+        for field in sequence.fields:
+            key = sequence.column(field.name)
+            events = self._column(raw, key, field)
+            given = tf.shape(events)[1]
+            checks = [
+                tf.debugging.assert_less_equal(
+                    length,
+                    given,
+                    message=f"sequence {sequence.name}: {sequence.length_column} exceeds the events in {key}",
+                ),
+                tf.debugging.assert_non_negative(
+                    length, message=f"sequence {sequence.name}: {sequence.length_column} is negative"
+                ),
+            ]
+            with tf.control_dependencies([check for check in checks if check is not None]):
+                # One window per row: it starts where the most recent `max_length` events start.
+                padded = tf.pad(events, [[0, 0], [0, limit]], constant_values=field.missing)
+                window = tf.gather(padded, steps + (length - kept)[:, None], batch_dims=1)
+            missing = tf.constant(field.missing, window.dtype)
+            encoded[key] = self._ids(key, tf.where(real, window, missing))
+        encoded[sequence.length_column] = kept
+        return encoded
+
+
+def _vocabulary_table(owner: Categorical) -> tf.lookup.StaticHashTable:
+    assert owner.vocabulary is not None
+    dtype = tf.as_dtype(owner.dtype)
+    keys = tf.constant([owner.missing, *owner.vocabulary], dtype)
+    ids = tf.constant([0, *range(2, 2 + len(owner.vocabulary))], tf.int64)
+    return tf.lookup.StaticHashTable(tf.lookup.KeyValueTensorInitializer(keys, ids), default_value=1)
+
+
+def _exactly(values: tf.Tensor, count: int, missing: int | str | None) -> tf.Tensor:
+    """The first `count` values of each row, padded with the missing value."""
+    padded = tf.pad(values, [[0, 0], [0, count]], constant_values=missing)
+    return tf.ensure_shape(padded[:, :count], [None, count])

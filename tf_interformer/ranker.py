@@ -1,0 +1,196 @@
+"""A click-through-rate ranking model: schema, backbone, one tower per task."""
+
+import os
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from tf_interformer import backbones
+from tf_interformer._keras import LEGACY, keras, ops, register
+from tf_interformer.embedding import TokenEmbedder
+from tf_interformer.layers._common import build_sublayer, wide
+from tf_interformer.layers.mlp import MLP
+from tf_interformer.preprocessing import Preprocessor
+from tf_interformer.schema import FeatureSchema, SchemaError
+
+
+@register
+class Ranker(keras.Model):
+    """Ranks by click probability: `TokenEmbedder`, a backbone, one tower per label of the schema.
+
+    The model is fed with *encoded* batches, as `Preprocessor` makes them in the input pipeline, and returns
+    a logit per task. `score` takes raw batches, and an exported model does so too.
+
+    Args:
+        schema: `FeatureSchema` or its config. A learned one.
+        backbone: str, dict or `Backbone`. Name in the registry of `tf_interformer.backbones`, Keras config,
+            or an instance. Defaults to `"interformer"`.
+        backbone_config: dict or None. Arguments for a backbone that is given by name.
+        embedding: dict or None. Arguments of `TokenEmbedder`: `dim`, `dense_tokens`, `l2`, ...
+        tower_units: tuple of int. Hidden units of every tower. Defaults to (128, 64).
+        tower_activation: str. Activation of the hidden units. Defaults to `"swish"`.
+        tower_dropout: float. Dropout after each hidden layer. Defaults to 0.
+
+    Call arguments:
+        inputs: dict of tensors, an encoded batch.
+
+    Returns:
+        dict: task name -> logits `[B, 1]`, float32 or wider whatever the dtype policy.
+
+    Raises:
+        SchemaError: The schema is not learned.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from tf_interformer.schema import Categorical, FeatureSchema, Label, Sequence
+    >>> schema = FeatureSchema(
+    ...     features=[Categorical("item", vocabulary=["a", "b"]), Categorical("user", hash_buckets=10)],
+    ...     sequences=[Sequence("viewed", fields=[Categorical("item", table="item")], max_length=5)],
+    ...     labels=[Label("click", mean=0.1)])
+    >>> ranker = Ranker(schema, backbone_config={"num_layers": 1}, embedding={"dim": 8})
+    >>> raw = {"item": np.array(["a", "b"]), "user": np.array(["u1", "u2"]),
+    ...        "viewed_item": np.array([["b", ""], ["a", "b"]]), "viewed_length": np.array([1, 2])}
+    >>> ranker.score(raw)["click"].shape
+    (2,)
+    """
+
+    def __init__(
+        self,
+        schema: FeatureSchema | Mapping[str, Any],
+        backbone: str | Mapping[str, Any] | backbones.Backbone = "interformer",
+        backbone_config: Mapping[str, Any] | None = None,
+        embedding: Mapping[str, Any] | None = None,
+        tower_units: Sequence[int] = (128, 64),
+        tower_activation: str = "swish",
+        tower_dropout: float = 0.0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if not isinstance(schema, FeatureSchema):
+            schema = FeatureSchema.from_config(schema)
+        schema.require_learned()
+        self.schema = schema
+        self.embedding = dict(embedding or {})
+        self.tower_units = tuple(tower_units)
+        self.tower_activation = tower_activation
+        self.tower_dropout = tower_dropout
+
+        dtype = self.dtype_policy
+        self.embedder = TokenEmbedder(schema, **self.embedding, name="embedder", dtype=dtype)
+        if isinstance(backbone, str):
+            backbone = backbones.get(
+                backbone, tasks=schema.tasks, name="backbone", dtype=dtype, **(backbone_config or {})
+            )
+        elif backbone_config is not None:
+            raise ValueError("`backbone_config` needs a backbone given by name. "
+                             f"Received: backbone={backbone!r:.80}")  # fmt: skip
+        else:
+            backbone = backbones.get(backbone)
+        if tuple(backbone.tasks) != schema.tasks:
+            raise ValueError(
+                f"the backbone's tasks must be the schema's labels {schema.tasks}. Received: {backbone.tasks}"
+            )
+        self.backbone = backbone
+        self.towers = {
+            label.name: MLP(
+                (*self.tower_units, 1),
+                activation=tower_activation,
+                dropout=tower_dropout,
+                # Starting at the base rate saves the first steps, which would only learn it.
+                final_bias_initializer=keras.initializers.Constant(_logit(label.mean)),
+                name=f"tower_{label.name}",
+                dtype=dtype,
+            )
+            for label in schema.labels
+        }
+        for name, tower in self.towers.items():
+            setattr(self, f"tower_{name}", tower)
+        # The schema says every shape, so the weights exist from the start.
+        self.build(self.encoded_shapes)
+
+    @property
+    def encoded_shapes(self) -> dict[str, tuple[int | None, ...]]:
+        """Shape of every column of an encoded batch."""
+        shapes: dict[str, tuple[int | None, ...]] = {f.name: (None,) for f in self.schema.features}
+        shapes |= {f"{f.name}_bucket": (None,) for f in self.schema.numerics if f.buckets}
+        shapes |= {f.name: (None, f.max_values) for f in self.schema.categoricals if f.max_values}
+        for sequence in self.schema.sequences:
+            shapes |= {sequence.column(f.name): (None, sequence.max_length) for f in sequence.fields}
+            shapes[sequence.length_column] = (None,)
+        return shapes
+
+    def build(self, input_shape: Any = None) -> None:
+        if self.built:
+            return
+        shapes = self.encoded_shapes
+        build_sublayer(self.embedder, shapes)
+        tokens = self.embedder.compute_output_shape(shapes)
+        build_sublayer(self.backbone, tokens)
+        representations = self.backbone.compute_output_shape(tokens)
+        for task, tower in self.towers.items():
+            build_sublayer(tower, representations[task])
+        self.built = True
+
+    def call(self, inputs: Mapping[str, Any], training: bool | None = None) -> dict[str, Any]:
+        representations = self.backbone(self.embedder(inputs, training=training), training=training)
+        return {task: wide(tower(representations[task], training=training)) for task, tower in self.towers.items()}
+
+    def compute_output_shape(self, input_shape: Any = None) -> dict[str, tuple[int | None, int]]:
+        return dict.fromkeys(self.schema.tasks, (None, 1))
+
+    def compile(self, optimizer: Any = "adam", loss: Any = None, loss_weights: Any = None, **kwargs: Any) -> None:
+        """As `keras.Model.compile`; by default, binary cross-entropy on the logits with the labels' weights."""
+        if loss is None:
+            loss = {task: keras.losses.BinaryCrossentropy(from_logits=True) for task in self.schema.tasks}
+            loss_weights = loss_weights or {label.name: label.weight for label in self.schema.labels}
+        super().compile(optimizer=optimizer, loss=loss, loss_weights=loss_weights, **kwargs)
+
+    @cached_property
+    def preprocessor(self) -> Preprocessor:
+        """The schema's `Preprocessor`: map it over a dataset of raw batches before `fit`."""
+        return Preprocessor(self.schema)
+
+    def score(self, raw: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        """Probability per task `[B]` of a raw batch.
+
+        Args:
+            raw: dict of arrays, by column, as in `FeatureSchema.signature`.
+        """
+        if not raw:
+            raise SchemaError("a raw batch must hold the schema's columns. Received: {}")
+        logits = self(self.preprocessor(raw), training=False)
+        return {task: ops.convert_to_numpy(ops.sigmoid(logit))[:, 0] for task, logit in logits.items()}
+
+    def get_config(self) -> dict[str, Any]:
+        config = {"name": self.name} if LEGACY else super().get_config()
+        return {
+            **config,
+            "schema": self.schema.get_config(),
+            "backbone": keras.saving.serialize_keras_object(self.backbone),
+            "embedding": self.embedding,
+            "tower_units": list(self.tower_units),
+            "tower_activation": self.tower_activation,
+            "tower_dropout": self.tower_dropout,
+        }
+
+    def get_build_config(self) -> dict[str, Any]:
+        return {}  # the constructor has built it
+
+    def build_from_config(self, config: Mapping[str, Any]) -> None:
+        """Nothing to do: the constructor has built it."""
+
+    @classmethod
+    def from_file(cls, path: str | os.PathLike) -> "Ranker":
+        """Load a `.keras` file that `save` wrote."""
+        model = keras.models.load_model(os.fspath(path))
+        if not isinstance(model, cls):
+            raise ValueError(f"{os.fspath(path)} must hold a Ranker. Received: {type(model).__name__}")
+        return model
+
+
+def _logit(mean: float | None) -> float:
+    rate = min(max(mean if mean is not None else 0.5, 1e-4), 1 - 1e-4)
+    return float(np.log(rate / (1 - rate)))

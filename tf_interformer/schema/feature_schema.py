@@ -1,0 +1,345 @@
+"""The one description of the data."""
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import tensorflow as tf
+from pydantic import Field, model_validator
+
+from tf_interformer.schema._model import SchemaModel
+from tf_interformer.schema.categorical import Categorical
+from tf_interformer.schema.errors import SchemaError
+from tf_interformer.schema.label import Label
+from tf_interformer.schema.numeric import Numeric
+from tf_interformer.schema.sequence import Sequence
+
+Feature = Annotated[Categorical | Numeric, Field(discriminator="kind")]
+
+
+class FeatureSchema(SchemaModel):
+    """Features, behaviour sequences, labels and group key of a ranking log.
+
+    Everything that has to agree about the data is derived from it: the `tf.train.Example` parsing, the
+    `Preprocessor`, the `TokenEmbedder`, the TensorFlow Datasets features, the serving signatures.
+
+    A schema is *declared* first and then *learned*: `learn` makes one pass over the training split and
+    returns a copy that also holds vocabularies, means, deviations, bucket boundaries and base rates.
+
+    Args:
+        name: str. Name of the data set. Defaults to `"log"`.
+        features: tuple of `Categorical` and `Numeric`. The non-sequence features.
+        sequences: tuple of `Sequence`. The behaviour sequences. Defaults to none.
+        labels: tuple of `Label`. One per task.
+        group: str or None. Column by which grouped AUC groups impressions, usually the user; it may but
+            need not be a feature. Defaults to `None`.
+        group_dtype: `"int64"` or `"string"`. Type of the group column when it is not a feature. Defaults to
+            `"int64"`.
+
+    Raises:
+        SchemaError: Two columns of one name, a table that does not exist, no feature or no label.
+
+    Example:
+
+    >>> schema = FeatureSchema(
+    ...     features=[Categorical("item"), Numeric("price", transform="log")],
+    ...     sequences=[Sequence("viewed", fields=[Categorical("item", table="item")])],
+    ...     labels=[Label("click")],
+    ... )
+    >>> batch = {"item": ["a", "b"], "price": [1.0, 9.0], "viewed_item": [["b"], ["a"]],
+    ...          "viewed_length": [1, 1], "click": [0, 1]}
+    >>> learned = schema.learn([batch])
+    >>> learned["item"].vocabulary
+    ('a', 'b')
+    >>> FeatureSchema.from_json(learned.to_json()) == learned
+    True
+    """
+
+    name: str = "log"
+    features: tuple[Feature, ...] = Field(min_length=1)
+    sequences: tuple[Sequence, ...] = ()
+    labels: tuple[Label, ...] = Field(min_length=1)
+    group: str | None = None
+    group_dtype: Literal["int64", "string"] = "int64"
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "FeatureSchema":
+        columns = [f.name for f in self.features] + [label.name for label in self.labels]
+        columns += [f"{f.name}_bucket" for f in self.numerics if f.buckets]
+        for sequence in self.sequences:
+            columns += [sequence.column(f.name) for f in sequence.fields] + [sequence.length_column]
+        twice = sorted({name for name in columns if columns.count(name) > 1})
+        if twice:
+            raise ValueError(f"every column needs a name of its own. Received twice: {', '.join(twice)}")
+        if len({s.name for s in self.sequences}) != len(self.sequences):
+            raise ValueError(f"sequence names must differ. Received: {[s.name for s in self.sequences]}")
+        if self.group in {label.name for label in self.labels}:
+            raise ValueError(f"`group` may not be a label. Received: {self.group!r}")
+        owners = {key: f for key, f in self._categoricals() if f.table is None}
+        for key, feature in self._categoricals():
+            if feature.table is None:
+                continue
+            if feature.table not in owners:
+                known = ", ".join(sorted(owners)) or "none"
+                raise ValueError(f"feature {key!r} shares table {feature.table!r}, which no feature owns. "
+                                 f"Tables: {known}")  # fmt: skip
+            owner = owners[feature.table]
+            if owner.dtype != feature.dtype:
+                raise ValueError(f"feature {key!r} has dtype {feature.dtype} but shares table {feature.table!r} "
+                                 f"of dtype {owner.dtype}")  # fmt: skip
+        return self
+
+    # What is in it
+
+    def __getitem__(self, name: str) -> Categorical | Numeric:
+        """The feature, or sequence field (by its column), of that name."""
+        for key, feature in self._keyed_features():
+            if key == name:
+                return feature
+        raise KeyError(f"schema {self.name!r} has no feature {name!r}. It has: "
+                       f"{', '.join(key for key, _ in self._keyed_features())}")  # fmt: skip
+
+    @property
+    def categoricals(self) -> tuple[Categorical, ...]:
+        """The categorical non-sequence features."""
+        return tuple(f for f in self.features if isinstance(f, Categorical))
+
+    @property
+    def numerics(self) -> tuple[Numeric, ...]:
+        """The numeric features."""
+        return tuple(f for f in self.features if isinstance(f, Numeric))
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """Names of the labels."""
+        return tuple(label.name for label in self.labels)
+
+    @property
+    def tables(self) -> dict[str, Categorical]:
+        """The features, or sequence fields, that own a vocabulary and a table, by column."""
+        return {key: f for key, f in self._categoricals() if f.table is None}
+
+    def table_of(self, key: str) -> str:
+        """Name of the table in which the categorical column `key` is looked up."""
+        feature = self[key]
+        if not isinstance(feature, Categorical):
+            raise SchemaError(f"{key!r} is not categorical, so it has no vocabulary")
+        return feature.table or key
+
+    @property
+    def is_learned(self) -> bool:
+        """Whether every vocabulary and statistic is known."""
+        return (
+            all(f.hash_buckets is not None or f.vocabulary is not None for f in self.tables.values())
+            and all(f.mean is not None and f.std is not None for f in self.numerics)
+            and all(f.boundaries is not None for f in self.numerics if f.buckets)
+            and all(label.mean is not None for label in self.labels)
+        )
+
+    def require_learned(self) -> None:
+        """Raise a `SchemaError` that says what to do when a vocabulary or statistic is missing."""
+        if not self.is_learned:
+            raise SchemaError(
+                f"schema {self.name!r} has no vocabularies and statistics yet: call "
+                "`schema = schema.learn(batches_of_the_training_split)` first"
+            )
+
+    def with_labels(self, *names: str) -> "FeatureSchema":
+        """The same schema with only the named labels, in the order given."""
+        by_name = {label.name: label for label in self.labels}
+        unknown = [name for name in names if name not in by_name]
+        if unknown or not names:
+            raise SchemaError(f"schema {self.name!r} has the labels {list(by_name)}. Received: {list(names)}")
+        return self.model_copy(update={"labels": tuple(by_name[name] for name in names)})
+
+    def _categoricals(self) -> Iterator[tuple[str, Categorical]]:
+        for key, feature in self._keyed_features():
+            if isinstance(feature, Categorical):
+                yield key, feature
+
+    def _keyed_features(self) -> Iterator[tuple[str, Categorical | Numeric]]:
+        yield from ((f.name, f) for f in self.features)
+        for sequence in self.sequences:
+            yield from ((sequence.column(f.name), f) for f in sequence.fields)
+
+    # JSON
+
+    def get_config(self) -> dict[str, Any]:
+        """A JSON-able dict from which `from_config` makes an equal schema."""
+        return self.model_dump(mode="json", exclude_defaults=False)
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> "FeatureSchema":
+        """The schema that `get_config` described."""
+        return cls(**config)
+
+    def to_json(self, path: str | os.PathLike | None = None) -> str:
+        """The schema as JSON text, also written to `path` when given."""
+        text = self.model_dump_json(indent=None if self.is_learned else 1)
+        if path is not None:
+            temporary = Path(f"{os.fspath(path)}.tmp")
+            temporary.write_text(text, encoding="utf-8")
+            temporary.replace(path)
+        return text
+
+    @classmethod
+    def from_json(cls, source: str | os.PathLike) -> "FeatureSchema":
+        """Read a schema from JSON text or from the file that holds it."""
+        text, where = os.fspath(source), "the JSON text"
+        if not text.lstrip().startswith("{"):
+            where = f"the file {text}"
+            try:
+                text = Path(text).read_text(encoding="utf-8")
+            except OSError as error:
+                raise SchemaError(f"cannot read the schema from {where}: {error.strerror}") from None
+        try:
+            config = json.loads(text)
+        except ValueError as error:
+            raise SchemaError(f"{where} is not JSON: {error}") from None
+        if not isinstance(config, dict):
+            raise SchemaError(f"{where} must hold a JSON object. Received: {type(config).__name__}")
+        return cls(**config)
+
+    # Learning
+
+    def learn(self, batches: Iterable[Mapping[str, Any]]) -> "FeatureSchema":
+        """Learn vocabularies and statistics in one pass.
+
+        Args:
+            batches: iterable of raw batches (dicts of arrays) of the *training* split, and of nothing else.
+
+        Returns:
+            A copy of the schema in which everything that was not given by hand is filled in.
+
+        Raises:
+            SchemaError: A column is missing, a label is neither 0 nor 1, or there is no example.
+        """
+        from tf_interformer.schema.learning import learn
+
+        return learn(self, batches)
+
+    # Formats
+
+    def signature(self, labels: bool = False) -> dict[str, tf.TensorSpec]:
+        """The raw batch as tensor specs, by column: what a serving signature takes.
+
+        Args:
+            labels: bool. Whether labels and the group key are in it, as in training. Defaults to `False`.
+        """
+        specs: dict[str, tf.TensorSpec] = {}
+        for feature in self.features:
+            if isinstance(feature, Numeric):
+                specs[feature.name] = tf.TensorSpec([None], tf.float32, feature.name)
+            else:
+                shape = [None] if feature.max_values is None else [None, None]
+                specs[feature.name] = tf.TensorSpec(shape, tf.as_dtype(feature.dtype), feature.name)
+        for sequence in self.sequences:
+            for field in sequence.fields:
+                column = sequence.column(field.name)
+                specs[column] = tf.TensorSpec([None, None], tf.as_dtype(field.dtype), column)
+            specs[sequence.length_column] = tf.TensorSpec([None], tf.int32, sequence.length_column)
+        if labels:
+            for label in self.labels:
+                specs[label.name] = tf.TensorSpec([None], tf.float32, label.name)
+            if self.group is not None and self.group not in specs:
+                specs[self.group] = tf.TensorSpec([None], tf.as_dtype(self.group_dtype), self.group)
+        return specs
+
+    def parsing_spec(self, labels: bool = True) -> dict[str, Any]:
+        """The spec with which `tf.io.parse_example` reads this schema's columns from `tf.train.Example`s."""
+        spec: dict[str, Any] = {}
+        for feature in self.features:
+            if isinstance(feature, Numeric):
+                spec[feature.name] = tf.io.FixedLenFeature([], tf.float32, default_value=float("nan"))
+            elif feature.max_values is None:
+                dtype = tf.as_dtype(feature.dtype)
+                spec[feature.name] = tf.io.FixedLenFeature([], dtype, default_value=feature.missing)
+            else:
+                spec[feature.name] = _ragged(feature)
+        for sequence in self.sequences:
+            for field in sequence.fields:
+                spec[sequence.column(field.name)] = _ragged(field)
+        if labels:
+            # No default: an example without its label, or group, is an error, not a negative.
+            for label in self.labels:
+                spec[label.name] = tf.io.FixedLenFeature([], tf.int64)
+            if self.group is not None and self.group not in spec:
+                spec[self.group] = tf.io.FixedLenFeature([], tf.as_dtype(self.group_dtype))
+        return spec
+
+    def parse_examples(self, serialized: tf.Tensor, labels: bool = True) -> dict[str, tf.Tensor]:
+        """Parse a batch of serialized `tf.train.Example`s into a raw batch.
+
+        Args:
+            serialized: string tensor `[batch]`.
+            labels: bool. Whether labels and group key are read too. Defaults to `True`.
+        """
+        parsed = tf.io.parse_example(serialized, self.parsing_spec(labels))
+        return self.dense_batch(parsed, labels)
+
+    def dense_batch(self, columns: Mapping[str, Any], labels: bool = True) -> dict[str, tf.Tensor]:
+        """Make a raw batch of parsed columns: pad the ragged ones and say the length of every history."""
+        batch: dict[str, tf.Tensor] = {}
+        for feature in self.features:
+            value = columns[feature.name]
+            if isinstance(value, tf.RaggedTensor):
+                assert isinstance(feature, Categorical)
+                value = value.to_tensor(feature.missing, shape=[None, feature.max_values])
+            batch[feature.name] = value
+        for sequence in self.sequences:
+            lengths = {f.name: columns[sequence.column(f.name)].row_lengths() for f in sequence.fields}
+            first, *others = lengths
+            for field in sequence.fields:
+                column = sequence.column(field.name)
+                batch[column] = columns[column].to_tensor(field.missing)
+            checks = [
+                tf.debugging.assert_equal(
+                    lengths[first],
+                    lengths[other],
+                    message=f"sequence {sequence.name}: the columns {sequence.column(first)} and "
+                    f"{sequence.column(other)} must hold the same number of events",
+                )
+                for other in others
+            ]
+            with tf.control_dependencies([check for check in checks if check is not None]):
+                batch[sequence.length_column] = tf.cast(lengths[first], tf.int32)
+        if labels:
+            for label in self.labels:
+                batch[label.name] = tf.cast(columns[label.name], tf.float32)
+            if self.group is not None:
+                batch[self.group] = columns[self.group]
+        return batch
+
+    def tfds_features(self, **extra: Any) -> Any:
+        """The flat TensorFlow Datasets feature dict of this schema; `extra` adds columns beside it."""
+        import tensorflow_datasets as tfds
+
+        columns: dict[str, Any] = {}
+        for feature in self.features:
+            if isinstance(feature, Numeric):
+                columns[feature.name] = tfds.features.Scalar(np.float32)
+            elif feature.max_values is None:
+                columns[feature.name] = _tfds_scalar(feature.dtype)
+            else:
+                columns[feature.name] = tfds.features.Sequence(_tfds_scalar(feature.dtype))
+        for sequence in self.sequences:
+            for field in sequence.fields:
+                columns[sequence.column(field.name)] = tfds.features.Sequence(_tfds_scalar(field.dtype))
+        for label in self.labels:
+            columns[label.name] = tfds.features.Scalar(np.int64)
+        if self.group is not None and self.group not in columns:
+            columns[self.group] = _tfds_scalar(self.group_dtype)
+        return tfds.features.FeaturesDict({**columns, **extra})
+
+
+def _ragged(feature: Categorical) -> tf.io.RaggedFeature:
+    return tf.io.RaggedFeature(tf.as_dtype(feature.dtype), row_splits_dtype=tf.int32)
+
+
+def _tfds_scalar(dtype: str) -> Any:
+    import tensorflow_datasets as tfds
+
+    return tfds.features.Text() if dtype == "string" else tfds.features.Scalar(np.int64)

@@ -1,0 +1,190 @@
+"""Vocabularies and statistics, learned in one pass over the training split."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from tf_interformer.schema.categorical import Categorical
+from tf_interformer.schema.errors import SchemaError
+from tf_interformer.schema.feature_schema import FeatureSchema
+from tf_interformer.schema.label import Label
+from tf_interformer.schema.numeric import Numeric
+from tf_interformer.schema.sequence import Sequence
+
+# Quantiles are cut from so many values at most; their error is then far below one bucket.
+_SAMPLE = 1_000_000
+
+
+def log_transform(values: np.ndarray) -> np.ndarray:
+    """`sign(x) * log(1 + |x|)`: the logarithm of counts, which also takes zero and negative values."""
+    return np.sign(values) * np.log1p(np.abs(values))
+
+
+class _NumericLearner:
+    """Count, mean and variance of the transformed values, and a uniform sample of the raw ones."""
+
+    def __init__(self, feature: Numeric) -> None:
+        self.feature = feature
+        self.count, self.mean, self.squares = 0, 0.0, 0.0
+        self.values, self.keys = np.empty(0, np.float32), np.empty(0)
+        self.random = np.random.default_rng(0)
+
+    def update(self, values: np.ndarray) -> None:
+        try:
+            values = np.asarray(values, np.float64).ravel()
+        except ValueError:
+            raise SchemaError(f"Numeric {self.feature.name!r} must hold numbers. Received: {values!r:.80}") from None
+        if np.isinf(values).any():
+            raise SchemaError(f"Numeric {self.feature.name!r} must be finite (NaN means missing). Received: inf")
+        values = values[~np.isnan(values)]
+        if not values.size:
+            return
+        transformed = log_transform(values) if self.feature.transform == "log" else values
+        # Chan's update: exact for any batch sizes, without a second pass
+        count, mean = values.size, transformed.mean()
+        delta, total = mean - self.mean, self.count + count
+        self.squares += ((transformed - mean) ** 2).sum() + delta**2 * self.count * count / total
+        self.mean += delta * count / total
+        self.count = total
+        if self.feature.buckets and self.feature.boundaries is None:
+            self._sample(values)
+
+    def _sample(self, values: np.ndarray) -> None:
+        # The values with the smallest random keys are a uniform sample, however long the log is.
+        self.values = np.concatenate([self.values, values.astype(np.float32)])
+        self.keys = np.concatenate([self.keys, self.random.random(values.size)])
+        if self.values.size > 2 * _SAMPLE:
+            keep = np.argpartition(self.keys, _SAMPLE)[:_SAMPLE]
+            self.values, self.keys = self.values[keep], self.keys[keep]
+
+    def result(self) -> Numeric:
+        feature, found = self.feature, {}
+        scaled = feature.transform != "none"
+        if feature.mean is None:
+            found["mean"] = float(self.mean)
+        if feature.std is None:
+            deviation = float(np.sqrt(self.squares / self.count)) if self.count else 0.0
+            found["std"] = deviation if scaled and deviation > 1e-12 else 1.0
+        if feature.buckets and feature.boundaries is None:
+            quantiles = np.arange(1, feature.buckets) / feature.buckets
+            cuts = np.quantile(self.values, quantiles, method="lower") if self.values.size else np.empty(0)
+            found["boundaries"] = tuple(float(cut) for cut in np.unique(cuts.astype(np.float32)))
+        return feature.model_copy(update=found)
+
+
+class _TableLearner:
+    """Counts of the values that any column of one table holds."""
+
+    def __init__(self, owner: Categorical) -> None:
+        self.owner = owner
+        self.counts: Counter = Counter()
+
+    def update(self, values: np.ndarray) -> None:
+        unique, counts = np.unique(values, return_counts=True)
+        self.counts.update(dict(zip(unique.tolist(), counts.tolist(), strict=True)))
+
+    def result(self) -> Categorical:
+        if self.owner.hash_buckets is not None or self.owner.vocabulary is not None:
+            return self.owner
+        known = ((value, n) for value, n in self.counts.items() if n >= self.owner.min_count)
+        ordered = sorted(known, key=lambda item: (-item[1], item[0]))
+        vocabulary = tuple(value for value, _ in ordered if value != self.owner.missing)
+        return self.owner.model_copy(update={"vocabulary": vocabulary})
+
+
+def learn(schema: FeatureSchema, batches: Iterable[Mapping[str, Any]]) -> FeatureSchema:
+    """See `FeatureSchema.learn`."""
+    tables = {name: _TableLearner(owner) for name, owner in schema.tables.items()}
+    numerics = {feature.name: _NumericLearner(feature) for feature in schema.numerics}
+    positives = dict.fromkeys(schema.tasks, 0.0)
+    examples = 0
+    for batch in batches:
+        examples += _learn_batch(schema, batch, tables, numerics, positives)
+    if not examples:
+        raise SchemaError(f"schema {schema.name!r}: the training split holds no example")
+
+    owners = {name: learner.result() for name, learner in tables.items()}
+
+    def learned(key: str, feature: Categorical | Numeric) -> Categorical | Numeric:
+        if isinstance(feature, Numeric):
+            return numerics[feature.name].result()
+        return owners.get(key, feature)
+
+    def learned_sequence(sequence: Sequence) -> Sequence:
+        fields = tuple(learned(sequence.column(f.name), f) for f in sequence.fields)
+        return sequence.model_copy(update={"fields": fields})
+
+    def learned_label(label: Label) -> Label:
+        return label if label.mean is not None else label.model_copy(
+            update={"mean": positives[label.name] / examples}
+        )  # fmt: skip
+
+    return schema.model_copy(
+        update={
+            "features": tuple(learned(f.name, f) for f in schema.features),
+            "sequences": tuple(learned_sequence(s) for s in schema.sequences),
+            "labels": tuple(learned_label(label) for label in schema.labels),
+        }
+    )
+
+
+def _learn_batch(
+    schema: FeatureSchema,
+    batch: Mapping[str, Any],
+    tables: dict[str, _TableLearner],
+    numerics: dict[str, _NumericLearner],
+    positives: dict[str, float],
+) -> int:
+    columns = _Columns(schema, batch)
+    for feature in schema.features:
+        if isinstance(feature, Numeric):
+            numerics[feature.name].update(columns[feature.name])
+        else:
+            tables[schema.table_of(feature.name)].update(columns.values(feature.name, feature))
+    for sequence in schema.sequences:
+        length = columns[sequence.length_column]
+        for field in sequence.fields:
+            key = sequence.column(field.name)
+            events = columns.values(key, field)
+            real = np.arange(events.shape[1])[None] < length[:, None]
+            tables[schema.table_of(key)].update(events[real])
+    examples = 0
+    for name in positives:
+        label = columns[name].astype(np.float64)
+        wrong = label[(label != 0) & (label != 1)]
+        if wrong.size:
+            raise SchemaError(f"Label {name!r} must be 0 or 1. Received: {wrong[0]}")
+        positives[name] += float(label.sum())
+        examples = label.size
+    return examples
+
+
+class _Columns:
+    """The batch as NumPy arrays, with an error that names a missing column."""
+
+    def __init__(self, schema: FeatureSchema, batch: Mapping[str, Any]) -> None:
+        self.schema, self.batch = schema, batch
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        if name not in self.batch:
+            raise SchemaError(
+                f"schema {self.schema.name!r} needs the column {name!r}. Received: {', '.join(sorted(self.batch))}"
+            )
+        return np.asarray(self.batch[name])
+
+    def values(self, name: str, feature: Categorical) -> np.ndarray:
+        """Values of a categorical column, as str or int64."""
+        array = self[name]
+        if feature.dtype == "int64":
+            if not np.issubdtype(array.dtype, np.integer):
+                raise SchemaError(f"Categorical {name!r} must hold integers. Received: {array.dtype} {array!r:.80}")
+            return array.astype(np.int64)
+        if array.dtype == object:  # TensorFlow's bytes
+            return np.array([v.decode() if isinstance(v, bytes) else v for v in array.ravel()], str).reshape(
+                array.shape
+            )
+        if array.dtype.kind not in "US":
+            raise SchemaError(f"Categorical {name!r} must hold strings. Received: {array.dtype} {array!r:.80}")
+        return array.astype(str)

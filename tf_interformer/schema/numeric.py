@@ -1,0 +1,58 @@
+"""A feature that is a number."""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from tf_interformer.schema._model import SchemaModel
+from tf_interformer.schema.categorical import Name
+
+
+class Numeric(SchemaModel):
+    """A numeric feature; NaN means missing and becomes the training mean.
+
+    Args:
+        name: str. Name of the column.
+        transform: `"standardize"`: `(x - mean) / std`; `"log"`: the same of `sign(x) * log(1 + |x|)`;
+            `"none"`: as it is. Mean and deviation are the training split's. Defaults to `"standardize"`.
+        buckets: int. Beside the number, embed the quantile bucket it falls in, cut so that the training
+            split fills so many buckets evenly. Defaults to 0: no embedding.
+        mean: float or None. Mean of the transformed values. Learned when `None`.
+        std: float or None. Standard deviation of the transformed values. Learned when `None`.
+        boundaries: tuple or None. Inner boundaries of the buckets, increasing. Learned when `None`.
+
+    Raises:
+        SchemaError: An argument is out of range, or boundaries do not increase.
+
+    Example:
+
+    >>> Numeric("price", transform="log", buckets=8).buckets
+    8
+    """
+
+    kind: Literal["numeric"] = "numeric"
+    name: Name
+    transform: Literal["standardize", "log", "none"] = "standardize"
+    buckets: int = Field(default=0, ge=0)
+    mean: float | None = None
+    std: float | None = Field(default=None, gt=0)
+    boundaries: tuple[float, ...] | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Numeric":
+        if self.buckets == 1:
+            raise ValueError("`buckets` must be 0 (none) or at least 2. Received: 1")
+        if self.boundaries is not None:
+            if not self.buckets:
+                raise ValueError("`boundaries` need `buckets` to be set")
+            pairs = zip(self.boundaries, self.boundaries[1:], strict=False)
+            if any(low >= high for low, high in pairs):
+                raise ValueError(f"`boundaries` must increase. Received: {self.boundaries}")
+        return self
+
+    @property
+    def num_ids(self) -> int:
+        """Number of bucket ids, the two reserved ones included; the boundaries must be known."""
+        if self.boundaries is None:
+            raise ValueError(f"Numeric {self.name!r} has no boundaries yet: call FeatureSchema.learn first")
+        return 3 + len(self.boundaries)

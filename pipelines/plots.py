@@ -83,9 +83,7 @@ def learning_curves(
     return _save(figure, path)
 
 
-def calibration_curve(
-    labels: Columns, probabilities: Columns, path: str | os.PathLike[str], bins: int = 20
-) -> Path:
+def calibration_curve(labels: Columns, probabilities: Columns, path: str | os.PathLike[str], bins: int = 20) -> Path:
     """Draws the reliability diagram: what was promised against what happened, and how often each was
     promised.
 
@@ -139,9 +137,7 @@ def calibration_curve(
     return _save(figure, path)
 
 
-def score_histogram(
-    labels: Columns, probabilities: Columns, path: str | os.PathLike[str], bins: int = 50
-) -> Path:
+def score_histogram(labels: Columns, probabilities: Columns, path: str | os.PathLike[str], bins: int = 50) -> Path:
     """Draws the distribution of the predicted probability within each class.
 
     Args:
@@ -159,9 +155,7 @@ def score_histogram(
 
     def draw(axes: Any, truth: NDArray, scores: NDArray) -> None:
         if not (scores.min() >= 0.0 and scores.max() <= 1.0):
-            raise ValueError(
-                f"`probabilities` must lie in [0, 1]. Received: {scores.min()} to {scores.max()}"
-            )
+            raise ValueError(f"`probabilities` must lie in [0, 1]. Received: {scores.min()} to {scores.max()}")
         edges = np.linspace(0.0, scores.max() or 1.0, bins + 1)
         for value, name, color in ((0, "negative", MUTED), (1, "positive", ORANGE)):
             mine = scores[truth == value]
@@ -289,12 +283,8 @@ def _draw_epochs(
     values = lines[-1][1]
     if best is not None and not math.isnan(values[best]):
         axes.axvline(epochs[best], color=ORANGE, linewidth=1, alpha=0.5)
-        axes.plot(
-            [epochs[best]], [values[best]], marker="o", markersize=8, color="none", markeredgecolor=ORANGE
-        )
-        axes.set_title(
-            f"best epoch {epochs[best]:g}: {values[best]:.4f}", loc="right", fontsize=9, color=ORANGE
-        )
+        axes.plot([epochs[best]], [values[best]], marker="o", markersize=8, color="none", markeredgecolor=ORANGE)
+        axes.set_title(f"best epoch {epochs[best]:g}: {values[best]:.4f}", loc="right", fontsize=9, color=ORANGE)
     _name_ends(axes, ends)
 
 

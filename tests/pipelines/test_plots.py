@@ -80,9 +80,7 @@ def test_learning_curves_mark_the_epoch_that_was_kept(tmp_path, figures):
     assert figures[0].axes[1].get_title("right") == "best epoch 3: 0.6800"
 
 
-@pytest.mark.parametrize(
-    "history", [HISTORY[:1], [{"loss": 0.5}], [{"val_auc": float("nan"), "loss": 1.0}] * 2]
-)
+@pytest.mark.parametrize("history", [HISTORY[:1], [{"loss": 0.5}], [{"val_auc": float("nan"), "loss": 1.0}] * 2])
 def test_learning_curves_of_short_and_broken_runs(tmp_path, history):
     assert is_picture(plots.learning_curves(history, tmp_path / "curves.png"))
 

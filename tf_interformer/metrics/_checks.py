@@ -62,13 +62,9 @@ def check_probabilities(
 
 def check_size(array: NDArray, name: str, size: int | None) -> None:
     if size is not None and array.size != size:
-        raise ValueError(
-            f"`{name}` must be as long as `labels`. Received: {array.size} against {size} labels"
-        )
+        raise ValueError(f"`{name}` must be as long as `labels`. Received: {array.size} against {size} labels")
 
 
 def check_base_rate(base_rate: float | None) -> None:
     if base_rate is not None and not 0.0 < base_rate < 1.0:
-        raise ValueError(
-            f"`base_rate` must lie strictly between 0 and 1, or be None. Received: {base_rate!r}"
-        )
+        raise ValueError(f"`base_rate` must lie strictly between 0 and 1, or be None. Received: {base_rate!r}")

@@ -22,9 +22,7 @@ def flatten(y_true: Any, y_pred: Any, sample_weight: Any) -> tuple[Any, Any, Any
     predictions = ops.reshape(ops.cast(y_pred, sum_dtype()), (-1,))
     sizes = (labels.shape[0], predictions.shape[0])
     if None not in sizes and sizes[0] != sizes[1]:
-        raise ValueError(
-            f"`y_pred` must hold one prediction per label. Received: {sizes[1]} against {sizes[0]}"
-        )
+        raise ValueError(f"`y_pred` must hold one prediction per label. Received: {sizes[1]} against {sizes[0]}")
     if sample_weight is None:
         weights = ops.ones_like(labels)
     else:

@@ -92,18 +92,14 @@ def grouped_auc(labels: ArrayLike, scores: ArrayLike, groups: ArrayLike) -> Grou
     impressions = np.diff(np.append(starts, codes.size))
     clicks = np.add.reduceat(clicked.astype(np.int64), starts)
     # Positions before a group's first row hold that many ranks of other groups: take them off again.
-    rank_sums = (
-        np.add.reduceat(np.where(clicked, doubled_mid_ranks(new_value), 0), starts) - 2 * starts * clicks
-    )
+    rank_sums = np.add.reduceat(np.where(clicked, doubled_mid_ranks(new_value), 0), starts) - 2 * starts * clicks
     pairs = clicks * (impressions - clicks)
     scored = np.full(starts.size, np.nan)
     np.divide(rank_sums - clicks * (clicks + 1), 2 * pairs, out=scored, where=pairs > 0)
     return GroupedAUC(groups=names, auc=scored, impressions=impressions, clicks=clicks)
 
 
-def gauc(
-    labels: ArrayLike, scores: ArrayLike, groups: ArrayLike, weighting: Weighting = "impressions"
-) -> float:
+def gauc(labels: ArrayLike, scores: ArrayLike, groups: ArrayLike, weighting: Weighting = "impressions") -> float:
     """Computes the group AUC: the AUC within each user, averaged over users.
 
         gAUC = sum_u w_u AUC_u / sum_u w_u        over the users u with both classes

@@ -4,7 +4,16 @@ from collections.abc import Sequence
 from typing import Any
 
 from tf_interformer._keras import keras, ops, register
-from tf_interformer.layers._common import Shape, Tensor, build_sublayer, check_rate, check_units, fresh, project, shape_of
+from tf_interformer.layers._common import (
+    Shape,
+    Tensor,
+    build_sublayer,
+    check_rate,
+    check_units,
+    fresh,
+    project,
+    shape_of,
+)
 
 
 @register

@@ -8,8 +8,8 @@ from tf_interformer.layers._common import (
     Tensor,
     build_sublayer,
     check_positive,
-    sequence_shape,
     project,
+    sequence_shape,
     valid_positions,
     wide,
 )

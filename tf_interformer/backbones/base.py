@@ -1,0 +1,49 @@
+"""What every backbone has in common."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from tf_interformer._keras import keras
+from tf_interformer.layers._common import Tensor
+
+
+class Backbone(keras.layers.Layer):
+    """Base class of the backbones: tokens in, one representation per task out.
+
+    A subclass implements `build`, `call` and `representation_size`.
+
+    Args:
+        tasks: list of str. Names of the tasks. Defaults to `("label",)`.
+
+    Input: `{"features": [batch, N, dim], "sequences": {name: [batch, time, width]}, "lengths": {name: [batch]}}`.
+    Output: `{task: [batch, representation]}`.
+
+    Raises:
+        ValueError: If `tasks` is not a list of different names.
+    """
+
+    def __init__(self, tasks: Sequence[str] = ("label",), **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if (
+            isinstance(tasks, str)
+            or not tasks
+            or not all(isinstance(task, str) and task for task in tasks)
+            or len(set(tasks)) != len(tasks)
+        ):
+            raise ValueError(f"`tasks` must be a list of different names. Received: tasks={tasks!r}")
+        self.tasks = tuple(tasks)
+
+    def representation_size(self, input_shape: Any) -> int:
+        """Returns the width of a task's representation."""
+        raise NotImplementedError
+
+    def for_each_task(self, representation: Tensor) -> dict[str, Tensor]:
+        """Returns the same representation for every task."""
+        return {task: representation for task in self.tasks}
+
+    def compute_output_shape(self, input_shape: Any) -> dict[str, tuple[int | None, int]]:
+        size = self.representation_size(input_shape)
+        return {task: (input_shape["features"][0], size) for task in self.tasks}
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "tasks": list(self.tasks)}

@@ -1,0 +1,429 @@
+"""InterFormer."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from tf_interformer._keras import ops, register
+from tf_interformer.backbones.base import Backbone
+from tf_interformer.layers import interactions
+from tf_interformer.layers._common import (
+    Tensor,
+    build_sublayer,
+    check_choice,
+    check_positive,
+    check_rate,
+    check_units,
+    masked_mean,
+    sequence_shape,
+    shape_of,
+    stack_tokens,
+    tokens_shape,
+    zero_padding,
+)
+from tf_interformer.layers._token_norm import TokenNorm
+from tf_interformer.layers.cross_arch import AGGREGATIONS, CrossArch
+from tf_interformer.layers.gating import ACTIVATIONS
+from tf_interformer.layers.interaction_arch import InteractionArch
+from tf_interformer.layers.masknet_merge import ALIGNMENTS, MaskNetMerge
+from tf_interformer.layers.multi_head_attention import check_heads
+from tf_interformer.layers.personalized_ffn import MODES
+from tf_interformer.layers.sequence_arch import SequenceArch
+
+FLOWS = ("both", "n2s", "s2n", "sep", "sole")
+ROTARY = ("joint", "behaviours", None)
+FINAL_SUMMARIES = ("recompute", "algorithm1")
+
+
+@register
+class InterFormer(Backbone):
+    """InterFormer: features and behaviours interact layer by layer (arXiv 2411.09852, Algorithm 1).
+
+    The sequences are merged into one (`MaskNetMerge`). The first summary of the features is put in front of it as
+    CLS tokens. Each layer then summarises both sides (`CrossArch`), lets the features interact with the summary of
+    the sequence (`InteractionArch`) and the sequence with that of the features (`SequenceArch`). The representation
+    is the last two summaries, flattened: `[X_sum || S_sum]`.
+
+    What the paper leaves open is an argument here. By default the arches have residual connections and norms and
+    the tokens are normalised on entry, because as printed the products of many layers shrink or explode;
+    `faithful=True` is the printed form, without any of these (DHEN keeps the norm of its own equation).
+
+    Read literally, Algorithm 1 feeds the head with summaries made *before* the last layer's Interaction and
+    Sequence Arch, which then have no effect. `final_summary="recompute"` makes the summaries once more after the
+    last layer; `"algorithm1"` is the literal reading and does not create the last layer's two arches.
+
+    No variant creates a weight that cannot learn.
+
+    Args:
+        tasks: list of str. Names of the tasks; they share the representation. Defaults to `("label",)`.
+        num_layers: int. Defaults to `3`.
+        interaction: str, dict or layer. What the Interaction Arch holds, see `interactions.get`. Defaults to
+            `"dhen"`.
+        interaction_config: dict or `None`. Arguments for an interaction given by name. Defaults to `None`.
+        interaction_mlp: str. `"flatten"` or `"lce"`, see `InteractionArch`. Defaults to `"flatten"`.
+        interaction_mlp_units: list of int. Hidden layers of the Interaction Arch's MLP. Defaults to `()`.
+        num_summary_tokens: int. Tokens of `X_sum`, and so of CLS tokens. Defaults to `4`.
+        num_pma_tokens: int. Defaults to `2`.
+        num_recent_tokens: int. Defaults to `2`.
+        num_heads: int. Must divide the embedding width. Defaults to `4`.
+        gating: str or `None`. `"identity"`, `"tanh"`, `"sigmoid"`, `"glu"`; `None` for no gates. Defaults to
+            `"identity"`.
+        gating_units: list of int. Hidden layers of the gates. Defaults to `()`.
+        personalized_ffn: str or `None`. `"linear"`, `"two_layer"`, `"plain"` (not personalised) or `None` for
+            none. Defaults to `"linear"`.
+        ffn_hidden_dim: int or `None`. Hidden width of the forms that have one. Defaults to `None`.
+        attention: bool. Whether the Sequence Arch has an attention. Defaults to `True`.
+        cls_tokens: bool. Whether there are CLS tokens. Defaults to `True`.
+        rotary: str or `None`. `"joint"` rotates all tokens by their position with the CLS tokens in front,
+            `"behaviours"` leaves the CLS tokens unrotated. Defaults to `"joint"`.
+        information_flow: str. `"both"`; `"n2s"`: the interaction does not see the sequence; `"s2n"`: the sequence
+            does not see the features (no CLS, a plain FFN); `"sep"`: neither; `"sole"`: no Sequence Arch, each
+            sequence is averaged to one more token of the features, and `S_sum` is left out. Defaults to `"both"`.
+        aggregation: str. How the sequence is summarised, see `CrossArch`. Defaults to `"selective"`.
+        final_summary: str. `"recompute"` or `"algorithm1"`. Defaults to `"recompute"`.
+        sequence_alignment: str. `"oldest"` or `"recent"`, see `MaskNetMerge`. Defaults to `"oldest"`.
+        sequence_mask_ratio: float or `None`. Width of the merging mask's hidden layer relative to its input;
+            `None` for no mask. Defaults to `1.0`.
+        dropout: float. Rate in the Interaction and the Sequence Arch. Defaults to `0.0`.
+        faithful: bool. Exactly as printed. Defaults to `False`.
+
+    Input: `{"features": [batch, N, dim], "sequences": {name: [batch, time, width]}, "lengths": {name: [batch]}}`.
+    Histories are oldest first and padded on the right; padding may hold anything, even NaN. Without sequences the
+    model is that of `"sole"`.
+    Output: `{task: [batch, tokens * dim]}`.
+
+    Raises:
+        ValueError: If an argument is out of range or several do not go together; the message names them.
+
+    Example:
+
+    >>> interformer = InterFormer(tasks=["click"], num_heads=2)
+    >>> interformer({
+    ...     "features": np.ones((3, 20, 16), "float32"),
+    ...     "sequences": {"views": np.ones((3, 50, 48), "float32")},
+    ...     "lengths": {"views": np.array([0, 7, 50])},
+    ... })["click"].shape
+    TensorShape([3, 192])
+
+    Reference:
+        [InterFormer, arXiv 2411.09852](https://arxiv.org/abs/2411.09852)
+    """
+
+    def __init__(
+        self,
+        tasks: Sequence[str] = ("label",),
+        num_layers: int = 3,
+        interaction: Any = "dhen",
+        interaction_config: dict[str, Any] | None = None,
+        interaction_mlp: str = "flatten",
+        interaction_mlp_units: Sequence[int] = (),
+        num_summary_tokens: int = 4,
+        num_pma_tokens: int = 2,
+        num_recent_tokens: int = 2,
+        num_heads: int = 4,
+        gating: str | None = "identity",
+        gating_units: Sequence[int] = (),
+        personalized_ffn: str | None = "linear",
+        ffn_hidden_dim: int | None = None,
+        attention: bool = True,
+        cls_tokens: bool = True,
+        rotary: str | None = "joint",
+        information_flow: str = "both",
+        aggregation: str = "selective",
+        final_summary: str = "recompute",
+        sequence_alignment: str = "oldest",
+        sequence_mask_ratio: float | None = 1.0,
+        dropout: float = 0.0,
+        faithful: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(tasks=tasks, **kwargs)
+        self.num_layers = check_positive("num_layers", num_layers)
+        # As text, because tf_keras would wrap a dict into something that no longer serialises.
+        self._interaction = json.dumps(interactions.identifier_of(interaction, interaction_config))
+        self._interaction_config = json.dumps(interaction_config)
+        self.interaction_mlp = check_choice("interaction_mlp", interaction_mlp, ("flatten", "lce"))
+        self.interaction_mlp_units = check_units("interaction_mlp_units", interaction_mlp_units)
+        self.num_summary_tokens = check_positive("num_summary_tokens", num_summary_tokens)
+        self.num_pma_tokens = check_positive("num_pma_tokens", num_pma_tokens, minimum=0)
+        self.num_recent_tokens = check_positive("num_recent_tokens", num_recent_tokens, minimum=0)
+        self.num_heads = check_positive("num_heads", num_heads)
+        self.gating = check_choice("gating", gating, (*ACTIVATIONS, None))
+        self.gating_units = check_units("gating_units", gating_units)
+        self.personalized_ffn = check_choice("personalized_ffn", personalized_ffn, (*MODES, None))
+        self.ffn_hidden_dim = None if ffn_hidden_dim is None else check_positive("ffn_hidden_dim", ffn_hidden_dim)
+        self.attention = attention
+        self.cls_tokens = cls_tokens
+        self.rotary = check_choice("rotary", rotary, ROTARY)
+        self.information_flow = check_choice("information_flow", information_flow, FLOWS)
+        self.aggregation = check_choice("aggregation", aggregation, AGGREGATIONS)
+        self.final_summary = check_choice("final_summary", final_summary, FINAL_SUMMARIES)
+        self.sequence_alignment = check_choice("sequence_alignment", sequence_alignment, ALIGNMENTS)
+        self.sequence_mask_ratio = sequence_mask_ratio
+        self.dropout = check_rate("dropout", dropout)
+        self.faithful = faithful
+        self._plan()
+
+    def _plan(self) -> None:
+        """Decides which parts exist, so that each of their weights has an effect on the output."""
+        # The literal algorithm with L layers is the other one with L - 1: its last two arches are unused.
+        self._blocks = self.num_layers - (self.final_summary == "algorithm1")
+        flow = self.information_flow
+        to_sequence = flow in ("both", "n2s")
+        self._to_features = flow in ("both", "s2n")
+        self._ffn = self.personalized_ffn
+        if not to_sequence and self._ffn in ("linear", "two_layer"):
+            self._ffn = "plain"
+        # CLS tokens act through the attention or as a part of the summary.
+        self._cls = to_sequence and self.cls_tokens and (self.attention or self.aggregation == "selective")
+        self._summary_for_ffn = to_sequence and self._ffn in ("linear", "two_layer")
+        if flow == "sole":
+            return
+        if self._ffn is None and not self.attention:
+            raise ValueError(
+                "A Sequence Arch needs `personalized_ffn` or `attention`. "
+                'Received: personalized_ffn=None, attention=False (did you mean information_flow="sole"?)'
+            )
+        if self.aggregation in ("selective", "mlp") and not (self.num_pma_tokens or self.num_recent_tokens):
+            if self.aggregation == "mlp" or not (self._cls and self.attention and self._blocks):
+                raise ValueError(
+                    "Nothing of the behaviours would reach the output: with neither `num_pma_tokens` nor "
+                    '`num_recent_tokens` the summary needs aggregation="selective", `cls_tokens`, `attention`, an '
+                    "`information_flow` that has CLS tokens and a layer with a Sequence Arch. Received: "
+                    f"aggregation={self.aggregation!r}, cls_tokens={self.cls_tokens}, attention={self.attention}, "
+                    f"information_flow={flow!r}, num_layers={self.num_layers}, final_summary={self.final_summary!r}"
+                )
+
+    @property
+    def _num_cls(self) -> int:
+        return self.num_summary_tokens if self._cls else 0
+
+    def build(self, input_shape: Any) -> None:
+        batch, tokens, width = _features_shape(input_shape)
+        sequences = input_shape["sequences"]
+        self._has_sequence_arch = bool(sequences) and self.information_flow != "sole"
+        if self._has_sequence_arch:
+            self._build_interleaved(input_shape)
+        else:
+            self._build_sole(input_shape)
+        super().build(input_shape)
+
+    def _add(self, layer: Any, input_shape: Any) -> Any:
+        build_sublayer(layer, input_shape)
+        return layer
+
+    def _build_sole(self, input_shape: Any) -> None:
+        batch, tokens, width = _features_shape(input_shape)
+        self.early_kernels = []
+        for name in sorted(input_shape["sequences"]):
+            event = sequence_shape(input_shape["sequences"][name])[2]
+            self.early_kernels.append(
+                self.add_weight(
+                    name=f"early_kernel_{len(self.early_kernels)}", shape=(event, width), initializer="lecun_normal"
+                )
+            )
+        features = (batch, tokens + len(self.early_kernels), width)
+        self._build_feature_norm(features)
+        self.interaction_arches = [
+            self._add(self._interaction_arch(i), {"features": features}) for i in range(self._blocks)
+        ]
+        final = self._cross_arch("final_cross_arch", features=True, sequence=False, cls=False)
+        self.final_cross_arch = self._add(final, {"features": features})
+
+    def _build_interleaved(self, input_shape: Any) -> None:
+        features = _features_shape(input_shape)
+        batch, _, width = features
+        check_heads(width, self.num_heads, self.attention and self.rotary is not None)
+        merge = MaskNetMerge(
+            width,
+            mask_ratio=self.sequence_mask_ratio,
+            alignment=self.sequence_alignment,
+            dtype=self.dtype_policy,
+            name="merge",
+        )
+        raw = {"sequences": dict(input_shape["sequences"]), "lengths": dict(input_shape["lengths"])}
+        self.merge = self._add(merge, raw)
+        merged = self.merge.compute_output_shape(raw)
+        behaviours, lengths = merged["sequence"], merged["lengths"]
+        self._build_feature_norm(features)
+        if not self.faithful:
+            self.sequence_norm = self._add(TokenNorm(dtype=self.dtype_policy, name="sequence_norm"), behaviours)
+
+        time = None if behaviours[1] is None else behaviours[1] + self._num_cls
+        joined = (batch, time, width)
+        inputs = {"features": features, "sequence": behaviours, "lengths": lengths}
+        self.cross_arches = []
+        self.interaction_arches = []
+        self.sequence_arches = []
+        for i in range(self._blocks):
+            summaries: dict[str, Any] = {}
+            make_features = self._summary_for_ffn or (i == 0 and self._cls)
+            if make_features or self._to_features:
+                cross = self._cross_arch(f"cross_arch_{i}", make_features, self._to_features, self._cls)
+                self.cross_arches.append(self._add(cross, inputs))
+                summaries = self.cross_arches[i].compute_output_shape(inputs)
+            if i == 0 and self._cls:
+                inputs = {**inputs, "cls": (batch, self._num_cls, width)}
+            shapes = {"features": features}
+            if self._to_features:
+                shapes["summary"] = summaries["sequence"]
+            self.interaction_arches.append(self._add(self._interaction_arch(i), shapes))
+            shapes = {"sequence": joined, "lengths": lengths}
+            if self._summary_for_ffn:
+                shapes["summary"] = summaries["features"]
+            self.sequence_arches.append(self._add(self._sequence_arch(i), shapes))
+        self.final_cross_arch = self._add(self._cross_arch("final_cross_arch", True, True, self._cls), inputs)
+
+    def _build_feature_norm(self, features: Any) -> None:
+        if not self.faithful:
+            self.feature_norm = self._add(TokenNorm(dtype=self.dtype_policy, name="feature_norm"), features)
+
+    def _cross_arch(self, name: str, features: bool, sequence: bool, cls: bool) -> CrossArch:
+        return CrossArch(
+            num_summary_tokens=self.num_summary_tokens,
+            num_pma_tokens=self.num_pma_tokens,
+            num_recent_tokens=self.num_recent_tokens,
+            num_heads=self.num_heads,
+            gating=self.gating,
+            gating_units=self.gating_units,
+            cls_tokens=cls or not sequence,
+            aggregation=self.aggregation,
+            summarize_features=features,
+            summarize_sequence=sequence,
+            normalize=not self.faithful,
+            dtype=self.dtype_policy,
+            name=name,
+        )
+
+    def _interaction_arch(self, i: int) -> InteractionArch:
+        return InteractionArch(
+            json.loads(self._interaction),
+            json.loads(self._interaction_config),
+            mlp=self.interaction_mlp,
+            mlp_units=self.interaction_mlp_units,
+            dropout=self.dropout,
+            residual=not self.faithful,
+            dtype=self.dtype_policy,
+            name=f"interaction_arch_{i}",
+        )
+
+    def _sequence_arch(self, i: int) -> SequenceArch:
+        return SequenceArch(
+            personalized_ffn=self._ffn,
+            ffn_hidden_dim=self.ffn_hidden_dim,
+            attention=self.attention,
+            num_heads=self.num_heads,
+            rotary=self.rotary is not None,
+            rotary_offset=self._num_cls if self.rotary == "behaviours" else 0,
+            num_cls_tokens=self._num_cls,
+            dropout=self.dropout,
+            residual=not self.faithful,
+            dtype=self.dtype_policy,
+            name=f"sequence_arch_{i}",
+        )
+
+    def call(self, inputs: dict[str, Any], training: bool | None = None) -> dict[str, Tensor]:
+        if self._has_sequence_arch:
+            summaries = self._interleaved(inputs, training)
+        else:
+            summaries = [self._sole(inputs, training)]
+        tokens = ops.concatenate(summaries, axis=1) if len(summaries) > 1 else summaries[0]
+        return self.for_each_task(ops.reshape(tokens, (-1, tokens.shape[1] * tokens.shape[2])))
+
+    def _sole(self, inputs: dict[str, Any], training: bool | None) -> Tensor:
+        features = stack_tokens(inputs["features"])
+        tokens = [features]
+        for name, kernel in zip(sorted(inputs["sequences"]), self.early_kernels, strict=True):
+            lengths = inputs["lengths"][name]
+            mean = masked_mean(zero_padding(inputs["sequences"][name], lengths), lengths)
+            tokens.append(ops.expand_dims(ops.matmul(mean, kernel), 1))
+        if len(tokens) > 1:
+            features = ops.concatenate(tokens, axis=1)
+        if not self.faithful:
+            features = self.feature_norm(features)
+        for arch in self.interaction_arches:
+            features = arch({"features": features}, training=training)
+        return self.final_cross_arch({"features": features})["features"]
+
+    def _interleaved(self, inputs: dict[str, Any], training: bool | None) -> list[Tensor]:
+        features = stack_tokens(inputs["features"])
+        merged = self.merge({"sequences": inputs["sequences"], "lengths": inputs["lengths"]})
+        sequence, lengths = merged["sequence"], merged["lengths"]
+        if not self.faithful:
+            features, sequence = self.feature_norm(features), self.sequence_norm(sequence)
+
+        state = {"features": features, "sequence": sequence, "lengths": lengths}
+        for i in range(self._blocks):
+            summaries = self.cross_arches[i](state) if i < len(self.cross_arches) else {}
+            if i == 0 and self._cls:
+                state["cls"] = summaries["features"]
+            x = {"features": state["features"]}
+            if self._to_features:
+                x["summary"] = summaries["sequence"]
+            s = {"sequence": state["sequence"], "lengths": lengths}
+            if self._cls:
+                s["sequence"] = ops.concatenate([state["cls"], state["sequence"]], axis=1)
+            if self._summary_for_ffn:
+                s["summary"] = summaries["features"]
+            state["features"] = self.interaction_arches[i](x, training=training)
+            sequence = self.sequence_arches[i](s, training=training)
+            if self._cls:
+                state["cls"] = sequence[:, : self._num_cls]
+                sequence = sequence[:, self._num_cls :]
+            state["sequence"] = sequence
+        summaries = self.final_cross_arch(state)
+        return [summaries["features"], summaries["sequence"]]
+
+    def representation_size(self, input_shape: Any) -> int:
+        width = _features_shape(input_shape)[2]
+        tokens = self.num_summary_tokens
+        if input_shape["sequences"] and self.information_flow != "sole":
+            if self.aggregation in ("average", "mha"):
+                tokens += 1
+            else:
+                tokens += self._num_cls + self.num_pma_tokens + self.num_recent_tokens
+        return tokens * width
+
+    def compute_output_shape(self, input_shape: Any) -> dict[str, tuple[int | None, int]]:
+        batch = _features_shape(input_shape)[0]
+        return {task: (batch, self.representation_size(input_shape)) for task in self.tasks}
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "num_layers": self.num_layers,
+            "interaction": json.loads(self._interaction),
+            "interaction_config": json.loads(self._interaction_config),
+            "interaction_mlp": self.interaction_mlp,
+            "interaction_mlp_units": list(self.interaction_mlp_units),
+            "num_summary_tokens": self.num_summary_tokens,
+            "num_pma_tokens": self.num_pma_tokens,
+            "num_recent_tokens": self.num_recent_tokens,
+            "num_heads": self.num_heads,
+            "gating": self.gating,
+            "gating_units": list(self.gating_units),
+            "personalized_ffn": self.personalized_ffn,
+            "ffn_hidden_dim": self.ffn_hidden_dim,
+            "attention": self.attention,
+            "cls_tokens": self.cls_tokens,
+            "rotary": self.rotary,
+            "information_flow": self.information_flow,
+            "aggregation": self.aggregation,
+            "final_summary": self.final_summary,
+            "sequence_alignment": self.sequence_alignment,
+            "sequence_mask_ratio": self.sequence_mask_ratio,
+            "dropout": self.dropout,
+            "faithful": self.faithful,
+        }
+
+
+def _features_shape(input_shape: Any) -> tuple[Any, int, int]:
+    batch, tokens, width = tokens_shape(input_shape["features"])
+    if not tokens or not width:
+        raise ValueError(
+            "There must be at least one feature token of at least one dimension. "
+            f"Received: features of shape {shape_of((batch, tokens, width))}"
+        )
+    return batch, tokens, width
+
+

@@ -1,0 +1,36 @@
+"""The layers that the backbones are made of, one idea of a paper per file."""
+
+from tf_interformer.layers.cross_arch import CrossArch
+from tf_interformer.layers.gating import Gating
+from tf_interformer.layers.interaction_arch import InteractionArch
+from tf_interformer.layers.interactions.cross import CrossInteraction
+from tf_interformer.layers.interactions.dhen import DHENInteraction
+from tf_interformer.layers.interactions.dot import DotInteraction
+from tf_interformer.layers.linear_compression import LinearCompression
+from tf_interformer.layers.masknet_merge import MaskNetMerge
+from tf_interformer.layers.mlp import MLP
+from tf_interformer.layers.multi_head_attention import MultiHeadAttention
+from tf_interformer.layers.personalized_ffn import PersonalizedFFN
+from tf_interformer.layers.pooling_by_attention import PoolingByAttention
+from tf_interformer.layers.recent_tokens import RecentTokens
+from tf_interformer.layers.rotary import rotary_angles, rotate
+from tf_interformer.layers.sequence_arch import SequenceArch
+
+__all__ = [
+    "MLP",
+    "CrossArch",
+    "CrossInteraction",
+    "DHENInteraction",
+    "DotInteraction",
+    "Gating",
+    "InteractionArch",
+    "LinearCompression",
+    "MaskNetMerge",
+    "MultiHeadAttention",
+    "PersonalizedFFN",
+    "PoolingByAttention",
+    "RecentTokens",
+    "SequenceArch",
+    "rotary_angles",
+    "rotate",
+]

@@ -1,0 +1,59 @@
+"""What an Interaction Arch can hold: layers `[batch, tokens, dim] -> [batch, tokens, dim]`."""
+
+from typing import Any
+
+from tf_interformer._keras import keras
+from tf_interformer.layers._registry import Registry
+from tf_interformer.layers.interactions.cross import CrossInteraction
+from tf_interformer.layers.interactions.dhen import DHENInteraction
+from tf_interformer.layers.interactions.dot import DotInteraction
+
+_REGISTRY = Registry(
+    "interaction",
+    {
+        "cross": CrossInteraction,
+        "dcn_v2": CrossInteraction,
+        "dhen": DHENInteraction,
+        "dot": DotInteraction,
+        "inner_product": DotInteraction,
+    },
+)
+
+
+def get(identifier: Any, **kwargs: Any) -> Any:
+    """Returns an interaction layer.
+
+    Args:
+        identifier: str, dict or layer. A name, the Keras config of a layer, or a layer, which is returned as it is.
+        **kwargs: Arguments for the constructor; for a config they replace its own.
+
+    Raises:
+        ValueError: If the name is unknown; the message lists the known ones.
+
+    Example:
+
+    >>> get("dcn_v2", rank=32)(np.ones((2, 20, 16), "float32")).shape
+    TensorShape([2, 20, 16])
+    """
+    return _REGISTRY.get(identifier, **kwargs)
+
+
+def names() -> list[str]:
+    """Returns the names that `get` knows."""
+    return sorted(_REGISTRY.classes)
+
+
+def identifier_of(identifier: Any, config: dict[str, Any] | None = None) -> Any:
+    """Returns a name or a config for what `get` accepts, after checking that `get` accepts it with `config`."""
+    if isinstance(identifier, keras.layers.Layer):
+        identifier = keras.saving.serialize_keras_object(identifier)
+    if isinstance(identifier, dict) and config:
+        raise ValueError(
+            "`interaction_config` belongs to an interaction given by name. "
+            f"Received: a layer or its config, and interaction_config={config!r}"
+        )
+    get(identifier, **(config or {}))
+    return identifier
+
+
+__all__ = ["CrossInteraction", "DHENInteraction", "DotInteraction", "get", "identifier_of", "names"]

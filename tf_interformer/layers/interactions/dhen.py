@@ -1,0 +1,105 @@
+"""Deep hierarchical ensemble network of interactions."""
+
+from typing import Any
+
+from tf_interformer._keras import keras, ops, register
+from tf_interformer.layers._common import (
+    Shape,
+    Tensor,
+    build_sublayer,
+    check_choice,
+    check_positive,
+    stack_tokens,
+    tokens_shape,
+)
+from tf_interformer.layers._token_norm import TokenNorm
+from tf_interformer.layers.interactions.cross import CrossInteraction
+from tf_interformer.layers.interactions.dot import DotInteraction
+from tf_interformer.layers.linear_compression import LinearCompression
+from tf_interformer.layers.mlp import MLP
+
+
+@register
+class DHENInteraction(keras.layers.Layer):
+    """DHEN with the ensemble of InterFormer's experiments: inner products beside a low-rank cross network.
+
+    `X' = LN(Ensemble_i Interaction_i(X) + ShortCut(X))`, layer by layer. The ensemble lays the tokens of the two
+    modules side by side and compresses them linearly to the number of tokens (LCE). The shortcut is, as InterFormer
+    calls it, an MLP: one dense layer on the embedding axis. The norm is the one that the equation has.
+
+    Args:
+        num_layers: int. The experiments use 1 to 3. Defaults to `1`.
+        rank: int or `None`. Rank of the cross network. Defaults to `32`.
+        cross_layers: int. Layers of the cross network. Defaults to `1`.
+        shortcut: str. `"mlp"` or `"identity"`. Defaults to `"mlp"`.
+
+    Input shape: `[batch, tokens, dim]` with at least two tokens, or a list of tensors `[batch, dim]`.
+    Output shape: `[batch, tokens, dim]`.
+
+    Raises:
+        ValueError: If an argument is out of range.
+
+    Example:
+
+    >>> DHENInteraction(num_layers=2)(np.ones((2, 20, 16), "float32")).shape
+    TensorShape([2, 20, 16])
+
+    Reference:
+        [DHEN, arXiv 2203.11014](https://arxiv.org/abs/2203.11014)
+        [InterFormer, arXiv 2411.09852](https://arxiv.org/abs/2411.09852)
+    """
+
+    def __init__(
+        self,
+        num_layers: int = 1,
+        rank: int | None = 32,
+        cross_layers: int = 1,
+        shortcut: str = "mlp",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.num_layers = check_positive("num_layers", num_layers)
+        self.rank = None if rank is None else check_positive("rank", rank)
+        self.cross_layers = check_positive("cross_layers", cross_layers)
+        self.shortcut = check_choice("shortcut", shortcut, ("mlp", "identity"))
+
+    def build(self, input_shape: Any) -> None:
+        shape = tokens_shape(input_shape)
+        _, tokens, width = shape
+        tokens, width = tokens or 0, width or 0
+        policy = self.dtype_policy
+        self.dots, self.crosses, self.ensembles, self.shortcuts, self.norms = [], [], [], [], []
+        for i in range(self.num_layers):
+            self.dots.append(DotInteraction(dtype=policy, name=f"dot_{i}"))
+            self.crosses.append(
+                CrossInteraction(self.cross_layers, self.rank, dtype=policy, name=f"cross_{i}")
+            )
+            self.ensembles.append(LinearCompression(tokens, dtype=policy, name=f"ensemble_{i}"))
+            self.norms.append(TokenNorm(dtype=policy, name=f"norm_{i}"))
+            for layer in (self.dots[i], self.crosses[i], self.norms[i]):
+                build_sublayer(layer, shape)
+            build_sublayer(self.ensembles[i], (shape[0], 2 * tokens, width))
+            if self.shortcut == "mlp":
+                self.shortcuts.append(MLP((width,), dtype=policy, name=f"shortcut_{i}"))
+                build_sublayer(self.shortcuts[i], shape)
+        super().build(input_shape)
+
+    def call(self, inputs: Tensor) -> Tensor:
+        x = stack_tokens(inputs)
+        for i in range(self.num_layers):
+            modules = ops.concatenate([self.dots[i](x), self.crosses[i](x)], axis=1)
+            short = self.shortcuts[i](x) if self.shortcut == "mlp" else x
+            x = self.norms[i](self.ensembles[i](modules) + short)
+        return x
+
+    def compute_output_shape(self, input_shape: Any) -> Shape:
+        return tokens_shape(input_shape)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "num_layers": self.num_layers,
+            "rank": self.rank,
+            "cross_layers": self.cross_layers,
+            "shortcut": self.shortcut,
+        }

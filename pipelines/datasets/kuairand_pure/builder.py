@@ -125,8 +125,8 @@ class KuairandPure(TableBuilder):
                 logged = raw.log["date"].sort()
                 raise DataError(
                     f"The log in `{folder}` must hold impressions of {days[name][0]} to {days[name][1]} for the split "
-                    f"`{name}`. Received: impressions of {logged[0]} to {logged[-1]}. Add the other published log, or give "
-                    "other days in a KuairandPureConfig."
+                    f"`{name}`. Received: impressions of {logged[0]} to {logged[-1]}. Add the other published log, or "
+                    "give other days in a KuairandPureConfig."
                 )
         return splits
 

@@ -1,0 +1,56 @@
+"""InterFormer as printed, against naive loops in float64."""
+
+import numpy as np
+import pytest
+
+from tests.layer_case import scramble, tensors
+from tests.reference import interformer as reference
+from tests.reference.weights import weights_of
+from tf_interformer.backbones import InterFormer
+
+CONFIGS = {"dot": {}, "dcn_v2": {"num_layers": 2}, "dhen": {"num_layers": 2, "rank": 3}}
+
+
+def batch(seed=0):
+    rng = np.random.default_rng(seed)
+    return {
+        "features": 0.5 * rng.normal(size=(4, 3, 8)),
+        "sequences": {"a": 0.5 * rng.normal(size=(4, 5, 6)), "b": 0.5 * rng.normal(size=(4, 3, 4))},
+        "lengths": {"a": np.array([5, 2, 0, 0], "int32"), "b": np.array([3, 3, 1, 0], "int32")},
+    }
+
+
+@pytest.mark.parametrize("final_summary", ["recompute", "algorithm1"])
+@pytest.mark.parametrize("interaction", ["dot", "dcn_v2", "dhen"])
+def test_equals_the_equations(interaction, final_summary):
+    layer = InterFormer(
+        num_layers=2,
+        interaction=interaction,
+        interaction_config=CONFIGS[interaction],
+        interaction_mlp_units=[7],
+        num_summary_tokens=3,
+        num_pma_tokens=2,
+        num_recent_tokens=2,
+        num_heads=2,
+        final_summary=final_summary,
+        faithful=True,
+        dtype="float64",
+    )
+    inputs = batch()
+    layer(tensors(inputs))
+    scramble(layer, scale=0.1)
+    outputs = layer(tensors(inputs))["label"].numpy()
+    weights = weights_of(layer)
+    for i in range(4):
+        expected = reference.interformer(
+            inputs["features"][i],
+            [inputs["sequences"][name][i] for name in ("a", "b")],
+            [int(inputs["lengths"][name][i]) for name in ("a", "b")],
+            weights,
+            layers=2,
+            interaction=interaction,
+            heads=2,
+            recents=2,
+            final_summary=final_summary,
+        )
+        np.testing.assert_allclose(outputs[i], expected, rtol=1e-9, atol=1e-9 * np.abs(expected).max())

@@ -1,0 +1,112 @@
+"""Every layer keeps the contract of `tests/layer_case.py`."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+
+from tests.layer_case import check_layer
+from tf_interformer import layers
+from tf_interformer.layers._token_norm import TokenNorm
+
+rng = np.random.default_rng(0)
+
+
+def normal(*shape):
+    return rng.normal(size=shape).astype("float32")
+
+
+TOKENS = normal(4, 5, 6)
+LENGTHS = np.array([7, 3, 1, 0], "int32")
+HISTORY = {"sequence": normal(4, 7, 6), "lengths": LENGTHS}
+SUMMARY = normal(4, 3, 6)
+BOTH = {"features": TOKENS, **HISTORY}
+EVENTS = {
+    "sequences": {"long": normal(4, 7, 4), "short": normal(4, 3, 5)},
+    "lengths": {"long": LENGTHS, "short": np.array([0, 3, 2, 1], "int32")},
+}
+
+CASES = {
+    "mlp": (layers.MLP, {"units": [8, 5], "final_activation": "tanh"}, TOKENS),
+    "token_norm": (TokenNorm, {}, TOKENS),
+    "rms_norm": (TokenNorm, {"rms": True}, TOKENS),
+    "lce": (layers.LinearCompression, {"num_tokens": 3}, TOKENS),
+    "lce_expands": (layers.LinearCompression, {"num_tokens": 9}, TOKENS),
+    "gating_identity": (layers.Gating, {}, TOKENS),
+    "gating_tanh": (layers.Gating, {"activation": "tanh", "hidden_units": [4]}, TOKENS),
+    "gating_sigmoid": (layers.Gating, {"activation": "sigmoid"}, TOKENS),
+    "gating_glu": (layers.Gating, {"activation": "glu"}, TOKENS),
+    "merge": (layers.MaskNetMerge, {"dim": 6}, EVENTS),
+    "merge_recent_sigmoid": (
+        layers.MaskNetMerge,
+        {"dim": 6, "alignment": "recent", "mask_activation": "sigmoid", "mask_ratio": 0.5},
+        EVENTS,
+    ),
+    "merge_without_mask": (
+        layers.MaskNetMerge,
+        {"dim": 6, "mask_ratio": None},
+        {"sequences": {"one": normal(4, 7, 4)}, "lengths": {"one": LENGTHS}},
+    ),
+    "attention": (
+        layers.MultiHeadAttention,
+        {"num_heads": 3, "rotary_offset": 2},
+        {"sequence": HISTORY["sequence"], "mask": np.arange(7) < LENGTHS[:, None]},
+    ),
+    "attention_without_mask": (layers.MultiHeadAttention, {"num_heads": 2, "rotary": False}, TOKENS),
+    "pffn_linear": (layers.PersonalizedFFN, {}, {"sequence": HISTORY["sequence"], "summary": SUMMARY}),
+    "pffn_two_layer": (
+        layers.PersonalizedFFN,
+        {"mode": "two_layer", "hidden_dim": 5},
+        {"sequence": HISTORY["sequence"], "summary": SUMMARY},
+    ),
+    "pffn_plain": (layers.PersonalizedFFN, {"mode": "plain"}, {"sequence": HISTORY["sequence"]}),
+    "pma": (layers.PoolingByAttention, {"num_tokens": 3, "num_heads": 2}, HISTORY),
+    "pma_full": (layers.PoolingByAttention, {"num_heads": 3, "full": True}, HISTORY),
+    "recent": (layers.RecentTokens, {"num_tokens": 3}, HISTORY),
+    "cross_arch": (layers.CrossArch, {"num_heads": 2, "num_recent_tokens": 3}, BOTH),
+    "cross_arch_with_cls": (
+        layers.CrossArch,
+        {"num_heads": 2, "gating": None, "normalize": False, "num_pma_tokens": 0},
+        {**BOTH, "cls": SUMMARY},
+    ),
+    "cross_arch_average": (layers.CrossArch, {"aggregation": "average", "gating": "tanh"}, BOTH),
+    "cross_arch_mlp": (layers.CrossArch, {"aggregation": "mlp", "cls_tokens": False}, BOTH),
+    "cross_arch_mha": (layers.CrossArch, {"aggregation": "mha", "num_heads": 2}, BOTH),
+    "cross_arch_features_only": (layers.CrossArch, {"summarize_sequence": False}, {"features": TOKENS}),
+    "dot": (layers.DotInteraction, {}, TOKENS),
+    "dot_even": (layers.DotInteraction, {}, TOKENS[:, :4]),
+    "dot_pair": (layers.DotInteraction, {}, TOKENS[:, :2]),
+    "dcn": (layers.CrossInteraction, {"num_layers": 2}, TOKENS),
+    "dcn_low_rank": (layers.CrossInteraction, {"num_layers": 2, "rank": 3}, TOKENS),
+    "dhen": (layers.DHENInteraction, {"num_layers": 2, "rank": 4}, TOKENS),
+    "dhen_identity": (layers.DHENInteraction, {"shortcut": "identity", "rank": None, "cross_layers": 2}, TOKENS),
+    "interaction_arch": (
+        layers.InteractionArch,
+        {"interaction_config": {"rank": 4}, "mlp_units": [9]},
+        {"features": TOKENS, "summary": SUMMARY},
+    ),
+    "interaction_arch_lce": (
+        layers.InteractionArch,
+        {"interaction": "dot", "mlp": "lce", "residual": False},
+        {"features": TOKENS, "summary": SUMMARY},
+    ),
+    "interaction_arch_alone": (layers.InteractionArch, {"interaction": "cross", "dropout": 0.1}, TOKENS),
+    "sequence_arch": (layers.SequenceArch, {"num_heads": 3, "dropout": 0.1}, {**HISTORY, "summary": SUMMARY}),
+    "sequence_arch_faithful_cls": (
+        layers.SequenceArch,
+        {"num_heads": 3, "residual": False, "num_cls_tokens": 2, "rotary_offset": 2},
+        {"sequence": HISTORY["sequence"], "lengths": LENGTHS - 2, "summary": SUMMARY},
+    ),
+    "sequence_arch_ffn_only": (layers.SequenceArch, {"attention": False}, {**HISTORY, "summary": SUMMARY}),
+    "sequence_arch_attention_only": (
+        layers.SequenceArch,
+        {"personalized_ffn": None, "num_heads": 1, "rotary": False},
+        HISTORY,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_contract(case):
+    layer, arguments, inputs = CASES[case]
+    check_layer(partial(layer, **arguments), inputs)

@@ -1,0 +1,245 @@
+"""InterFormer in plain NumPy loops and float64, written from the equations of arXiv 2411.09852, nothing faster.
+
+Columns of the paper are rows here: tokens `[N][d]`. Only the printed form: no residual, no norm but DHEN's own.
+One example at a time; `weights` is a nest of arrays named like the attributes of the layers.
+"""
+
+import math
+
+import numpy as np
+
+
+def dense(x, kernel, bias):
+    """`y_j = sum_i x_i W_ij + b_j`."""
+    y = [0.0] * kernel.shape[1]
+    for j in range(kernel.shape[1]):
+        total = 0.0 if bias is None else float(bias[j])
+        for i in range(kernel.shape[0]):
+            total += float(x[i]) * float(kernel[i, j])
+        y[j] = total
+    return y
+
+
+def swish(x):
+    return x * 0.5 * (1.0 + math.tanh(x / 2.0))
+
+
+def relu(x):
+    return max(x, 0.0)
+
+
+def mlp(x, weights, activation=swish):
+    last = len(weights["kernels"]) - 1
+    for i, (kernel, bias) in enumerate(zip(weights["kernels"], weights["biases"], strict=True)):
+        x = dense(x, kernel, bias)
+        if i < last:
+            x = [activation(value) for value in x]
+    return x
+
+
+def lce(tokens, kernel):
+    """A.2.1: `X W` with `X` in `R^{d x N}`: output token m is the sum of the tokens n times `W_nm`."""
+    width = len(tokens[0])
+    out = []
+    for m in range(kernel.shape[1]):
+        token = [0.0] * width
+        for n in range(kernel.shape[0]):
+            for j in range(width):
+                token[j] += float(kernel[n, m]) * tokens[n][j]
+        out.append(token)
+    return out
+
+
+def gating(tokens, weights, sigma="identity"):
+    """Eq. 10: `sigma(X * MLP(X))`."""
+    act = {"identity": lambda v: v, "tanh": math.tanh, "sigmoid": lambda v: 1.0 / (1.0 + math.exp(-v))}[sigma]
+    out = []
+    for token in tokens:
+        gate = mlp(token, weights["mlp"])
+        out.append([act(a * b) for a, b in zip(token, gate, strict=True)])
+    return out
+
+
+def masknet_merge(sequences, lengths, weights):
+    """Eq. 6: per time step, `MLP_lce(S * MLP_mask(S))`; histories side by side, absent events zero."""
+    merged = []
+    for t in range(max(lengths)):
+        event = []
+        for sequence, length in zip(sequences, lengths, strict=True):
+            event += [float(v) if t < length else 0.0 for v in sequence[min(t, len(sequence) - 1)]]
+        mask = mlp(event, weights["mask"], relu)
+        merged.append(dense([a * b for a, b in zip(event, mask, strict=True)], weights["kernel"], None))
+    return merged
+
+
+def softmax(scores):
+    top = max(scores)
+    exp = [math.exp(s - top) for s in scores]
+    return [e / sum(exp) for e in exp]
+
+
+def rotary(vector, position):
+    """RoFormer: the pair (i, i + d/2) turned by `position / 10000^(2i/d)`."""
+    half = len(vector) // 2
+    out = [0.0] * len(vector)
+    for i in range(half):
+        angle = position / 10000.0 ** (2 * i / len(vector))
+        a, b = vector[i], vector[i + half]
+        out[i] = a * math.cos(angle) - b * math.sin(angle)
+        out[i + half] = b * math.cos(angle) + a * math.sin(angle)
+    return out
+
+
+def attention(tokens, weights, heads, positions):
+    """Eq. 3 over the tokens given; `positions[t]` is the rotary position of token t, or None."""
+    width = len(tokens[0])
+    size = width // heads
+    projected = [dense(token, weights["qkv_kernel"], None) for token in tokens]
+    out = []
+    for t in range(len(tokens)):
+        joined = []
+        for h in range(heads):
+
+            def part(u, kind, h=h):
+                start = kind * width + h * size
+                vector = projected[u][start : start + size]
+                return rotary(vector, positions[u]) if positions is not None and kind < 2 else vector
+
+            query = part(t, 0)
+            scores = [
+                sum(a * b for a, b in zip(query, part(u, 1), strict=True)) / math.sqrt(size)
+                for u in range(len(tokens))
+            ]
+            share = softmax(scores)
+            for j in range(size):
+                joined.append(sum(share[u] * part(u, 2)[j] for u in range(len(tokens))))
+        out.append(dense(joined, weights["output_kernel"], None))
+    return out
+
+
+def pma(tokens, weights, heads):
+    """Eq. 4: `MHA(Q, K, V)` with learnable Q, and K, V from the behaviours."""
+    seeds = weights["seeds"]
+    width = seeds.shape[1]
+    size = width // heads
+    if not tokens:
+        return [[0.0] * width for _ in seeds]
+    keys = [dense(token, weights["key_kernel"], None) for token in tokens]
+    values = [dense(token, weights["value_kernel"], None) for token in tokens]
+    out = []
+    for seed in seeds:
+        joined = []
+        for h in range(heads):
+            cut = slice(h * size, (h + 1) * size)
+            share = softmax(
+                [sum(float(a) * b for a, b in zip(seed[cut], key[cut], strict=True)) / math.sqrt(size) for key in keys]
+            )
+            for j in range(h * size, (h + 1) * size):
+                joined.append(sum(s * value[j] for s, value in zip(share, values, strict=True)))
+        out.append(dense(joined, weights["output_kernel"], None))
+    return out
+
+
+def recent(tokens, count, width):
+    """The latest first, zeros where there are no more."""
+    return [list(tokens[-1 - i]) if i < len(tokens) else [0.0] * width for i in range(count)]
+
+
+def pffn(summary, tokens, hyper):
+    """A.2.2: `W_PFFN = X_sum W`, `PFFN = W_PFFN S`, with the d x d matrix written out."""
+    width = len(summary[0])
+    matrix = [[0.0] * width for _ in range(width)]
+    for i in range(width):
+        for j in range(width):
+            for n in range(len(summary)):
+                matrix[i][j] += summary[n][i] * float(hyper[n, j])
+    return [[sum(matrix[i][j] * token[j] for j in range(width)) for i in range(width)] for token in tokens]
+
+
+def dot(tokens, weights):
+    """Inner products of the pairs: first all neighbours of the circle, then all tokens two apart, ..."""
+    count = len(tokens)
+    products = []
+    seen = set()
+    for distance in range(1, count // 2 + 1):
+        for i in range(count):
+            j = (i + distance) % count
+            if frozenset((i, j)) not in seen:
+                seen.add(frozenset((i, j)))
+                products.append(sum(a * b for a, b in zip(tokens[i], tokens[j], strict=True)))
+    return unflatten(dense(products, weights["kernel"], weights["bias"]), count)
+
+
+def dcn_v2(tokens, weights):
+    """`x_{l+1} = x_0 * (W x_l + b) + x_l`, `W` full or of low rank."""
+    start = [value for token in tokens for value in token]
+    x = list(start)
+    for i, bias in enumerate(weights["biases"]):
+        mixed = dense(x, weights["down_kernels"][i], None) if weights["down_kernels"] else x
+        mixed = dense(mixed, weights["up_kernels"][i], None)
+        x = [x0 * (m + float(b)) + value for x0, m, b, value in zip(start, mixed, bias, x, strict=True)]
+    return unflatten(x, len(tokens))
+
+
+def layer_norm(token, weights, epsilon=1e-5):
+    mean = sum(token) / len(token)
+    variance = sum((value - mean) ** 2 for value in token) / len(token)
+    return [
+        float(g) * (value - mean) / math.sqrt(variance + epsilon) + float(b)
+        for value, g, b in zip(token, weights["gamma"], weights["beta"], strict=True)
+    ]
+
+
+def dhen(tokens, weights):
+    """`X' = Norm(Ensemble_i Interaction_i(X) + ShortCut(X))`, DOT and DCN side by side, then LCE."""
+    for i in range(len(weights["dots"])):
+        modules = dot(tokens, weights["dots"][i]) + dcn_v2(tokens, weights["crosses"][i])
+        ensemble = lce(modules, weights["ensembles"][i]["kernel"])
+        short = [mlp(token, weights["shortcuts"][i]) for token in tokens]
+        tokens = [
+            layer_norm([a + b for a, b in zip(x, y, strict=True)], weights["norms"][i])
+            for x, y in zip(ensemble, short, strict=True)
+        ]
+    return tokens
+
+
+INTERACTIONS = {"dot": dot, "dcn_v2": dcn_v2, "dhen": dhen}
+
+
+def unflatten(flat, count):
+    width = len(flat) // count
+    return [list(flat[i * width : (i + 1) * width]) for i in range(count)]
+
+
+def interaction_arch(tokens, summary, weights, interaction):
+    """Eq. 7: `MLP(Interaction([X || S_sum]))`, reshaped to X."""
+    mixed = INTERACTIONS[interaction](tokens + summary, weights["interaction"])
+    return unflatten(mlp([v for token in mixed for v in token], weights["mlp"]), len(tokens))
+
+
+def interformer(features, sequences, lengths, weights, *, layers, interaction, heads, recents, final_summary):
+    """Algorithm 1 for one example: the flattened `[X_sum || S_sum]`."""
+    x = [[float(v) for v in token] for token in features]
+    width = len(x[0])
+    behaviours = masknet_merge(sequences, lengths, weights["merge"])
+
+    def x_sum(cross):
+        return gating(lce(x, cross["compression"]["kernel"]), cross["feature_gate"])
+
+    def s_sum(cross, cls):
+        tokens = cls + pma(behaviours, cross["pma"], heads) + recent(behaviours, recents, width)
+        return gating(tokens, cross["sequence_gate"])
+
+    crosses = [*weights["cross_arches"], weights["final_cross_arch"]]
+    cls = x_sum(crosses[0])
+    for layer in range(layers):
+        features_summary = cls if layer == 0 else x_sum(crosses[layer])
+        sequence_summary = s_sum(crosses[layer], cls)
+        if final_summary == "algorithm1" and layer == layers - 1:
+            return np.array(features_summary + sequence_summary).reshape(-1)
+        arch = weights["sequence_arches"][layer]
+        joined = pffn(features_summary, cls + behaviours, arch["ffn"]["hyper_kernel"])
+        joined = attention(joined, arch["mha"], heads, list(range(len(joined))))
+        x = interaction_arch(x, sequence_summary, weights["interaction_arches"][layer], interaction)
+        cls, behaviours = joined[: len(cls)], joined[len(cls) :]
+    return np.array(x_sum(crosses[layers]) + s_sum(crosses[layers], cls)).reshape(-1)

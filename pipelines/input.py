@@ -131,6 +131,7 @@ def _folder(config: DatasetConfig, data_dir: str | Path | None) -> tuple[Feature
     if not schema_file.is_file():
         raise DataError(f"{folder} must hold schema.json, the FeatureSchema of the files. It holds: "
                         f"{', '.join(sorted(p.name for p in folder.glob('*'))) or 'nothing'}")  # fmt: skip
+    schema = FeatureSchema.from_json(schema_file)
     files = {}
     for split in SPLITS:
         found = sorted(str(p) for p in folder.glob(f"{split}*") if p.is_file() and not p.name.endswith(".tmp"))
@@ -138,7 +139,7 @@ def _folder(config: DatasetConfig, data_dir: str | Path | None) -> tuple[Feature
         if not found:
             raise DataError(f"{folder} holds no file for the split {split!r}: expected {split}*.{config.format}")
         files[split] = tuple(found)
-    return FeatureSchema.from_json(schema_file), files
+    return schema, files
 
 
 def training_dataset(

@@ -128,7 +128,8 @@ class Ranker(keras.Model):
         shapes = self.encoded_shapes
         build_sublayer(self.embedder, shapes)
         tokens = self.embedder.compute_output_shape(shapes)
-        build_sublayer(self.backbone, tokens)
+        if not self.backbone.built:  # one that was deserialised is built already
+            build_sublayer(self.backbone, tokens)
         representations = self.backbone.compute_output_shape(tokens)
         for task, tower in self.towers.items():
             build_sublayer(tower, representations[task])
@@ -147,6 +148,11 @@ class Ranker(keras.Model):
             loss = {task: keras.losses.BinaryCrossentropy(from_logits=True) for task in self.schema.tasks}
             loss_weights = loss_weights or {label.name: label.weight for label in self.schema.labels}
         super().compile(optimizer=optimizer, loss=loss, loss_weights=loss_weights, **kwargs)
+
+    def compile_from_config(self, config: Mapping[str, Any]) -> None:
+        """Compile as a saved model was; Keras does so itself only for models that do not override `compile`."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        self.optimizer.build(self.trainable_variables)
 
     @cached_property
     def preprocessor(self) -> Preprocessor:

@@ -1,0 +1,129 @@
+"""Write a data set of `pipelines.datasets` as plain TFRecord or Parquet files, with its `schema.json`.
+
+    python -m pipelines.prepare --dataset synthetic_clicks --output data/clicks --format parquet
+
+`pipelines.train` reads such a folder with `dataset.format: parquet` and `--data-dir data/clicks`.
+"""
+
+import argparse
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipelines.command import run_command
+from pipelines.config import ConfigError, DatasetConfig
+from pipelines.datasets import names
+from pipelines.input import SPLITS, Source, open_source
+from tf_interformer.schema import FeatureSchema
+
+_ROWS_AT_ONCE = 16_384
+
+
+def prepare(
+    dataset: str,
+    output: str,
+    file_format: str,
+    data_dir: str | None = None,
+    prepared_dir: str | None = None,
+    builder_config: str | None = None,
+) -> None:
+    """Write every split and the schema; see the module's text.
+
+    Raises:
+        ConfigError: The output folder exists already.
+    """
+    target = Path(output)
+    if target.exists():
+        raise ConfigError(f"{target} exists already: give another --output, or remove it first")
+    source = open_source(DatasetConfig(name=dataset, builder_config=builder_config), data_dir, prepared_dir)
+    temporary = target.with_name(f"{target.name}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    for split in SPLITS:
+        if file_format == "parquet":
+            write_parquet(source, split, temporary / f"{split}.parquet")
+        else:
+            for index, name in enumerate(source.files[split]):
+                shutil.copyfile(name, temporary / f"{split}-{index:05d}-of-{len(source.files[split]):05d}.tfrecord")
+        print(f"{split}: written")
+    source.schema.to_json(temporary / "schema.json")
+    temporary.rename(target)
+    print(f"{target} holds schema.json and the splits")
+
+
+def write_parquet(source: Source, split: str, path: Path) -> None:
+    """Write one split as a Parquet file, histories and multi-valued features as lists."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    writer = None
+    for batch in source.raw_batches(split, _ROWS_AT_ONCE).as_numpy_iterator():
+        table = pa.table(_columns(source.schema, batch) | {name: batch[name] for name in source.extras})
+        writer = writer or pq.ParquetWriter(path, table.schema)
+        writer.write_table(table)
+    if writer is not None:
+        writer.close()
+
+
+def _columns(schema: FeatureSchema, batch: dict[str, np.ndarray]) -> dict[str, Any]:
+    columns: dict[str, Any] = {}
+    for feature in schema.features:
+        values = batch[feature.name]
+        several = getattr(feature, "max_values", None) is not None
+        if not several:
+            columns[feature.name] = _text(values)
+        else:
+            missing = feature.missing.encode() if isinstance(feature.missing, str) else feature.missing
+            columns[feature.name] = _lists(values, (values != missing).sum(axis=1))
+    for sequence in schema.sequences:
+        for field in sequence.fields:
+            name = sequence.column(field.name)
+            columns[name] = _lists(batch[name], batch[sequence.length_column])
+    for label in schema.labels:
+        columns[label.name] = batch[label.name].astype(np.int64)
+    if schema.group is not None:
+        columns.setdefault(schema.group, _text(batch[schema.group]))
+    return columns
+
+
+def _lists(values: np.ndarray, lengths: np.ndarray) -> Any:
+    import pyarrow as pa
+
+    real = np.arange(values.shape[1])[None] < lengths[:, None]
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+    return pa.ListArray.from_arrays(offsets, pa.array(_text(values[real])))
+
+
+def _text(values: np.ndarray) -> np.ndarray:
+    if values.dtype != object:
+        return values
+    return np.array([value.decode() for value in values], object)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m pipelines.prepare",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--dataset", required=True, choices=names())
+    parser.add_argument("--output", required=True, metavar="DIR", help="folder to write; must not exist")
+    parser.add_argument("--format", required=True, choices=("tfrecord", "parquet"))
+    parser.add_argument("--builder-config", metavar="NAME", help="named configuration of the builder")
+    parser.add_argument("--data-dir", metavar="DIR", help="folder with the published files, where it needs them")
+    parser.add_argument("--prepared-dir", metavar="DIR", help="where built data sets are kept")
+    given = parser.parse_args(arguments)
+    return run_command(
+        lambda: prepare(
+            given.dataset, given.output, given.format, given.data_dir, given.prepared_dir, given.builder_config
+        )
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

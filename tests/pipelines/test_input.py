@@ -1,0 +1,193 @@
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import tensorflow as tf
+
+from pipelines.config import ConfigError, DatasetConfig
+from pipelines.datasets.tables import DataError
+from pipelines.input import SPLITS, Source, evaluation_dataset, explain_read_error, open_source, training_dataset
+from tests.small_log import declared_schema, raw_batch
+from tf_interformer.preprocessing import Preprocessor
+from tf_interformer.schema import SchemaError
+
+ROWS = 50
+
+
+def rows(seed):
+    """A raw batch as one dict per example, padding taken off."""
+    batch = raw_batch(ROWS, seed)
+    batch["user"] = np.arange(ROWS) + 100 * seed  # tells the examples apart
+    examples = []
+    for i in range(ROWS):
+        example = {name: batch[name][i] for name in ("item", "user", "country", "price", "age")}
+        example["tags"] = [int(tag) for tag in batch["tags"][i] if tag != -1]
+        example["viewed_item"] = list(batch["viewed_item"][i][: batch["viewed_length"][i]])
+        example["viewed_tag"] = [int(t) for t in batch["viewed_tag"][i][: batch["viewed_length"][i]]]
+        example["bought_item"] = list(batch["bought_item"][i][: batch["bought_length"][i]])
+        example["click"] = int(batch["click"][i])
+        examples.append(example)
+    return examples
+
+
+def serialized(example):
+    features = {}
+    for name, value in example.items():
+        values = value if isinstance(value, list) else [value]
+        if name in ("item", "country", "viewed_item", "bought_item"):
+            features[name] = tf.train.Feature(bytes_list=tf.train.BytesList(value=[v.encode() for v in values]))
+        elif name in ("price", "age"):
+            features[name] = tf.train.Feature(float_list=tf.train.FloatList(value=values))
+        else:
+            features[name] = tf.train.Feature(int64_list=tf.train.Int64List(value=values))
+    return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """The same log as TFRecord and as Parquet, two files of the training split each."""
+    base = tmp_path_factory.mktemp("log")
+    for file_format in ("tfrecord", "parquet"):
+        (base / file_format).mkdir()
+        declared_schema().to_json(base / file_format / "schema.json")
+    for seed, name in enumerate(["train-0", "train-1", "validation", "test"]):
+        with tf.io.TFRecordWriter(str(base / "tfrecord" / f"{name}.tfrecord")) as writer:
+            for example in rows(seed):
+                writer.write(serialized(example))
+        pq.write_table(pa.Table.from_pylist(rows(seed)), base / "parquet" / f"{name}.parquet")
+    return base
+
+
+def open_folder(folders, file_format):
+    return open_source(DatasetConfig(name="mine", format=file_format), folders / file_format)
+
+
+def users(batches):
+    return np.concatenate([batch["user"] for batch in batches]).tolist()
+
+
+@pytest.mark.parametrize("file_format", ["tfrecord", "parquet"])
+def test_reads_every_example_once_in_order(folders, file_format):
+    source = open_folder(folders, file_format)
+    batches = list(source.raw_batches("test", 16).as_numpy_iterator())
+    assert [len(batch["user"]) for batch in batches] == [16, 16, 16, 2]
+    assert users(batches) == list(range(300, 350))
+    assert sorted(users(source.raw_batches("train", 16).as_numpy_iterator())) == [*range(50), *range(100, 150)]
+
+
+def test_tfrecord_and_parquet_give_the_same_batches(folders):
+    one, other = (
+        list(open_folder(folders, file_format).raw_batches("validation", 16).as_numpy_iterator())
+        for file_format in ("tfrecord", "parquet")
+    )
+    schema = open_folder(folders, "tfrecord").schema
+    learned = schema.learn(one)
+    assert learned == schema.learn(other)
+    encode = Preprocessor(learned)
+    for left, right in zip(one, other, strict=True):
+        encoded = encode(left)
+        for name, value in encode(right).items():
+            np.testing.assert_array_equal(value, encoded[name], err_msg=name)
+        np.testing.assert_array_equal(left["click"], right["click"])
+
+
+@pytest.mark.parametrize("file_format", ["tfrecord", "parquet"])
+def test_shuffled_order_depends_on_the_seed_alone(folders, file_format):
+    source = open_folder(folders, file_format)
+
+    def order(seed, skip=0):
+        return users(source.raw_batches("train", 8, shuffle_buffer=1000, seed=seed, skip=skip).as_numpy_iterator())
+
+    assert order(1) == order(1)
+    assert order(1) != order(2)
+    assert sorted(order(1)) == sorted(order(2)) == [*range(50), *range(100, 150)]
+    # what an interrupted epoch has seen is left out, and nothing else changes
+    assert order(1, skip=5) == order(1)[40:]
+
+
+@pytest.mark.parametrize("file_format", ["tfrecord", "parquet"])
+def test_training_and_evaluation_datasets(folders, file_format):
+    source = open_folder(folders, file_format)
+    encode = Preprocessor(source.schema.learn(source.raw_batches("train", 64).as_numpy_iterator()))
+    batches = list(training_dataset(source, encode, 16, examples=100))
+    assert len(batches) == 6  # whole batches only
+    encoded, labels = batches[0]
+    assert encoded["viewed_item"].shape == (16, 6)
+    assert labels["click"].shape == (16, 1)
+    assert len(list(training_dataset(source, encode, 200, examples=100))) == 1
+    encoded, labels, others = next(iter(evaluation_dataset(source, encode, "test", 16)))
+    assert others["group"].numpy().tolist() == list(range(300, 316))
+
+
+def test_a_label_can_be_chosen(folders):
+    with pytest.raises(ConfigError, match=r"dataset.labels: 'mine' has \['click'\]. Received: \['like'\]"):
+        open_source(DatasetConfig(name="mine", format="tfrecord", labels=["like"]), folders / "tfrecord")
+
+
+def test_missing_pieces_of_a_folder(tmp_path):
+    config = DatasetConfig(name="mine", format="tfrecord")
+    with pytest.raises(ConfigError, match="needs --data-dir"):
+        open_source(config)
+    with pytest.raises(DataError, match=r"must hold schema.json.*It holds: nothing"):
+        open_source(config, tmp_path)
+    (tmp_path / "schema.json").write_text("<html>")
+    with pytest.raises(SchemaError, match=r"schema.json is not JSON"):
+        open_source(config, tmp_path)
+    declared_schema().to_json(tmp_path / "schema.json")
+    with pytest.raises(DataError, match=r"no file for the split 'train': expected train\*.tfrecord"):
+        open_source(config, tmp_path)
+
+
+def broken_source(path, file_format="tfrecord"):
+    return Source(declared_schema(), file_format, dict.fromkeys(SPLITS, (str(path),)), {})
+
+
+def test_a_truncated_tfrecord_names_the_file(folders, tmp_path):
+    whole = (folders / "tfrecord" / "test.tfrecord").read_bytes()
+    path = tmp_path / "cut.tfrecord"
+    path.write_bytes(whole[: len(whole) // 2])
+    source = broken_source(path)
+    with pytest.raises(tf.errors.DataLossError) as raised:
+        list(source.raw_batches("train", 16))
+    assert f"{path} is broken after 2" in str(explain_read_error(raised.value, source))
+
+
+def test_a_tfrecord_that_is_none(tmp_path):
+    path = tmp_path / "page.tfrecord"
+    path.write_text("<!DOCTYPE html><html><body>Sign in</body></html>" * 10)
+    source = broken_source(path)
+    with pytest.raises(tf.errors.DataLossError) as raised:
+        list(source.raw_batches("train", 16))
+    assert f"{path} is broken after 0 records" in str(explain_read_error(raised.value, source))
+
+
+def test_a_tfrecord_without_the_label(tmp_path):
+    path = tmp_path / "no_label.tfrecord"
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        writer.write(serialized({name: value for name, value in rows(0)[0].items() if name != "click"}))
+    source = broken_source(path)
+    with pytest.raises(tf.errors.InvalidArgumentError) as raised:
+        list(source.raw_batches("train", 16))
+    message = str(explain_read_error(raised.value, source))
+    assert "do not fit the schema 'small'" in message
+    assert "click" in message
+
+
+def test_a_parquet_file_that_is_cut_off_or_lacks_a_column(folders, tmp_path):
+    path = tmp_path / "cut.parquet"
+    path.write_bytes((folders / "parquet" / "test.parquet").read_bytes()[:-100])
+    with pytest.raises(Exception, match=r"cut.parquet is not a whole Parquet file"):
+        list(broken_source(path, "parquet").raw_batches("train", 16))
+    pq.write_table(pa.Table.from_pylist(rows(0)).drop_columns(["age"]), path)
+    with pytest.raises(Exception, match=r"cut.parquet lacks the columns \['age'\]"):
+        list(broken_source(path, "parquet").raw_batches("train", 16))
+
+
+def test_parquet_nulls_are_missing_values(tmp_path):
+    path = tmp_path / "nulls.parquet"
+    examples = rows(0)
+    examples[3] |= {"item": None, "price": None}
+    pq.write_table(pa.Table.from_pylist(examples), path)
+    batch = next(iter(broken_source(path, "parquet").raw_batches("train", 16)))
+    assert batch["item"].numpy()[3] == b""
+    assert np.isnan(batch["price"].numpy()[3])

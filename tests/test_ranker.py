@@ -1,0 +1,189 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.small_log import learned_schema, raw_batch
+from tf_interformer import backbones
+from tf_interformer._keras import LEGACY, keras
+from tf_interformer.callbacks import RankingMetrics
+from tf_interformer.evaluation import evaluate, predict
+from tf_interformer.metrics import auc
+from tf_interformer.ranker import Ranker
+from tf_interformer.schema import Categorical, FeatureSchema, Label, SchemaError
+
+SMALL = {"backbone_config": {"num_layers": 1, "num_heads": 2}, "embedding": {"dim": 8}, "tower_units": (8,)}
+TASKS = ("click", "buy")
+
+
+def make(tasks=TASKS, **kwargs):
+    keras.utils.set_random_seed(1)
+    return Ranker(learned_schema(tasks), **(SMALL | kwargs))
+
+
+def dataset(ranker, count=64, batch_size=16, seed=3):
+    raw = raw_batch(count, seed, ranker.schema.tasks)
+    data = tf.data.Dataset.from_tensor_slices(raw).batch(batch_size)
+    encode = ranker.preprocessor
+    return data.map(lambda batch: (encode(batch), encode.labels(batch), {"group": batch["user"]}))
+
+
+def without_group(data):
+    return data.map(lambda encoded, labels, _: (encoded, labels))
+
+
+def test_weights_exist_from_the_start_and_scores_start_at_the_base_rate():
+    ranker = make()
+    assert ranker.count_params() > 0
+    scores = ranker.score(raw_batch())
+    for label in ranker.schema.labels:
+        assert scores[label.name].shape == (32,)
+        assert scores[label.name].mean() == pytest.approx(label.mean, abs=0.15)
+
+
+def test_a_rare_label_starts_rare():
+    schema = FeatureSchema(
+        features=[Categorical("a", vocabulary=["x"]), Categorical("b", hash_buckets=3)], labels=[Label("y", mean=0.001)]
+    )
+    scores = Ranker(schema, **SMALL).score({name: np.array(["x", "?"], object) for name in "ab"})["y"]
+    assert (scores < 0.02).all()
+
+
+@pytest.mark.parametrize("jit", [False, True])
+def test_fit_learns_and_reaches_every_weight(jit):
+    ranker = make()
+    before = [np.array(w) for w in ranker.trainable_weights]
+    data = without_group(dataset(ranker))
+    ranker.compile(keras.optimizers.Adam(5e-3), jit_compile=jit)
+    history = ranker.fit(data, epochs=12, verbose=0, shuffle=False).history["loss"]
+    assert history[-1] < 0.8 * history[0]
+    for old, weight in zip(before, ranker.trainable_weights, strict=True):
+        assert not np.array_equal(old, np.array(weight)), weight.name
+
+
+def test_loss_weights_come_from_the_schema():
+    schema = learned_schema(TASKS)
+    labels = (schema.labels[0], schema.labels[1].model_copy(update={"weight": 0.0}))
+    keras.utils.set_random_seed(1)
+    ranker = Ranker(schema.model_copy(update={"labels": labels}), **SMALL)
+    ranker.compile(keras.optimizers.SGD(0.1))
+    before = [np.array(w) for w in ranker.tower_buy.trainable_weights]
+    ranker.fit(without_group(dataset(ranker)), epochs=1, verbose=0, shuffle=False)
+    for old, weight in zip(before, ranker.tower_buy.trainable_weights, strict=True):
+        np.testing.assert_array_equal(old, np.array(weight))
+
+
+def test_keras_file_round_trip_with_optimizer(tmp_path):
+    ranker = make()
+    ranker.compile(keras.optimizers.Adam(1e-2))
+    data = without_group(dataset(ranker))
+    ranker.fit(data, epochs=1, verbose=0, shuffle=False)
+    ranker.save(tmp_path / "ranker.keras")
+    again = Ranker.from_file(tmp_path / "ranker.keras")
+    raw = raw_batch(seed=9)
+    for task in TASKS:
+        np.testing.assert_array_equal(ranker.score(raw)[task], again.score(raw)[task])
+    # the optimiser's moments came along: the next epoch is the same
+    ranker.fit(data, epochs=1, verbose=0, shuffle=False)
+    again.fit(data, epochs=1, verbose=0, shuffle=False)
+    for task in TASKS:
+        np.testing.assert_allclose(ranker.score(raw)[task], again.score(raw)[task], rtol=1e-5)
+
+
+def test_from_file_refuses_another_model(tmp_path):
+    other = keras.Sequential([keras.layers.Dense(1)])
+    other.build((None, 2))
+    other.save(tmp_path / "other.keras")
+    with pytest.raises(ValueError, match=r"other.keras must hold a Ranker. Received: Sequential"):
+        Ranker.from_file(tmp_path / "other.keras")
+
+
+def test_config_round_trip():
+    ranker = make(tower_dropout=0.1)
+    again = Ranker.from_config(ranker.get_config())
+    assert again.get_config() == ranker.get_config()
+    assert [tuple(w.shape) for w in again.weights] == [tuple(w.shape) for w in ranker.weights]
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_mixed_precision_trains_with_float32_logits(policy):
+    before = keras.mixed_precision.global_policy() if LEGACY else keras.config.dtype_policy()
+    keras.mixed_precision.set_global_policy(policy)
+    try:
+        ranker = make()
+        ranker.compile(keras.optimizers.Adam(1e-3))
+        data = without_group(dataset(ranker))
+        assert np.isfinite(ranker.fit(data, epochs=2, verbose=0, shuffle=False).history["loss"]).all()
+        logits = ranker(next(iter(data))[0])
+        assert all(logit.dtype == tf.float32 for logit in logits.values())
+    finally:
+        keras.mixed_precision.set_global_policy(before)
+
+
+def test_predict_scores_every_example_once_in_order():
+    ranker = make()
+    data = dataset(ranker, count=50)  # 16 + 16 + 16 + 2
+    predictions = predict(ranker, data)
+    expected = ranker.score(raw_batch(50, 3, TASKS))
+    for task in TASKS:
+        np.testing.assert_allclose(predictions.probabilities(task), expected[task], rtol=1e-5)
+        np.testing.assert_array_equal(predictions.labels[task], raw_batch(50, 3, TASKS)[task])
+    np.testing.assert_array_equal(predictions.others["group"], raw_batch(50, 3, TASKS)["user"])
+    with pytest.raises(ValueError, match="holds no batch"):
+        predict(ranker, [])
+
+
+def test_evaluate_is_exact_over_the_split():
+    ranker = make()
+    metrics = evaluate(ranker, dataset(ranker, count=50))
+    raw = raw_batch(50, 3, TASKS)
+    for task in TASKS:
+        assert metrics[task]["auc"] == pytest.approx(auc(raw[task], ranker.score(raw)[task]), abs=1e-9)
+        assert metrics[task]["examples"] == 50
+        assert 0 <= metrics[task]["gauc"] <= 1
+
+
+def test_callback_puts_metrics_where_early_stopping_sees_them():
+    ranker = make(("click",))
+    ranker.compile("adam")
+    data = dataset(ranker)
+    stop = keras.callbacks.EarlyStopping("val_auc", mode="max", patience=1)
+    history = ranker.fit(
+        without_group(data), epochs=2, verbose=0, shuffle=False, callbacks=[RankingMetrics(data), stop]
+    ).history
+    assert len(history["val_auc"]) == len(history["val_gauc"]) >= 1
+    assert history["val_auc"][-1] == pytest.approx(evaluate(ranker, data)["click"]["auc"])
+
+
+def test_metrics_of_two_tasks_are_told_apart():
+    ranker = make()
+    ranker.compile("adam")
+    data = dataset(ranker)
+    logs = ranker.fit(without_group(data), epochs=1, verbose=0, shuffle=False, callbacks=[RankingMetrics(data)]).history
+    assert {"val_click_auc", "val_buy_auc"} <= set(logs)
+
+
+def test_backbone_may_be_an_instance_or_a_config():
+    backbone = backbones.InterFormer(tasks=TASKS, num_layers=1, num_heads=2)
+    ranker = Ranker(learned_schema(TASKS), backbone=backbone, embedding={"dim": 8})
+    assert ranker.backbone is backbone
+    with pytest.raises(
+        ValueError, match=r"tasks must be the schema's labels \('click', 'buy'\). Received: \('other',\)"
+    ):
+        Ranker(learned_schema(TASKS), backbone=backbones.InterFormer(tasks=("other",)))
+    with pytest.raises(ValueError, match="`backbone_config` needs a backbone given by name"):
+        Ranker(learned_schema(TASKS), backbone=backbone, backbone_config={"num_layers": 1})
+
+
+def test_a_raw_batch_is_needed_to_score():
+    with pytest.raises(SchemaError, match="a raw batch must hold"):
+        make().score({})
+
+
+def test_unknown_values_and_histories_longer_than_the_model_takes():
+    ranker = make()
+    raw = raw_batch(4)
+    raw["item"] = np.array(["never seen"] * 4, object)
+    raw["viewed_item"] = np.array([["item_1"] * 40] * 4, object)
+    raw["viewed_tag"] = np.full((4, 40), 100)
+    raw["viewed_length"] = np.array([40, 12, 1, 0])
+    assert np.isfinite(ranker.score(raw)["click"]).all()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import polars as pl
 
@@ -15,6 +17,7 @@ from tf_interformer.schema import Numeric
 # How many impressions the global rate is worth beside the entity's own.
 RATE_STRENGTH = {"video_id": 20.0, "author_id": 20.0, "tag": 50.0, "tab": 50.0, "user_id": 5.0}
 _RATE_KEYS = {entity: "first_tag" if entity == "tag" else entity for entity in RATE_STRENGTH}
+_HOUR_MS = 3_600_000
 _EVENT_FIELDS = ("video_id", "author_id", "first_tag")
 
 
@@ -147,11 +150,11 @@ class _History:
 
     def _ratios(self) -> dict[str, FloatArray]:
         stream, windows = self.streams["watched"], self.windows["watched"]
-        found = {}
-        for outcome, name in (("is_click", "click"), ("long_view", "long_watch"), ("is_like", "like")):
-            for suffix, part in (("", windows), ("_recent", windows.last(5))):
-                if outcome == "is_like" and suffix:
-                    continue
+        last_hour = stream.since(self.moment - _HOUR_MS, windows)
+        parts = {"": windows, "_recent": windows.last(5), "_last": windows.last(1), "_last_hour": last_hour}
+        found = {"user_like_ratio": _ratio(stream.total("is_like", windows), windows.length)}
+        for outcome, name in (("is_click", "click"), ("long_view", "long_watch")):
+            for suffix, part in parts.items():
                 known = stream.total(f"{outcome}_known", part)
                 found[f"user_{name}_ratio{suffix}"] = _ratio(stream.total(outcome, part), known)
         return found
@@ -164,6 +167,8 @@ class _History:
                 count = self.streams[history].occurrences(field, target, self.windows[history])
                 found[f"{name}_in_{history}"] = count.astype(np.float64)
         stream, windows = self.streams["watched"], self.windows["watched"]
+        tabs = stream.occurrences("tab", self.rows["tab"].to_numpy(), windows)
+        found["tab_in_watched"] = tabs.astype(np.float64)
         for field, name in (("first_tag", "tag"), ("tab", "tab")):
             target = self.rows["tab"].to_numpy() if field == "tab" else ev.codes(self.rows[field], self.known[field])
             for outcome, what in (("is_click", "click"), ("long_view", "long_watch")):
@@ -179,9 +184,10 @@ class _History:
         last = stream.columns["time_ms"][np.maximum(windows.end - 1, 0)] if len(stream.moment) else time
         minutes = np.where(windows.length > 0, (time - last) / 60_000.0, np.nan)
         found = {"minutes_since_last": minutes}
+        everything = dataclasses.replace(windows, start=windows.first)
         for name, hours in (("hour", 1), ("day", 24)):
-            recent = np.searchsorted(stream.moment, self.moment - hours * 3_600_000, side="left")
-            found[f"user_events_last_{name}"] = (windows.end - np.maximum(recent, windows.first)).astype(np.float64)
+            recent = stream.since(self.moment - hours * _HOUR_MS, everything)
+            found[f"user_events_last_{name}"] = recent.length.astype(np.float64)
         return found
 
 

@@ -78,6 +78,11 @@ class Stream:
         first = np.searchsorted(self.moment, (moment >> _TIME_BITS) << _TIME_BITS, side="left")
         return Windows(first=first, start=np.maximum(first, end - max_length), end=end)
 
+    def since(self, moment: IntArray, windows: Windows) -> Windows:
+        """Returns the windows cut down to the events at or after each moment of the same user."""
+        start = np.clip(np.searchsorted(self.moment, moment, side="left"), windows.start, windows.end)
+        return dataclasses.replace(windows, start=start)
+
     def total(self, column: str, windows: Windows) -> IntArray:
         """Returns the sum of `column` over each window, int array `[R]`."""
         running = np.concatenate([[0], np.cumsum(self.columns[column])])

@@ -127,6 +127,10 @@ def test_counts_over_the_history_by_hand(hand):
     assert seen["user_tab_long_watch_ratio"] == pytest.approx(2 / 3)
     assert math.isnan(hand[1, 1, 11]["user_tab_click_ratio"])  # never on that tab before
     assert math.isnan(hand[1, 1, 12]["user_tag_click_ratio"])  # a video without tags
+    assert (seen["tab_in_watched"], hand[1, 1, 11]["tab_in_watched"]) == (3, 0)
+    assert (seen["user_click_ratio_last"], hand[1, 1, 12]["user_click_ratio_last"]) == (1, 0)
+    assert math.isnan(seen["user_click_ratio_last_hour"])  # the last event was 80 minutes ago
+    assert hand[1, 0, 11]["user_long_watch_ratio_last_hour"] == 1
     assert seen["minutes_since_last"] == pytest.approx(80)
     assert (seen["user_events_last_hour"], hand[1, 0, 11]["user_events_last_hour"]) == (0, 1)
     assert seen["user_events_last_day"] == 1  # 80 minutes ago, not the two of 25 hours ago

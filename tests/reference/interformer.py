@@ -107,8 +107,7 @@ def attention(tokens, weights, heads, positions):
 
             query = part(t, 0)
             scores = [
-                sum(a * b for a, b in zip(query, part(u, 1), strict=True)) / math.sqrt(size)
-                for u in range(len(tokens))
+                sum(a * b for a, b in zip(query, part(u, 1), strict=True)) / math.sqrt(size) for u in range(len(tokens))
             ]
             share = softmax(scores)
             for j in range(size):

@@ -39,11 +39,11 @@ class Backbone(keras.layers.Layer):
 
     def for_each_task(self, representation: Tensor) -> dict[str, Tensor]:
         """Returns the same representation for every task."""
-        return {task: representation for task in self.tasks}
+        return dict.fromkeys(self.tasks, representation)
 
     def compute_output_shape(self, input_shape: Any) -> dict[str, tuple[int | None, int]]:
         size = self.representation_size(input_shape)
-        return {task: (input_shape["features"][0], size) for task in self.tasks}
+        return dict.fromkeys(self.tasks, (input_shape["features"][0], size))
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "tasks": list(self.tasks)}

@@ -13,6 +13,7 @@ from tf_interformer.layers._common import (
     check_choice,
     check_positive,
     check_rate,
+    check_ratio,
     check_units,
     masked_mean,
     sequence_shape,
@@ -159,7 +160,7 @@ class InterFormer(Backbone):
         self.aggregation = check_choice("aggregation", aggregation, AGGREGATIONS)
         self.final_summary = check_choice("final_summary", final_summary, FINAL_SUMMARIES)
         self.sequence_alignment = check_choice("sequence_alignment", sequence_alignment, ALIGNMENTS)
-        self.sequence_mask_ratio = sequence_mask_ratio
+        self.sequence_mask_ratio = check_ratio("sequence_mask_ratio", sequence_mask_ratio)
         self.dropout = check_rate("dropout", dropout)
         self.faithful = faithful
         self._plan()
@@ -184,22 +185,22 @@ class InterFormer(Backbone):
                 "A Sequence Arch needs `personalized_ffn` or `attention`. "
                 'Received: personalized_ffn=None, attention=False (did you mean information_flow="sole"?)'
             )
-        if self.aggregation in ("selective", "mlp") and not (self.num_pma_tokens or self.num_recent_tokens):
-            if self.aggregation == "mlp" or not (self._cls and self.attention and self._blocks):
-                raise ValueError(
-                    "Nothing of the behaviours would reach the output: with neither `num_pma_tokens` nor "
-                    '`num_recent_tokens` the summary needs aggregation="selective", `cls_tokens`, `attention`, an '
-                    "`information_flow` that has CLS tokens and a layer with a Sequence Arch. Received: "
-                    f"aggregation={self.aggregation!r}, cls_tokens={self.cls_tokens}, attention={self.attention}, "
-                    f"information_flow={flow!r}, num_layers={self.num_layers}, final_summary={self.final_summary!r}"
-                )
+        if self.aggregation not in ("selective", "mlp") or self.num_pma_tokens or self.num_recent_tokens:
+            return
+        if self.aggregation == "mlp" or not (self._cls and self.attention and self._blocks):
+            raise ValueError(
+                "Nothing of the behaviours would reach the output: with neither `num_pma_tokens` nor "
+                '`num_recent_tokens` the summary needs aggregation="selective", `cls_tokens`, `attention`, an '
+                "`information_flow` that has CLS tokens and a layer with a Sequence Arch. Received: "
+                f"aggregation={self.aggregation!r}, cls_tokens={self.cls_tokens}, attention={self.attention}, "
+                f"information_flow={flow!r}, num_layers={self.num_layers}, final_summary={self.final_summary!r}"
+            )
 
     @property
     def _num_cls(self) -> int:
         return self.num_summary_tokens if self._cls else 0
 
     def build(self, input_shape: Any) -> None:
-        batch, tokens, width = _features_shape(input_shape)
         sequences = input_shape["sequences"]
         self._has_sequence_arch = bool(sequences) and self.information_flow != "sole"
         if self._has_sequence_arch:
@@ -323,10 +324,7 @@ class InterFormer(Backbone):
         )
 
     def call(self, inputs: dict[str, Any], training: bool | None = None) -> dict[str, Tensor]:
-        if self._has_sequence_arch:
-            summaries = self._interleaved(inputs, training)
-        else:
-            summaries = [self._sole(inputs, training)]
+        summaries = self._interleaved(inputs, training) if self._has_sequence_arch else [self._sole(inputs, training)]
         tokens = ops.concatenate(summaries, axis=1) if len(summaries) > 1 else summaries[0]
         return self.for_each_task(ops.reshape(tokens, (-1, tokens.shape[1] * tokens.shape[2])))
 
@@ -368,7 +366,8 @@ class InterFormer(Backbone):
             state["features"] = self.interaction_arches[i](x, training=training)
             sequence = self.sequence_arches[i](s, training=training)
             if self._cls:
-                state["cls"] = sequence[:, : self._num_cls]
+                # The reshape tells a graph with histories of unknown length how many CLS tokens there are.
+                state["cls"] = ops.reshape(sequence[:, : self._num_cls], (-1, self._num_cls, features.shape[-1]))
                 sequence = sequence[:, self._num_cls :]
             state["sequence"] = sequence
         summaries = self.final_cross_arch(state)
@@ -425,5 +424,3 @@ def _features_shape(input_shape: Any) -> tuple[Any, int, int]:
             f"Received: features of shape {shape_of((batch, tokens, width))}"
         )
     return batch, tokens, width
-
-

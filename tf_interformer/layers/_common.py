@@ -25,9 +25,7 @@ def tokens_shape(input_shape: Any) -> Shape:
     else:
         shapes = [shape_of(shape) for shape in input_shape]
         if any(len(shape) != 2 for shape in shapes) or len({shape[1] for shape in shapes}) != 1:
-            raise ValueError(
-                f"A list of tokens must hold tensors [batch, dim] of equal dim. Received: shapes {shapes}"
-            )
+            raise ValueError(f"A list of tokens must hold tensors [batch, dim] of equal dim. Received: shapes {shapes}")
         shape = (shapes[0][0], len(shapes), shapes[0][1])
     if len(shape) != 3 or shape[1] is None or shape[2] is None:
         raise ValueError(
@@ -71,6 +69,13 @@ def build_sublayer(layer: Any, input_shape: Any) -> None:
 def fresh(initializer: Any) -> Any:
     """Copies an initializer: an unseeded one draws the same numbers each time that it is called."""
     return type(initializer).from_config(initializer.get_config())
+
+
+def softmax(scores: Tensor) -> Tensor:
+    """Softmax over the last axis, also where that has size one (at which `keras.ops.softmax` warns)."""
+    if scores.shape[-1] == 1:
+        return ops.exp(scores - scores)
+    return ops.softmax(scores, axis=-1)
 
 
 def project(x: Tensor, kernel: Tensor) -> Tensor:
@@ -123,6 +128,13 @@ def check_choice(name: str, value: Any, choices: Collection[Any]) -> Any:
         known = ", ".join(repr(choice) for choice in choices)
         raise ValueError(f"`{name}` must be one of {known}. Received: {name}={value!r}")
     return value
+
+
+def check_ratio(name: str, value: Any) -> float | None:
+    """Returns a positive number or None."""
+    if value is None or (isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0):
+        return value
+    raise ValueError(f"`{name}` must be a positive number or None. Received: {name}={value!r}")
 
 
 def check_rate(name: str, value: Any) -> float:

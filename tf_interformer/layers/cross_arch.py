@@ -183,7 +183,7 @@ class CrossArch(keras.layers.Layer):
             return ops.expand_dims(masked_mean(attended, history["lengths"]), 1)
         parts = []
         if self.cls_tokens:
-            parts.append(inputs["cls"] if "cls" in inputs else summary)
+            parts.append(inputs.get("cls", summary))
         if self.num_pma_tokens:
             parts.append(self.pma(history))
         if self.num_recent_tokens:

@@ -8,6 +8,7 @@ from tf_interformer.layers._common import (
     build_sublayer,
     check_choice,
     check_positive,
+    check_ratio,
     project,
     sequence_shape,
     zero_padding,
@@ -67,9 +68,7 @@ class MaskNetMerge(keras.layers.Layer):
     ) -> None:
         super().__init__(**kwargs)
         self.dim = check_positive("dim", dim)
-        if mask_ratio is not None and not (isinstance(mask_ratio, (int, float)) and mask_ratio > 0):
-            raise ValueError(f"`mask_ratio` must be a positive number or None. Received: mask_ratio={mask_ratio!r}")
-        self.mask_ratio = mask_ratio
+        self.mask_ratio = check_ratio("mask_ratio", mask_ratio)
         self.mask_activation = check_choice("mask_activation", mask_activation, (None, "sigmoid"))
         self.alignment = check_choice("alignment", alignment, ALIGNMENTS)
 

@@ -83,9 +83,7 @@ class MLP(keras.layers.Layer):
             )
             if self.use_bias:
                 initializer = self.final_bias_initializer if i == last else "zeros"
-                self.biases.append(
-                    self.add_weight(name=f"bias_{i}", shape=(widths[i + 1],), initializer=initializer)
-                )
+                self.biases.append(self.add_weight(name=f"bias_{i}", shape=(widths[i + 1],), initializer=initializer))
         self.dropout_layer = None
         if self.dropout and last:
             self.dropout_layer = keras.layers.Dropout(self.dropout, dtype=self.dtype_policy, name="dropout")

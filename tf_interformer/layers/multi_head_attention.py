@@ -9,6 +9,7 @@ from tf_interformer.layers._common import (
     check_positive,
     project,
     sequence_shape,
+    softmax,
     wide,
 )
 from tf_interformer.layers.rotary import rotary_angles, rotate
@@ -56,12 +57,8 @@ class MultiHeadAttention(keras.layers.Layer):
         shape = _sequence(input_shape)
         width = sequence_shape(shape)[2] or 0
         check_heads(width, self.num_heads, self.rotary)
-        self.qkv_kernel = self.add_weight(
-            name="qkv_kernel", shape=(width, 3 * width), initializer="lecun_normal"
-        )
-        self.output_kernel = self.add_weight(
-            name="output_kernel", shape=(width, width), initializer="lecun_normal"
-        )
+        self.qkv_kernel = self.add_weight(name="qkv_kernel", shape=(width, 3 * width), initializer="lecun_normal")
+        self.output_kernel = self.add_weight(name="output_kernel", shape=(width, width), initializer="lecun_normal")
         super().build(input_shape)
 
     def call(self, inputs: Any) -> Tensor:
@@ -79,7 +76,7 @@ class MultiHeadAttention(keras.layers.Layer):
         if mask is not None:
             bias = ops.where(mask, ops.zeros((), scores.dtype), ops.cast(MASKED, scores.dtype))
             scores = scores + bias[:, None, None, :]
-        weights = ops.cast(ops.softmax(scores, axis=-1), values.dtype)
+        weights = ops.cast(softmax(scores), values.dtype)
         heads = ops.transpose(ops.matmul(weights, values), (0, 2, 1, 3))
         attended = ops.reshape(heads, (batch, time, width))
         if mask is not None:

@@ -85,9 +85,7 @@ class PersonalizedFFN(keras.layers.Layer):
 
     def _build_two_layer(self, outer: tuple[Any, Any], tokens: int, width: int, hidden: int) -> None:
         first = keras.initializers.RandomNormal(stddev=(tokens * width) ** -0.5)
-        self.first_hyper_kernel = self.add_weight(
-            name="first_hyper_kernel", shape=(tokens, hidden), initializer=first
-        )
+        self.first_hyper_kernel = self.add_weight(name="first_hyper_kernel", shape=(tokens, hidden), initializer=first)
         self.first_bias = self.add_weight(name="first_bias", shape=(hidden,), initializer="zeros")
         self.second_hyper_kernel = self._hyper_kernel("second_hyper_kernel", tokens, hidden)
         self.second_bias = self.add_weight(name="second_bias", shape=(width,), initializer="zeros")

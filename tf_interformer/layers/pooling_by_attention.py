@@ -10,6 +10,7 @@ from tf_interformer.layers._common import (
     check_positive,
     project,
     sequence_shape,
+    softmax,
     valid_positions,
     wide,
 )
@@ -87,7 +88,7 @@ class PoolingByAttention(keras.layers.Layer):
 
         valid = valid_positions(inputs["lengths"], time)
         bias = ops.where(valid, ops.zeros((), scores.dtype), ops.cast(MASKED, scores.dtype))
-        weights = ops.softmax(scores + bias[:, None, :], axis=-1)
+        weights = softmax(scores + bias[:, None, :])
         pooled = ops.matmul(ops.cast(weights, sequence.dtype), sequence)  # [B, k H, D]
         pooled = ops.where(valid[:, :1, None], pooled, ops.zeros_like(pooled))
 

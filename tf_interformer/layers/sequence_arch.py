@@ -98,9 +98,7 @@ class SequenceArch(keras.layers.Layer):
             self.ffn = PersonalizedFFN(self.personalized_ffn, self.ffn_hidden_dim, dtype=policy, name="ffn")
             build_sublayer(self.ffn, shapes)
         if self.attention:
-            self.mha = MultiHeadAttention(
-                self.num_heads, self.rotary, self.rotary_offset, dtype=policy, name="mha"
-            )
+            self.mha = MultiHeadAttention(self.num_heads, self.rotary, self.rotary_offset, dtype=policy, name="mha")
             build_sublayer(self.mha, {"sequence": shape, "mask": shape[:2]})
         if self.residual:
             if self.personalized_ffn is not None:

@@ -215,7 +215,7 @@ class InterFormer(Backbone):
 
     def _build_sole(self, input_shape: Any) -> None:
         batch, tokens, width = _features_shape(input_shape)
-        self.early_kernels = []
+        self.early_kernels: list[Any] = []
         for name in sorted(input_shape["sequences"]):
             event = sequence_shape(input_shape["sequences"][name])[2]
             self.early_kernels.append(
@@ -265,7 +265,7 @@ class InterFormer(Backbone):
                 summaries = self.cross_arches[i].compute_output_shape(inputs)
             if i == 0 and self._cls:
                 inputs = {**inputs, "cls": (batch, self._num_cls, width)}
-            shapes = {"features": features}
+            shapes: dict[str, Any] = {"features": features}
             if self._to_features:
                 shapes["summary"] = summaries["sequence"]
             self.interaction_arches.append(self._add(self._interaction_arch(i), shapes))

@@ -52,7 +52,7 @@ class Gating(keras.layers.Layer):
     def build(self, input_shape: Any) -> None:
         shape = shape_of(input_shape)
         self.mlp = MLP(
-            (*self.hidden_units, shape[-1]),
+            (*self.hidden_units, shape[-1] or 0),
             final_bias_initializer="zeros" if self.activation == "glu" else "ones",
             dtype=self.dtype_policy,
             name="mlp",

@@ -107,19 +107,19 @@ def open_source(
         DataError: A file or folder is missing, empty or broken.
         ConfigError: No such builder, or no such label.
     """
+    labels = config.labels
     if config.format == "tfds":
         built = datasets.build(config.name, config.builder_config, data_dir, prepared_dir)
-        schema, files = built.schema, built.files
-        probabilities = built.probability_columns
+        schema, files, probabilities = built.schema, built.files, built.probability_columns
+        labels = labels or built.default_labels
     else:
-        schema, files = _folder(config, data_dir)
-        probabilities = {}
-    if config.labels:
-        unknown = sorted(set(config.labels) - set(schema.tasks))
+        (schema, files), probabilities = _folder(config, data_dir), {}
+    if labels:
+        unknown = sorted(set(labels) - set(schema.tasks))
         if unknown:
             raise ConfigError(f"dataset.labels: {config.name!r} has {list(schema.tasks)}. Received: {unknown}")
-        schema = schema.with_labels(*config.labels)
-        probabilities = {task: column for task, column in probabilities.items() if task in config.labels}
+        schema = schema.with_labels(*labels)
+        probabilities = {task: column for task, column in probabilities.items() if task in labels}
     return Source(schema, "tfrecord" if config.format == "tfds" else config.format, files, probabilities)
 
 

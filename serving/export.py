@@ -49,7 +49,8 @@ def export_saved_model(ranker: Ranker, base: str | os.PathLike, version: int = 1
     archive.track(ranker.preprocessor)
 
     def serve(raw: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        return named_outputs(ranker(ranker.preprocessor(raw), training=False))
+        with ranker.without_xla():
+            return named_outputs(ranker(ranker.preprocessor(raw), training=False))
 
     archive.add_endpoint("serving_default", serve, input_signature=[ranker.schema.signature()])
     with contextlib.redirect_stdout(io.StringIO()):  # it prints every signature

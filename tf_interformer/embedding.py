@@ -132,8 +132,9 @@ class TokenEmbedder(keras.layers.Layer):
         return names + [f.name for f in self.schema.categoricals]
 
     def build(self, input_shape: Any = None) -> None:
+        # By name: TensorFlow tracks only dicts whose keys are strings.
         self._tables = {
-            width: self.add_weight(
+            str(width): self.add_weight(
                 name=f"table_{width}",
                 shape=(rows, width),
                 initializer=keras.initializers.RandomNormal(stddev=self.stddev),
@@ -151,7 +152,7 @@ class TokenEmbedder(keras.layers.Layer):
                 )
                 build_sublayer(projection, (None, None, width))
                 setattr(self, f"project_{width}", projection)
-                self._projections[width] = projection
+                self._projections[str(width)] = projection
         self.dense = None
         if self.schema.numerics:
             units = (*self.dense_units, self.dense_tokens * self.dim)
@@ -186,7 +187,7 @@ class TokenEmbedder(keras.layers.Layer):
         found: dict[str, Any] = {}
         penalty = 0.0
         for width, table in self._tables.items():
-            columns = [column for column in self._columns.values() if column.width == width]
+            columns = [column for column in self._columns.values() if str(column.width) == width]
             ids = [_as_matrix(inputs[column.key]) for column in columns]  # each [B, values]
             # An id past its vocabulary must not read another feature's rows.
             safe = [ops.where((i >= 0) & (i < column.rows), i, 1) for i, column in zip(ids, columns, strict=True)]
@@ -198,11 +199,10 @@ class TokenEmbedder(keras.layers.Layer):
                 penalty = penalty + ops.sum(ops.square(ops.cast(rows, "float32")))
             if width in self._projections:
                 rows = self._projections[width](rows)
-            start = 0
-            for column, matrix in zip(columns, ids, strict=True):
-                count = matrix.shape[1] if matrix.shape[1] is not None else ops.shape(matrix)[1]
-                found[column.key] = rows[:, start : start + count]
-                start = start + count
+            # One split, whose gradient is one concatenation; slices would each pad theirs to the full width.
+            ends = np.cumsum([matrix.shape[1] for matrix in ids])[:-1].tolist()
+            parts = ops.split(rows, ends, axis=1) if ends else [rows]
+            found |= {column.key: part for column, part in zip(columns, parts, strict=True)}
         if self.l2:
             batch = ops.cast(ops.shape(next(iter(found.values())))[0], "float32")
             self.add_loss(self.l2 * penalty / batch)

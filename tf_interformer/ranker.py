@@ -1,11 +1,13 @@
 """A click-through-rate ranking model: schema, backbone, one tower per task."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from tf_interformer import backbones
 from tf_interformer._keras import LEGACY, keras, ops, register
@@ -108,6 +110,7 @@ class Ranker(keras.Model):
         }
         for name, tower in self.towers.items():
             setattr(self, f"tower_{name}", tower)
+        self._compiled_network = None
         # The schema says every shape, so the weights exist from the start.
         self.build(self.encoded_shapes)
 
@@ -136,23 +139,60 @@ class Ranker(keras.Model):
         self.built = True
 
     def call(self, inputs: Mapping[str, Any], training: bool | None = None) -> dict[str, Any]:
-        representations = self.backbone(self.embedder(inputs, training=training), training=training)
+        tokens = self.embedder(inputs, training=training)
+        if self._compiled_network is not None and _in_graph(tokens["features"]):
+            return self._compiled_network(tokens, training)
+        return self._network(tokens, training)
+
+    def _network(self, tokens: Mapping[str, Any], training: bool | None) -> dict[str, Any]:
+        """Everything behind the embedding tables."""
+        representations = self.backbone(tokens, training=training)
         return {task: wide(tower(representations[task], training=training)) for task, tower in self.towers.items()}
+
+    @contextmanager
+    def without_xla(self) -> Iterator[None]:
+        """Within it, graphs that are traced hold TensorFlow operations only, as an exported model must."""
+        before, self._compiled_network = self._compiled_network, None
+        try:
+            yield
+        finally:
+            self._compiled_network = before
 
     def compute_output_shape(self, input_shape: Any = None) -> dict[str, tuple[int | None, int]]:
         return dict.fromkeys(self.schema.tasks, (None, 1))
 
-    def compile(self, optimizer: Any = "adam", loss: Any = None, loss_weights: Any = None, **kwargs: Any) -> None:
-        """As `keras.Model.compile`; by default, binary cross-entropy on the logits with the labels' weights."""
+    def compile(
+        self,
+        optimizer: Any = "adam",
+        loss: Any = None,
+        loss_weights: Any = None,
+        jit_compile: bool | str = "auto",
+        **kwargs: Any,
+    ) -> None:
+        """As `keras.Model.compile`, with two defaults of its own.
+
+        The loss is binary cross-entropy on the logits, with the labels' weights. And on TensorFlow,
+        `jit_compile` compiles the network *behind* the embedding tables by XLA, and leaves these outside: XLA
+        would update whole tables, where only the rows of a batch change.
+        """
         if loss is None:
             loss = {task: keras.losses.BinaryCrossentropy(from_logits=True) for task in self.schema.tasks}
             loss_weights = loss_weights or {label.name: label.weight for label in self.schema.labels}
-        super().compile(optimizer=optimizer, loss=loss, loss_weights=loss_weights, **kwargs)
+        self._jit_compile_choice = jit_compile
+        if LEGACY or keras.backend.backend() == "tensorflow":
+            self._compiled_network = tf.function(self._network, jit_compile=True) if jit_compile else None
+            jit_compile = False
+        super().compile(optimizer=optimizer, loss=loss, loss_weights=loss_weights, jit_compile=jit_compile, **kwargs)
+        if hasattr(self.optimizer, "build"):
+            # Loading builds it too: a model that was saved before its first step must have the same state.
+            self.optimizer.build(self.trainable_variables)
+
+    def get_compile_config(self) -> dict[str, Any]:
+        return {**super().get_compile_config(), "jit_compile": self._jit_compile_choice}
 
     def compile_from_config(self, config: Mapping[str, Any]) -> None:
         """Compile as a saved model was; Keras does so itself only for models that do not override `compile`."""
         self.compile(**keras.saving.deserialize_keras_object(config))
-        self.optimizer.build(self.trainable_variables)
 
     @cached_property
     def preprocessor(self) -> Preprocessor:
@@ -195,6 +235,11 @@ class Ranker(keras.Model):
         if not isinstance(model, cls):
             raise ValueError(f"{os.fspath(path)} must hold a Ranker. Received: {type(model).__name__}")
         return model
+
+
+def _in_graph(tensor: Any) -> bool:
+    """Whether TensorFlow is tracing: neither eager, nor one of Keras's symbolic tensors."""
+    return isinstance(tensor, tf.Tensor) and not hasattr(tensor, "numpy")
 
 
 def _logit(mean: float | None) -> float:

@@ -21,12 +21,14 @@ class Built:
     """A data set on disk.
 
     Attributes:
-        schema: Its schema, not yet learned.
+        schema: Its schema with every label, not yet learned.
+        default_labels: The tasks of a run that names none.
         files: Split name -> TFRecord files.
         probability_columns: Task -> column with the true probability, where it is known.
     """
 
     schema: FeatureSchema
+    default_labels: tuple[str, ...]
     files: Mapping[str, tuple[str, ...]]
     probability_columns: Mapping[str, str]
 
@@ -67,4 +69,4 @@ def build(
     files = {
         split: tuple(str(path) for path in info.filepaths) for split, info in builder.info.splits.items()
     }
-    return Built(module.schema(labels=None), files, module.PROBABILITY_COLUMNS)
+    return Built(module.schema(labels=None), module.schema().tasks, files, module.PROBABILITY_COLUMNS)

@@ -203,6 +203,33 @@ def roc_curve(labels: Columns, probabilities: Columns, path: str | os.PathLike[s
     return _panels(labels, probabilities, path, "false positive rate", "true positive rate", draw)
 
 
+def spread(values: Mapping[str, Sequence[float]], path: str | os.PathLike[str], title: str, label: str) -> Path:
+    """Draws several runs of several variants: every run a dot, the mean of a variant a bar.
+
+    Args:
+        values: dict. Name of a variant -> one value per run.
+        path: where the picture goes.
+        title: What the values are.
+        label: What varies.
+
+    Returns:
+        The path.
+    """
+    figure = Figure(figsize=(1.6 + 1.1 * len(values), 3.6), dpi=DPI, layout="constrained")
+    axes = figure.subplots()
+    _style(axes, title, label, "")
+    for place, runs in enumerate(values.values()):
+        mean = float(np.mean(runs))
+        axes.plot([place - 0.28, place + 0.28], [mean, mean], color=BLUE, linewidth=2.5)
+        axes.scatter([place] * len(runs), runs, s=22, color=INK, alpha=0.7, zorder=3)
+        axes.annotate(f"{mean:.4f}", (place, max(runs)), xytext=(0, 7), textcoords="offset points", ha="center",
+                      fontsize=8.5, color=BLUE)  # fmt: skip
+    axes.set_xticks(range(len(values)), list(values))
+    axes.margins(x=0.12, y=0.18)
+    axes.grid(visible=False, axis="x")
+    return _save(figure, path)
+
+
 def _panels(
     labels: Columns,
     probabilities: Columns,

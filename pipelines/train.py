@@ -2,8 +2,8 @@
 
     python -m pipelines.train --config pipelines/configs/synthetic.yaml --output runs/demo
 
-writes to the output folder: `metrics.json`, `model.keras`, `saved_model/1`, `plots/`, `tensorboard/`,
-`schema.json` and `config.yaml`. Killed at any time, the same command goes on where it stopped.
+writes to the output folder: `metrics.json`, `model.keras`, `saved_model/1`, `example_request.json`, `plots/`,
+`tensorboard/`, `schema.json` and `config.yaml`. Killed at any time, the same command goes on where it stopped.
 """
 
 import argparse
@@ -15,9 +15,10 @@ from pipelines import report
 from pipelines.command import READ_ERRORS, run_command
 from pipelines.config import load_config
 from pipelines.input import explain_read_error, open_source
-from pipelines.run_directory import RunDirectory
+from pipelines.run_directory import RunDirectory, write_text
 from pipelines.training import Trainer
 from serving.export import export_saved_model
+from serving.request import to_request
 
 
 def train(
@@ -45,6 +46,8 @@ def train(
     run.save_model(ranker, run.model)
     if not (run.saved_model / "1").exists():
         export_saved_model(ranker, run.saved_model)
+    example = next(source.raw_batches("test", 1, schema=ranker.schema).as_numpy_iterator())
+    write_text(run.example_request, to_request(ranker.schema, example))
     report.draw(run, trainer.state, predictions["test"], metrics)
     # metrics.json comes last: where it is, the run is whole.
     run.save_metrics(metrics | report.describe(ranker, trainer.state))

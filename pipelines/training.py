@@ -113,6 +113,7 @@ class Trainer:
                 epochs=state.epoch + 1,
                 steps_per_epoch=left,
                 callbacks=[keeper],
+                shuffle=False,  # the dataset has done it; Keras warns otherwise
                 verbose="auto",
             )
             logs = {name: float(values[-1]) for name, values in history.history.items()}

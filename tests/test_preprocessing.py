@@ -53,7 +53,7 @@ def test_numeric_transforms():
         Numeric("cut", buckets=3, boundaries=[1.0, 5.0], mean=0.0, std=1.0),
     )
     values = np.array([6.0, -1.0, np.nan], np.float32)
-    encoded = encode({name: values for name in ("plain", "logged", "raw", "cut")})
+    encoded = encode(dict.fromkeys(("plain", "logged", "raw", "cut"), values))
     np.testing.assert_allclose(encoded["plain"], [1.0, -0.75, 0.0])
     np.testing.assert_allclose(encoded["logged"], [(np.log(7) - 1) / 2, (-np.log(2) - 1) / 2, 0.0], rtol=1e-6)
     np.testing.assert_allclose(encoded["raw"], [6.0, -1.0, 9.0])

@@ -83,7 +83,7 @@ def test_the_schema_lies_beside_the_model(ranker, exported):
 def test_a_version_is_never_overwritten_or_half_written(ranker, exported, monkeypatch):
     with pytest.raises(FileExistsError, match=r"clicks/1 exists already"):
         export_saved_model(ranker, exported.parent)
-    with pytest.raises(ValueError, match="`version` must be a positive integer. Received: 0"):
+    with pytest.raises(ValueError, match=r"`version` must be a positive integer\. Received: 0"):
         export_saved_model(ranker, exported.parent, version=0)
     monkeypatch.setattr(type(ranker.schema), "to_json", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
     with pytest.raises(OSError, match="disk full"):

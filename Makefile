@@ -1,0 +1,58 @@
+# Everything is set up by the targets themselves: `make demo` and `make test` run on a clean machine with Python 3.11.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.installed
+RUNS ?= runs
+# TensorFlow's notices about processors and missing GPUs
+export TF_CPP_MIN_LOG_LEVEL ?= 2
+export TFDS_DATA_DIR ?= $(CURDIR)/data/tensorflow_datasets
+
+.PHONY: help install demo demo-kuairand flows kuairand-seeds test test-keras3 test-legacy lint clean
+
+help:
+	@echo "make demo            train, judge and export InterFormer on a simulated click log, then score an example"
+	@echo "make demo-kuairand   the same on KuaiRand-Pure: TF_INTERFORMER_DATA=DIR make demo-kuairand"
+	@echo "make flows           the information flows of InterFormer compared on the simulated log"
+	@echo "make test            lint, types and the whole test suite under Keras 3 and under tf_keras"
+
+install: $(READY)
+
+$(READY): setup.cfg pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "error: $(PYTHON) is needed; name another with make PYTHON=..." >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[pipelines,dev]'
+	@touch $@
+
+demo: $(READY)
+	rm -rf $(RUNS)/demo
+	$(BIN)/python -m pipelines.train --config pipelines/configs/synthetic.yaml --output $(RUNS)/demo
+	$(BIN)/python -m serving.score $(RUNS)/demo/saved_model/1 $(RUNS)/demo/example_request.json
+
+demo-kuairand: $(READY)
+	@test -n "$(TF_INTERFORMER_DATA)" || { echo "error: set TF_INTERFORMER_DATA to the folder that holds KuaiRand-Pure" >&2; exit 2; }
+	rm -rf $(RUNS)/kuairand
+	$(BIN)/python -m pipelines.train --config pipelines/configs/kuairand.yaml \
+	    --data-dir $(TF_INTERFORMER_DATA)/KuaiRand-Pure --output $(RUNS)/kuairand
+	$(BIN)/python -m serving.score $(RUNS)/kuairand/saved_model/1 $(RUNS)/kuairand/example_request.json
+
+flows: $(READY)
+	$(BIN)/python -m pipelines.ablate --config pipelines/configs/synthetic.yaml --output $(RUNS)/flows \
+	    --vary model.backbone_config.information_flow=sole,sep,n2s,s2n,both --seeds 3
+
+test: lint test-keras3 test-legacy
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy tf_interformer pipelines serving
+
+test-keras3: $(READY)
+	TF_USE_LEGACY_KERAS=0 $(BIN)/python -m pytest -n 2 --dist worksteal
+
+test-legacy: $(READY)
+	TF_USE_LEGACY_KERAS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
+
+clean:
+	rm -rf $(VENV) $(RUNS) data build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

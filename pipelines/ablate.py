@@ -1,0 +1,140 @@
+"""Train one configuration with a key varied, several seeds each, and compare.
+
+    python -m pipelines.ablate --config pipelines/configs/synthetic.yaml --output runs/flows \\
+        --vary model.backbone_config.information_flow=sole,sep,n2s,s2n,both --seeds 3
+
+Every run is one `pipelines.train` in a folder of its own: killed at any time, the same command goes on, and
+nothing that is done is done again. Writes `ablation.json`, `ablation.md` and `ablation.png`.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pipelines import plots
+from pipelines.command import run_command
+from pipelines.config import ConfigError, load_config
+from pipelines.run_directory import write_text
+
+METRICS = ("auc", "gauc", "ne")
+
+
+def ablate(
+    config_file: str,
+    output: str,
+    vary: str,
+    seeds: int,
+    data_dir: str | None = None,
+    prepared_dir: str | None = None,
+    overrides: Sequence[str] = (),
+) -> None:
+    """Run, or go on with, an ablation; see the module's text."""
+    key, values = _varied(vary)
+    for value in values:  # a wrong value is found before the first hour of training, not after it
+        load_config(config_file, [*overrides, f"{key}={value}"])
+    folder = Path(output)
+    folder.mkdir(parents=True, exist_ok=True)
+    jobs = [(value, seed) for value in values for seed in range(seeds)]
+    took: list[float] = []
+    for number, (value, seed) in enumerate(jobs):
+        run = folder / f"{value}-seed{seed}"
+        if not (run / "metrics.json").is_file():
+            left = f", about {statistics.mean(took) * (len(jobs) - number) / 60:.0f} min left" if took else ""
+            print(f"[{number + 1}/{len(jobs)}] {key}={value} seed {seed}{left}", flush=True)
+            started = time.monotonic()
+            settings = [*overrides, f"{key}={value}", f"training.seed={seed}"]
+            _train(config_file, run, settings, data_dir, prepared_dir)
+            took.append(time.monotonic() - started)
+    _write(folder, key, values, seeds)
+
+
+def _varied(vary: str) -> tuple[str, list[str]]:
+    key, equals, text = vary.partition("=")
+    values = [value for value in text.split(",") if value]
+    if not equals or not key or len(values) != len(set(values)) or not values:
+        raise ConfigError(f"--vary takes KEY=VALUE,VALUE,... with different values. Received: {vary!r}")
+    return key, values
+
+
+def _train(config: str, run: Path, settings: list[str], data_dir: str | None, prepared_dir: str | None) -> None:
+    command = [sys.executable, "-m", "pipelines.train", "--config", config, "--output", str(run)]
+    command += ["--data-dir", data_dir] if data_dir else []
+    command += ["--prepared-dir", prepared_dir] if prepared_dir else []
+    for setting in settings:
+        command += ["--set", setting]
+    log = run.with_suffix(".log")
+    with log.open("a") as stream:
+        status = subprocess.run(command, stdout=stream, stderr=subprocess.STDOUT, env=os.environ, check=False)
+    if status.returncode:
+        tail = "\n".join(log.read_text(errors="replace").splitlines()[-5:])
+        raise ConfigError(f"the run {run} failed with status {status.returncode}; its output is in {log}:\n{tail}")
+
+
+def _write(folder: Path, key: str, values: list[str], seeds: int) -> None:
+    rows: list[dict[str, Any]] = []
+    best: dict[str, float] = {}
+    task = ""
+    for value in values:
+        runs = [json.loads((folder / f"{value}-seed{s}" / "metrics.json").read_text()) for s in range(seeds)]
+        task = next(iter(runs[0]["test"]))
+        measured = {name: [run["test"][task][name] for run in runs] for name in METRICS}
+        rows.append({"value": value, "parameters": runs[0]["parameters"], **measured})
+        if "best_possible" in runs[0]:
+            best = {name: runs[0]["best_possible"]["test"][task][name] for name in METRICS}
+    result = {"key": key, "task": task, "split": "test", "seeds": seeds, "rows": rows, "best_possible": best}
+    write_text(folder / "ablation.json", json.dumps(result, indent=1))
+    text = _markdown(result)
+    write_text(folder / "ablation.md", text)
+    plots.spread({row["value"]: row["auc"] for row in rows}, folder / "ablation.png", f"test AUC of {task}", key)
+    print(text)
+
+
+def _markdown(result: dict[str, Any]) -> str:
+    lines = [
+        f"| {result['key'].split('.')[-1]} | " + " | ".join(f"test {name}" for name in METRICS) + " |",
+        "|---|" + "---|" * len(METRICS),
+    ]
+    for row in result["rows"]:
+        cells = [_mean_and_spread(row[name]) for name in METRICS]
+        lines.append(f"| {row['value']} | " + " | ".join(cells) + " |")
+    if result["best_possible"]:
+        cells = [f"{result['best_possible'][name]:.4f}" for name in METRICS]
+        lines.append("| best possible | " + " | ".join(cells) + " |")
+    lines.append(f"\nTask {result['task']}, mean ± standard deviation over {result['seeds']} seeds.\n")
+    return "\n".join(lines)
+
+
+def _mean_and_spread(values: list[float]) -> str:
+    spread = f" ± {statistics.stdev(values):.4f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):.4f}{spread}"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m pipelines.ablate", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--config", required=True, metavar="FILE", help="YAML configuration; see pipelines/configs")
+    parser.add_argument("--output", required=True, metavar="DIR", help="folder of the runs and the comparison")
+    parser.add_argument("--vary", required=True, metavar="KEY=A,B,...", help="key of the configuration and its values")
+    parser.add_argument("--seeds", type=int, default=3, metavar="N", help="runs per value (default: 3)")
+    parser.add_argument("--data-dir", metavar="DIR", help="as for pipelines.train")
+    parser.add_argument("--prepared-dir", metavar="DIR", help="as for pipelines.train")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides")
+    given = parser.parse_args(arguments)
+    return run_command(
+        lambda: ablate(
+            given.config, given.output, given.vary, given.seeds, given.data_dir, given.prepared_dir, given.overrides
+        )
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,65 @@
+"""Score a request with an exported model, as a server would.
+
+python -m serving.score runs/demo/saved_model/1 runs/demo/example_request.json
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from serving.request import RequestError, parse_request
+from tf_interformer.schema import FeatureSchema, SchemaError
+
+
+def score(model: str, request: str) -> dict[str, np.ndarray]:
+    """Outputs of the model's `serving_default` signature, by name.
+
+    Args:
+        model: Folder of an exported version.
+        request: File with the request.
+
+    Raises:
+        RequestError: No such model or file, or the request does not fit.
+    """
+    folder = Path(model)
+    if not (folder / "saved_model.pb").is_file():
+        raise RequestError(f"{folder} holds no exported model: saved_model.pb does not exist")
+    schema = FeatureSchema.from_json(folder / "assets.extra" / "schema.json")
+    try:
+        text = Path(request).read_bytes()
+    except OSError as error:
+        raise RequestError(f"cannot read the request {request}: {error.strerror}") from None
+    raw = parse_request(schema, text)
+    signature = tf.saved_model.load(str(folder)).signatures["serving_default"]
+    try:
+        outputs = signature(**{name: tf.constant(value) for name, value in raw.items()})
+    except tf.errors.InvalidArgumentError as error:
+        reason = next((line for line in error.message.splitlines() if "assertion failed" in line), error.message)
+        raise RequestError(f"the request does not fit the model: {reason.strip()}") from None
+    return {name: value.numpy()[:, 0] for name, value in sorted(outputs.items())}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m serving.score", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("model", metavar="MODEL", help="folder of an exported version, as RUN/saved_model/1")
+    parser.add_argument("request", metavar="REQUEST", help="JSON file, as RUN/example_request.json")
+    given = parser.parse_args(arguments)
+    try:
+        outputs = score(given.model, given.request)
+    except (RequestError, SchemaError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    for name, values in outputs.items():
+        print(f"{name}: {', '.join(f'{value:.6f}' for value in values)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

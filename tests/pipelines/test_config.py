@@ -1,0 +1,63 @@
+from pathlib import Path
+
+import pytest
+
+from pipelines.config import ConfigError, load_config
+
+CONFIGS = sorted((Path(__file__).parents[2] / "pipelines" / "configs").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_shipped_configurations_are_valid(path):
+    assert load_config(path).dataset.name
+
+
+def write(tmp_path, text):
+    path = tmp_path / "config.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_overrides_are_yaml(tmp_path):
+    path = write(tmp_path, "dataset: {name: synthetic_clicks}\n")
+    config = load_config(
+        path,
+        [
+            "training.epochs=3",
+            "model.backbone_config.num_layers=2",
+            "dataset.labels=[a, b]",
+            "training.learning_rate=1.0e-4",
+        ],
+    )
+    assert (config.training.epochs, config.training.learning_rate) == (3, 1e-4)
+    assert config.model.backbone_config == {"num_layers": 2}
+    assert config.dataset.labels == ("a", "b")
+
+
+def test_written_out_it_reads_back(tmp_path):
+    config = load_config(write(tmp_path, "dataset: {name: x}\nmodel: {embedding: {dim: 4}}\n"), ["training.seed=7"])
+    assert load_config(write(tmp_path, config.to_yaml())) == config
+
+
+WRONG = {
+    "no YAML": ("{", [], "is not YAML"),
+    "no mapping": ("- a\n", [], "must hold a mapping"),
+    "no dataset": ("model: {}\n", [], "dataset: Field required"),
+    "unknown key": ("dataset: {name: x}\ntraining: {epoch: 3}\n", [], r"training.epoch: Extra inputs .*Received: 3"),
+    "wrong value": ("dataset: {name: x}\n", ["training.batch_size=0"], r"training.batch_size: .*Received: 0"),
+    "wrong choice": ("dataset: {name: x, format: csv}\n", [], r"dataset.format: .*Received: 'csv'"),
+    "no equals": ("dataset: {name: x}\n", ["training.epochs"], "--set takes key=value"),
+    "value as section": ("dataset: {name: x}\n", ["dataset.name.y=1"], "'name' is a value, not a section"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_wrong_configuration_names_file_and_key(tmp_path, case):
+    text, overrides, message = WRONG[case]
+    with pytest.raises(ConfigError, match=message):
+        load_config(write(tmp_path, text), overrides)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(ConfigError, match=r"cannot read the configuration .*none.yaml: No such file"):
+        load_config(tmp_path / "none.yaml")

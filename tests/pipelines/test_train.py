@@ -1,0 +1,246 @@
+import json
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pipelines import ablate, evaluate, train
+from pipelines.config import load_config
+from pipelines.run_directory import RunDirectory
+from pipelines.training import build_optimizer, build_ranker
+from serving import score
+from tests.pipelines.small_folder import write_folders
+from tests.small_log import learned_schema
+from tf_interformer._keras import keras
+from tf_interformer.ranker import Ranker
+
+CONFIG = """
+dataset: {name: small, format: tfrecord}
+model:
+  backbone_config: {num_layers: 1, information_flow: sole, interaction: dot}
+  embedding: {dim: 4}
+  tower_units: [8]
+training: {batch_size: 16, epochs: 2, jit_compile: false, learning_rate: 0.01}
+"""
+
+
+@pytest.fixture(scope="module")
+def log(tmp_path_factory):
+    base = write_folders(tmp_path_factory.mktemp("log"))
+    (base / "config.yaml").write_text(CONFIG)
+    return base
+
+
+def arguments(log, run, *settings, file_format="tfrecord"):
+    given = ["--config", str(log / "config.yaml"), "--data-dir", str(log / file_format), "--output", str(run)]
+    for setting in settings:
+        given += ["--set", setting]
+    return given
+
+
+@pytest.fixture(scope="module")
+def run(log, tmp_path_factory):
+    path = tmp_path_factory.mktemp("runs") / "one"
+    assert train.main(arguments(log, path)) == 0
+    return path
+
+
+def test_writes_what_it_promises(run):
+    names = {str(path.relative_to(run)) for path in run.rglob("*") if path.is_file()}
+    plots = {f"plots/{name}.png" for name in ("learning_curves", "calibration", "scores", "roc")}
+    assert {"metrics.json", "model.keras", "saved_model/1/saved_model.pb", "example_request.json", *plots} <= names
+    assert not [name for name in names if "tmp" in name]
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert metrics["training_examples"] == 100
+    assert metrics["validation"]["click"]["examples"] == metrics["test"]["click"]["examples"] == 50
+    assert 1 <= metrics["best_epoch"] <= metrics["epochs"] == 2
+    assert list((run / "tensorboard").iterdir())
+
+
+def test_evaluate_reproduces_the_metrics(run, log, capsys):
+    assert evaluate.main([str(run), "--data-dir", str(log / "tfrecord")]) == 0
+    assert "equal to" in capsys.readouterr().out
+    metrics = json.loads((run / "metrics.json").read_text())
+    metrics["test"]["click"]["auc"] += 1e-3
+    other = run.parent / "tampered"
+    if not other.exists():
+        other.mkdir()
+        for name in ("config.yaml", "model.keras"):
+            (other / name).symlink_to(run / name)
+    (other / "metrics.json").write_text(json.dumps(metrics))
+    assert evaluate.main([str(other), "--data-dir", str(log / "tfrecord")]) == 2
+    assert "test/click/auc" in capsys.readouterr().err
+
+
+def test_model_and_saved_model_agree_on_the_example_request(run, capsys):
+    request = run / "example_request.json"
+    assert score.main([str(run / "saved_model" / "1"), str(request)]) == 0
+    printed = dict(line.split(": ") for line in capsys.readouterr().out.strip().splitlines())
+    from serving.request import parse_request
+
+    ranker = Ranker.from_file(run / "model.keras")
+    expected = ranker.score(parse_request(ranker.schema, request.read_text()))["click"][0]
+    assert float(printed["probability"]) == pytest.approx(expected, abs=1e-6)
+
+
+def test_the_same_seed_gives_the_same_run(run, log, tmp_path):
+    assert train.main(arguments(log, tmp_path / "again")) == 0
+    one, again = (json.loads((path / "metrics.json").read_text()) for path in (run, tmp_path / "again"))
+    for split in ("validation", "test"):
+        assert one[split]["click"]["log_loss"] == pytest.approx(again[split]["click"]["log_loss"], rel=1e-6)
+    assert train.main(arguments(log, tmp_path / "other", "training.seed=5")) == 0
+    other = json.loads((tmp_path / "other" / "metrics.json").read_text())
+    assert other["test"]["click"]["log_loss"] != pytest.approx(one["test"]["click"]["log_loss"], rel=1e-6)
+
+
+def test_parquet_trains_too(log, tmp_path):
+    (tmp_path / "config.yaml").write_text(CONFIG.replace("tfrecord", "parquet").replace("epochs: 2", "epochs: 1"))
+    given = ["--config", str(tmp_path / "config.yaml"), "--data-dir", str(log / "parquet")]
+    assert train.main([*given, "--output", str(tmp_path / "run")]) == 0
+
+
+@pytest.mark.parametrize("stop_at", [2, 6, 9])
+def test_stopped_and_resumed_equals_uninterrupted(run, log, tmp_path, monkeypatch, capsys, stop_at):
+    """Batches 2 and 3 of the first epoch; after its end; within the second epoch."""
+    saves = 0
+    save = RunDirectory.save_state
+
+    def save_and_stop(self, ranker, state):
+        nonlocal saves
+        save(self, ranker, state)
+        saves += 1
+        if saves == stop_at:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    settings = ("training.checkpoint_minutes=0",)  # saves after every batch
+    with monkeypatch.context() as patched:
+        patched.setattr(RunDirectory, "save_state", save_and_stop)
+        assert train.main(arguments(log, tmp_path / "run", *settings)) == 130
+    assert "stopped by signal 15" in capsys.readouterr().err
+    assert not (tmp_path / "run" / "metrics.json").exists()
+    assert train.main(arguments(log, tmp_path / "run", *settings)) == 0
+    assert "resuming at epoch" in capsys.readouterr().out
+    whole, resumed = (json.loads((path / "metrics.json").read_text()) for path in (run, tmp_path / "run"))
+    assert whole["best_epoch"] == resumed["best_epoch"]
+    for split in ("validation", "test"):
+        for name in ("auc", "log_loss"):
+            assert resumed[split]["click"][name] == pytest.approx(whole[split]["click"][name], rel=1e-5)
+
+
+def test_killed_between_two_renames_the_older_state_is_found(run, tmp_path):
+    directory = RunDirectory(tmp_path / "run")
+    directory.latest.parent.mkdir(parents=True)
+    source = RunDirectory(run).latest
+    for path in source.iterdir():
+        target = directory.latest.with_suffix(".old") / path.name
+        target.parent.mkdir(exist_ok=True)
+        target.write_bytes(path.read_bytes())
+    directory.latest.with_suffix(".tmp").mkdir()
+    loaded = directory.load_state()
+    assert loaded is not None
+    assert loaded[1].finished
+
+
+def test_a_finished_run_is_left_alone(run, log, capsys):
+    before = (run / "model.keras").stat().st_mtime_ns
+    assert train.main(arguments(log, run)) == 0
+    assert "is finished" in capsys.readouterr().out
+    assert (run / "model.keras").stat().st_mtime_ns == before
+
+
+def test_another_configuration_is_not_mixed_in(run, log, capsys):
+    assert train.main(arguments(log, run, "training.epochs=9")) == 2
+    assert "holds a run of another configuration" in capsys.readouterr().err
+
+
+def test_a_folder_of_something_else_is_not_touched(log, tmp_path, capsys):
+    (tmp_path / "letters.txt").write_text("dear")
+    assert train.main(arguments(log, tmp_path)) == 2
+    assert "is not empty and holds no run" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["letters.txt"]
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("model.backbone=transformerr", "model: .*transformerr"),
+        ("model.backbone_config.layers=3", "model: .*layers"),
+        ("model.embedding.width=3", "model: .*width"),
+        ("training.monitor=accuracy", "training.monitor must be"),
+        ("training.monitor=like/auc", r"a task of \['click'\]. Received: 'like/auc'"),
+        ("training.optimizer=adamant", "training.optimizer 'adamant'"),
+        ("dataset.labels=[like]", "dataset.labels"),
+    ],
+)
+def test_what_the_configuration_gets_wrong_is_one_message(log, tmp_path, capsys, setting, message):
+    assert train.main(arguments(log, tmp_path / "run", setting)) == 2
+    error = capsys.readouterr().err
+    import re
+
+    assert re.search(f"error: .*{message}", error, re.DOTALL), error
+    assert "Traceback" not in error
+
+
+def test_a_truncated_file_is_one_message(log, tmp_path, capsys):
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    for path in (log / "tfrecord").iterdir():
+        (broken / path.name).write_bytes(path.read_bytes())
+    cut = broken / "train-1.tfrecord"
+    cut.write_bytes(cut.read_bytes()[:-10])
+    given = ["--config", str(log / "config.yaml"), "--data-dir", str(broken), "--output", str(tmp_path / "run")]
+    assert train.main(given) == 2
+    assert "train-1.tfrecord is broken after" in capsys.readouterr().err
+    # nothing half-learned is left: with the file mended, the same command works
+    cut.write_bytes((log / "tfrecord" / cut.name).read_bytes())
+    assert train.main([*given, "--set", "training.epochs=2"]) == 0
+
+
+def test_optimizer_and_schedule():
+    def config(*settings):
+        path = Path(__file__).parents[2] / "pipelines" / "configs" / "kuairand.yaml"
+        return load_config(path, settings).training
+
+    optimizer = build_optimizer(config("training.learning_rate=0.1", "training.warmup_steps=10"), steps=100)
+    assert float(optimizer.learning_rate if not callable(optimizer.learning_rate) else 0) >= 0
+    schedule = optimizer._learning_rate if hasattr(optimizer, "_learning_rate") else optimizer.learning_rate
+    assert isinstance(schedule, keras.optimizers.schedules.CosineDecay)
+    assert [round(float(schedule(step)), 4) for step in (0, 5, 10, 500)] == [0.0, 0.05, 0.1, 0.1]
+    optimizer = build_optimizer(config("training.decay=cosine", "training.epochs=2", "training.learning_rate=0.1"), 50)
+    assert float(optimizer._learning_rate(100)) == pytest.approx(0.0, abs=1e-6)
+    optimizer = build_optimizer(config("training.clip_norm=1.0", "training.weight_decay=0.01"), 50)
+    assert (optimizer.global_clipnorm, optimizer.weight_decay) == (1.0, 0.01)
+
+
+def test_ablation_compares_and_goes_on(log, tmp_path, capsys):
+    given = ["--config", str(log / "config.yaml"), "--data-dir", str(log / "tfrecord"), "--output", str(tmp_path)]
+    given += ["--vary", "model.embedding.dim=2,4", "--seeds", "1", "--set", "training.epochs=1"]
+    assert ablate.main(given) == 0
+    first = capsys.readouterr().out
+    assert "| 2 | 0." in first
+    result = json.loads((tmp_path / "ablation.json").read_text())
+    assert [row["value"] for row in result["rows"]] == ["2", "4"]
+    assert (tmp_path / "ablation.png").stat().st_size > 1000
+    assert ablate.main(given) == 0
+    assert "[1/2]" not in capsys.readouterr().out  # nothing is trained again
+
+
+def test_ablation_finds_a_wrong_value_before_training(log, tmp_path, capsys):
+    given = ["--config", str(log / "config.yaml"), "--data-dir", str(log / "tfrecord"), "--output", str(tmp_path / "o")]
+    assert ablate.main([*given, "--vary", "training.epochs=1,many"]) == 2
+    assert "training.epochs" in capsys.readouterr().err
+    assert not (tmp_path / "o").exists()
+    assert ablate.main([*given, "--vary", "training.epochs"]) == 2
+
+
+def test_the_compiled_model_has_the_configured_parts():
+    path = Path(__file__).parents[2] / "pipelines" / "configs" / "kuairand.yaml"
+    ranker = build_ranker(load_config(path), learned_schema(), 1000)
+    assert ranker.optimizer is not None
+    assert isinstance(ranker, keras.Model)
+    assert np.isfinite(
+        tf.reduce_sum([tf.reduce_sum(tf.cast(tf.convert_to_tensor(w), tf.float32)) for w in ranker.weights])
+    )

@@ -1,0 +1,159 @@
+"""The generating equation: from what is in an example to its true probabilities."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.datasets.synthetic_clicks.catalogue import FIRST_ITEM_ID, FloatArray, IntArray, catalogue
+from pipelines.datasets.synthetic_clicks.vocabulary import CATEGORIES, FAMILIES, STRING_COLUMNS
+
+Columns = Mapping[str, NDArray[Any]]
+
+# Liking that a reaction shows: skip, glance, save, cart.
+LIKING = np.array([-1.0, -0.4, 0.8, 1.4])
+# What a liked view does to the mood: a shopper warms to fashion and electronics, and is done with the others.
+WARMS = np.array([1.0, -1.0, 1.0, -1.0])
+# By age band: how much a shopper wants the brand just viewed once more (negative: wants another one).
+LOYALTY = np.array([0.0, 1.0, 2.0, 3.0])
+# By device: how many of the last views a shopper has in mind.
+IN_MIND = np.array([16, 16, 16])
+REGION_APPEAL = np.array([0.1, -0.15, 0.2, 0.0, -0.1])
+SURFACE_APPEAL = np.array([0.0, -0.3, 0.3, 0.1])
+
+
+@dataclasses.dataclass(frozen=True)
+class Effects:
+    """How strong each part of the equation is, in units of logit; 0 leaves a part out.
+
+    Attributes:
+        main: Appeal of item, place and time: what a model without histories can know.
+        mood: Order and pairing: the reactions to the last two views, which only count with their categories.
+        memory: Selection by target and context: the reactions to views of the item's category, on a phone only
+            recent ones, and whether the category was searched for.
+        intent: The state of the history gates an interaction of features: age band by brand just viewed.
+        bias: Logit of an impression without any effect.
+    """
+
+    main: float = 1.0
+    mood: float = 0.7
+    memory: float = 2.2
+    intent: float = 1.0
+    bias: float = -1.8
+
+
+def true_probabilities(columns: Columns, effects: Effects | None = None) -> dict[str, FloatArray]:
+    """Computes the true probability of each label from a raw batch: nothing hidden enters.
+
+    Args:
+        columns: raw batch, as `simulate` returns it. Columns that do not enter the equation may be left out.
+        effects: `Effects` or None. Defaults to those of the data set.
+
+    Returns:
+        dict: label -> probabilities `[n]`.
+    """
+    logits, buying = _logits(_codes(columns), effects or Effects())
+    click = _sigmoid(sum(logits.values(), np.zeros(())))
+    return {"is_click": click, "is_purchase": click * _sigmoid(buying)}
+
+
+def click_logit_parts(columns: Columns, effects: Effects | None = None) -> dict[str, FloatArray]:
+    """Computes the parts that add up to the true logit of a click: `bias` and one per effect.
+
+    Args:
+        columns: raw batch, as `simulate` returns it.
+        effects: `Effects` or None. Defaults to those of the data set.
+    """
+    return _logits(_codes(columns), effects or Effects())[0]
+
+
+def most_recent(values: NDArray[Any], lengths: IntArray, back: int = 1) -> NDArray[Any]:
+    """The event `back` before the end of each padded history (1 = the last one); -1 where there is none."""
+    at = lengths - back
+    found = np.take_along_axis(values, np.maximum(at, 0)[:, None], axis=1)[:, 0]
+    return np.where(at >= 0, found, -1)
+
+
+def _logits(codes: Columns, effects: Effects) -> tuple[dict[str, FloatArray], FloatArray]:
+    """The parts of the click's logit, and the logit of buying after a click."""
+    main, mood, memory, intent = _main(codes), _mood(codes), _memory(codes), _intent(codes)
+    parts = {
+        "bias": np.full(len(main), effects.bias),
+        "main": effects.main * main,
+        "mood": effects.mood * mood,
+        "memory": effects.memory * memory,
+        "intent": effects.intent * intent,
+    }
+    buying = -0.7 + 0.6 * codes["membership"] + 0.02 * codes["discount_percent"] + 0.8 * memory - 0.6 * _dearness(codes)
+    return parts, buying
+
+
+def _main(codes: Columns) -> FloatArray:
+    shop = catalogue()
+    return (
+        shop.item_appeal[codes["item_id"] - FIRST_ITEM_ID]
+        + shop.category_appeal[codes["category"]]
+        + shop.brand_appeal[codes["brand"]]
+        + shop.style_appeal[codes["style"]]
+        + np.where(codes["tags"] >= 0, shop.tag_appeal[codes["tags"]], 0.0).sum(axis=1)
+        + REGION_APPEAL[codes["region"]]
+        + SURFACE_APPEAL[codes["surface"]]
+        - 0.3 * _dearness(codes)
+        + 0.5 * np.nan_to_num(codes["rating"] - 4.1)
+        + 0.01 * codes["discount_percent"] * (1.0 + 0.5 * codes["membership"])
+        - 0.12 * (np.log1p(codes["days_since_order"]) - 2.5)
+        + 0.2 * np.cos(2.0 * np.pi * (codes["hour"] - 20) / 24.0)
+    )
+
+
+def _dearness(codes: Columns) -> FloatArray:
+    return np.log(codes["price"]) - catalogue().usual_log_price[codes["category"]]
+
+
+def _mood(codes: Columns) -> FloatArray:
+    lengths = codes["viewed_length"]
+    mood = np.zeros(len(lengths))
+    for back, weight in ((1, 1.0), (2, 0.6)):
+        category = most_recent(codes["viewed_category"], lengths, back)
+        reaction = most_recent(codes["viewed_reaction"], lengths, back)
+        family = category // (len(CATEGORIES) // len(FAMILIES))
+        mood += weight * np.where(category >= 0, WARMS[family] * LIKING[reaction], 0.0)
+    return mood
+
+
+def _memory(codes: Columns) -> FloatArray:
+    position = np.arange(codes["viewed_category"].shape[1])
+    lengths = codes["viewed_length"][:, None]
+    in_mind = (position < lengths) & (position >= lengths - IN_MIND[codes["device"]][:, None])
+    alike = in_mind & (codes["viewed_category"] == codes["category"][:, None])
+    liking = np.where(alike, LIKING[codes["viewed_reaction"]], 0.0).sum(axis=1) / np.maximum(alike.sum(axis=1), 1)
+    searched = (codes["searched_category"] == codes["category"][:, None]).any(axis=1)
+    return liking + 0.3 * searched
+
+
+def _intent(codes: Columns) -> FloatArray:
+    same = most_recent(codes["viewed_brand"], codes["viewed_length"]) == codes["brand"]
+    age_band = codes["age_band"]
+    return np.where(same & (age_band >= 0), LOYALTY[age_band], 0.0)
+
+
+def _codes(columns: Columns) -> dict[str, NDArray[Any]]:
+    """Strings to codes and float32 to float64; whole numbers as they are."""
+    codes: dict[str, NDArray[Any]] = {}
+    for name, values in columns.items():
+        names = STRING_COLUMNS.get(name)
+        if names is not None and values.dtype.kind not in "iu":
+            code_of = {"": -1} | {value: code for code, value in enumerate(names)}
+            flat = np.fromiter((code_of[value] for value in values.flat), np.int64, values.size)
+            codes[name] = flat.reshape(values.shape)
+        else:
+            codes[name] = values.astype(np.float64) if values.dtype.kind == "f" else values
+    return codes
+
+
+def _sigmoid(logits: NDArray[np.float64]) -> FloatArray:
+    return 0.5 * (1.0 + np.tanh(0.5 * logits))

@@ -18,7 +18,7 @@ from pipelines.command import run_command
 from pipelines.config import ConfigError, DatasetConfig
 from pipelines.datasets import names
 from pipelines.input import SPLITS, Source, open_source
-from tf_interformer.schema import FeatureSchema
+from tf_interformer.schema import FeatureSchema, Numeric
 
 _ROWS_AT_ONCE = 16_384
 
@@ -73,8 +73,7 @@ def _columns(schema: FeatureSchema, batch: dict[str, np.ndarray]) -> dict[str, A
     columns: dict[str, Any] = {}
     for feature in schema.features:
         values = batch[feature.name]
-        several = getattr(feature, "max_values", None) is not None
-        if not several:
+        if isinstance(feature, Numeric) or feature.max_values is None:
             columns[feature.name] = _text(values)
         else:
             missing = feature.missing.encode() if isinstance(feature.missing, str) else feature.missing

@@ -68,7 +68,7 @@ def draw(run: RunDirectory, state: RunState, predictions: Predictions, metrics: 
     tasks = list(predictions.labels)
     one = len(tasks) == 1
     best = metrics.get("best_possible", {}).get("validation", {})
-    limits = {}
+    limits: dict[str, float] = {}
     for task in best:
         prefix = "" if one else f"{task}_"
         limits |= {f"{prefix}loss": best[task]["log_loss"], f"{prefix}auc": best[task]["auc"]}

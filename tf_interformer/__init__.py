@@ -1,0 +1,53 @@
+"""Click-through-rate ranking in Keras and TensorFlow: InterFormer, as layers and as a whole model."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tf_interformer.backbones import InterFormer
+    from tf_interformer.callbacks import RankingMetrics
+    from tf_interformer.embedding import TokenEmbedder
+    from tf_interformer.evaluation import evaluate, predict
+    from tf_interformer.preprocessing import Preprocessor
+    from tf_interformer.ranker import Ranker
+    from tf_interformer.schema import Categorical, FeatureSchema, Label, Numeric, SchemaError, Sequence
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Categorical",
+    "FeatureSchema",
+    "InterFormer",
+    "Label",
+    "Numeric",
+    "Preprocessor",
+    "Ranker",
+    "RankingMetrics",
+    "SchemaError",
+    "Sequence",
+    "TokenEmbedder",
+    "evaluate",
+    "predict",
+]
+
+# Loaded when first named: `tf_interformer.metrics` alone needs neither Keras nor TensorFlow.
+_MODULES = {
+    "backbones": ("InterFormer",),
+    "callbacks": ("RankingMetrics",),
+    "embedding": ("TokenEmbedder",),
+    "evaluation": ("evaluate", "predict"),
+    "preprocessing": ("Preprocessor",),
+    "ranker": ("Ranker",),
+    "schema": ("Categorical", "FeatureSchema", "Label", "Numeric", "SchemaError", "Sequence"),
+}
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULE_OF:
+        return getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -14,6 +14,10 @@ from tf_interformer._keras import LEGACY, keras, ops, register
 from tf_interformer.embedding import TokenEmbedder
 from tf_interformer.layers._common import build_sublayer, wide
 from tf_interformer.layers.mlp import MLP
+
+# Named here to be registered: a saved model may have been compiled with them.
+from tf_interformer.metrics import Calibration as Calibration
+from tf_interformer.metrics import NormalizedEntropy as NormalizedEntropy
 from tf_interformer.preprocessing import Preprocessor
 from tf_interformer.schema import FeatureSchema, SchemaError
 
@@ -82,20 +86,7 @@ class Ranker(keras.Model):
 
         dtype = self.dtype_policy
         self.embedder = TokenEmbedder(schema, **self.embedding, name="embedder", dtype=dtype)
-        if isinstance(backbone, str):
-            backbone = backbones.get(
-                backbone, tasks=schema.tasks, name="backbone", dtype=dtype, **(backbone_config or {})
-            )
-        elif backbone_config is not None:
-            raise ValueError("`backbone_config` needs a backbone given by name. "
-                             f"Received: backbone={backbone!r:.80}")  # fmt: skip
-        else:
-            backbone = backbones.get(backbone)
-        if tuple(backbone.tasks) != schema.tasks:
-            raise ValueError(
-                f"the backbone's tasks must be the schema's labels {schema.tasks}. Received: {backbone.tasks}"
-            )
-        self.backbone = backbone
+        self.backbone = self._backbone(backbone, backbone_config)
         self.towers = {
             label.name: MLP(
                 (*self.tower_units, 1),
@@ -114,6 +105,19 @@ class Ranker(keras.Model):
         # The schema says every shape, so the weights exist from the start.
         self.build(self.encoded_shapes)
 
+    def _backbone(
+        self, backbone: str | Mapping[str, Any] | backbones.Backbone, config: Mapping[str, Any] | None
+    ) -> backbones.Backbone:
+        tasks = self.schema.tasks
+        if isinstance(backbone, str):
+            return backbones.get(backbone, tasks=tasks, name="backbone", dtype=self.dtype_policy, **(config or {}))
+        if config is not None:
+            raise ValueError(f"`backbone_config` needs a backbone given by name. Received: backbone={backbone!r:.80}")
+        made: backbones.Backbone = backbones.get(backbone)
+        if tuple(made.tasks) != tasks:
+            raise ValueError(f"the backbone's tasks must be the schema's labels {tasks}. Received: {made.tasks}")
+        return made
+
     @property
     def encoded_shapes(self) -> dict[str, tuple[int | None, ...]]:
         """Shape of every column of an encoded batch."""
@@ -126,7 +130,7 @@ class Ranker(keras.Model):
         return shapes
 
     def build(self, input_shape: Any = None) -> None:
-        if self.built:
+        if getattr(self, "built", False):
             return
         shapes = self.encoded_shapes
         build_sublayer(self.embedder, shapes)

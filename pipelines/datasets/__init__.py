@@ -66,7 +66,5 @@ def build(
         raise ConfigError(f"dataset.builder_config of {name!r} must be one of {configs}. Received: {builder_config!r}")
     builder = module.Builder(config=builder_config, data_dir=prepared_dir, file_format="tfrecord")
     builder.download_and_prepare(download_config=tfds.download.DownloadConfig(manual_dir=manual_dir))
-    files = {
-        split: tuple(str(path) for path in info.filepaths) for split, info in builder.info.splits.items()
-    }
+    files = {split: tuple(str(path) for path in info.filepaths) for split, info in builder.info.splits.items()}
     return Built(module.schema(labels=None), module.schema().tasks, files, module.PROBABILITY_COLUMNS)

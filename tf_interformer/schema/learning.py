@@ -60,7 +60,8 @@ class _NumericLearner:
             self.values, self.keys = self.values[keep], self.keys[keep]
 
     def result(self) -> Numeric:
-        feature, found = self.feature, {}
+        feature = self.feature
+        found: dict[str, Any] = {}
         scaled = feature.transform != "none"
         if feature.mean is None:
             found["mean"] = float(self.mean)

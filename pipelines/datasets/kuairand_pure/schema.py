@@ -18,10 +18,12 @@ _BUCKETS = 16
 # Left out: cells that are the same in every row (is_lowactive_period, visible_status), the ranges of
 # numbers that are there themselves, music ids (one per video), and codes without any gain in a gradient
 # boosted model (onehot_feat5, onehot_feat11 to 17, weekday: five days of training do not show a week).
+# Ids seen less than ten times are one unknown id: five days show most users two or three times, and an
+# embedding of their own would only remember what they did.
 _CATEGORICALS = (
-    Categorical(name="user_id", dtype="int64"),
-    Categorical(name="video_id", dtype="int64"),
-    Categorical(name="author_id", dtype="int64"),
+    Categorical(name="user_id", dtype="int64", min_count=10),
+    Categorical(name="video_id", dtype="int64", min_count=10),
+    Categorical(name="author_id", dtype="int64", min_count=10),
     Categorical(name="tag", dtype="int64", max_values=3),
     Categorical(name="tab", dtype="int64"),
     Categorical(name="hour", dtype="int64"),

@@ -19,7 +19,7 @@ _SEED = 20240101
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Catalogue:
-    """The items, sorted by category and then by brand, and what shoppers think of their attributes.
+    """The items, sorted by category, and what shoppers think of their attributes.
 
     Attributes:
         category: Category of each item.
@@ -28,7 +28,7 @@ class Catalogue:
         tags: Tags of each item, `[items, MAX_TAGS]`, -1 where it has fewer.
         price: List price of each item.
         popularity: Cumulative popularity, `[items + 1]`.
-        starts: First item of each category and brand, `[categories * brands + 1]`.
+        starts: First item of each category, `[categories + 1]`.
         usual_log_price: Log price that is usual in each category.
         item_appeal: Appeal of each item; likewise of each category, brand, style, tag.
     """
@@ -47,11 +47,9 @@ class Catalogue:
     style_appeal: FloatArray
     tag_appeal: FloatArray
 
-    def draw(self, category: IntArray, brand: IntArray, rng: np.random.Generator) -> IntArray:
-        """Draws an item of each category, by popularity; of the given brand, where that is not -1."""
-        any_brand = brand < 0
-        first = self.starts[category * len(BRANDS) + np.where(any_brand, 0, brand)]
-        end = self.starts[category * len(BRANDS) + np.where(any_brand, len(BRANDS), brand + 1)]
+    def draw(self, category: IntArray, rng: np.random.Generator) -> IntArray:
+        """Draws an item of each of the given categories, by popularity."""
+        first, end = self.starts[category], self.starts[category + 1]
         low, high = self.popularity[first], self.popularity[end]
         item = np.searchsorted(self.popularity, low + (high - low) * rng.random(category.shape), side="right") - 1
         return np.clip(item, first, end - 1)
@@ -61,10 +59,9 @@ class Catalogue:
 def catalogue() -> Catalogue:
     """The one catalogue: the same for every size and seed, so that all simulated logs are of one shop."""
     rng = np.random.default_rng(_SEED)
-    shelves = len(CATEGORIES) * len(BRANDS)
-    # Every brand has at least one item in every category.
-    shelf = np.sort(np.concatenate([np.arange(shelves), rng.integers(0, shelves, NUM_ITEMS - shelves)]))
-    category, brand = shelf // len(BRANDS), shelf % len(BRANDS)
+    # Every category has an item.
+    known = np.arange(len(CATEGORIES))
+    category = np.sort(np.concatenate([known, rng.integers(0, len(CATEGORIES), NUM_ITEMS - len(known))]))
     usual_log_price = rng.normal(3.4, 0.9, len(CATEGORIES))
     # A long tail: the item of rank r is seen in proportion to 1 / (r + 10).
     popularity = 1.0 / (rng.permutation(NUM_ITEMS) + 10.0)
@@ -72,12 +69,12 @@ def catalogue() -> Catalogue:
     tags[np.arange(MAX_TAGS) >= rng.integers(0, MAX_TAGS + 1, NUM_ITEMS)[:, None]] = -1
     return Catalogue(
         category=category,
-        brand=brand,
+        brand=rng.integers(0, len(BRANDS), NUM_ITEMS),
         style=rng.integers(0, len(STYLES), NUM_ITEMS),
         tags=tags,
         price=np.exp(rng.normal(usual_log_price[category], 0.5)),
         popularity=np.concatenate([[0.0], np.cumsum(popularity)]),
-        starts=np.searchsorted(shelf, np.arange(shelves + 1)),
+        starts=np.searchsorted(category, np.arange(len(CATEGORIES) + 1)),
         usual_log_price=usual_log_price,
         item_appeal=rng.normal(0.0, 0.1, NUM_ITEMS),
         category_appeal=rng.normal(0.0, 0.2, len(CATEGORIES)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,12 +19,18 @@ Columns = Mapping[str, NDArray[Any]]
 LIKING = np.array([-1.0, -0.4, 0.8, 1.4])
 # What a liked view does to the mood: a shopper warms to fashion and electronics, and is done with the others.
 WARMS = np.array([1.0, -1.0, 1.0, -1.0])
-# By age band: how much a shopper wants the brand just viewed once more (negative: wants another one).
-LOYALTY = np.array([0.0, 1.0, 2.0, 3.0])
+# By family of the last view: which feature of the shopper, or the place, meets which of the item.
+MEETS = {
+    "fashion": ("age_band", "style"),
+    "home": ("region", "style"),
+    "electronics": ("membership", "brand"),
+    "groceries": ("surface", "style"),
+}
 # By device: how many of the last views a shopper has in mind.
 IN_MIND = np.array([16, 16, 16])
 REGION_APPEAL = np.array([0.1, -0.15, 0.2, 0.0, -0.1])
 SURFACE_APPEAL = np.array([0.0, -0.3, 0.3, 0.1])
+_SEED = 11
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,15 +42,16 @@ class Effects:
         mood: Order and pairing: the reactions to the last two views, which only count with their categories.
         memory: Selection by target and context: the reactions to views of the item's category, on a phone only
             recent ones, and whether the category was searched for.
-        intent: The state of the history gates an interaction of features: age band by brand just viewed.
+        intent: The state of the history gates interactions of features: the family of the last view decides which
+            feature of the shopper and which of the item must go together.
         bias: Logit of an impression without any effect.
     """
 
     main: float = 1.0
     mood: float = 0.7
     memory: float = 2.2
-    intent: float = 1.0
-    bias: float = -1.8
+    intent: float = 1.3
+    bias: float = -1.2
 
 
 def true_probabilities(columns: Columns, effects: Effects | None = None) -> dict[str, FloatArray]:
@@ -69,6 +77,22 @@ def click_logit_parts(columns: Columns, effects: Effects | None = None) -> dict[
         effects: `Effects` or None. Defaults to those of the data set.
     """
     return _logits(_codes(columns), effects or Effects())[0]
+
+
+@functools.cache
+def affinities() -> dict[str, FloatArray]:
+    """By family: how well each value of the first feature in `MEETS` goes with each of the second.
+
+    The mean of every row and column is 0 and the deviation 1: neither feature says anything alone.
+    """
+    rng = np.random.default_rng(_SEED)
+    tables = {}
+    for family, columns in MEETS.items():
+        table = rng.normal(size=[len(STRING_COLUMNS[column]) for column in columns])
+        table -= table.mean(axis=0)
+        table -= table.mean(axis=1, keepdims=True)
+        tables[family] = table / table.std()
+    return tables
 
 
 def most_recent(values: NDArray[Any], lengths: IntArray, back: int = 1) -> NDArray[Any]:
@@ -136,9 +160,13 @@ def _memory(codes: Columns) -> FloatArray:
 
 
 def _intent(codes: Columns) -> FloatArray:
-    same = most_recent(codes["viewed_brand"], codes["viewed_length"]) == codes["brand"]
-    age_band = codes["age_band"]
-    return np.where(same & (age_band >= 0), LOYALTY[age_band], 0.0)
+    category = most_recent(codes["viewed_category"], codes["viewed_length"])
+    family = np.where(category >= 0, category // (len(CATEGORIES) // len(FAMILIES)), -1)
+    intent = np.zeros(len(family))
+    for number, (name, affinity) in enumerate(affinities().items()):
+        of_shopper, of_item = (codes[column] for column in MEETS[name])
+        intent += np.where((family == number) & (of_shopper >= 0), affinity[of_shopper, of_item], 0.0)
+    return intent
 
 
 def _codes(columns: Columns) -> dict[str, NDArray[Any]]:

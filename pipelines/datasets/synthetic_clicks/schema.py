@@ -47,7 +47,6 @@ def schema(labels: ListOf[str] | None = DEFAULT_LABELS) -> FeatureSchema:
                 fields=(
                     Categorical(name="item_id", dtype="int64", table="item_id"),
                     Categorical(name="category", table="category"),
-                    Categorical(name="brand", table="brand"),
                     Categorical(name="reaction"),
                 ),
                 max_length=MAX_VIEWED,

@@ -104,7 +104,7 @@ def _draw(num_examples: int, rng: np.random.Generator) -> dict[str, NDArray[Any]
     # What each user did elsewhere in the shop, oldest first, and how much of it by the time of the impression.
     favourites = rng.integers(0, len(CATEGORIES), (users, _FAVOURITES))
     viewed_category = _browse(favourites, _VIEWS, 0.4, rng)
-    viewed_item = shop.draw(viewed_category, np.full(viewed_category.shape, -1), rng)
+    viewed_item = shop.draw(viewed_category, rng)
     sentiment = np.take_along_axis(rng.normal(size=(users, len(CATEGORIES))), viewed_category, axis=1)
     feeling = 0.92 * sentiment + 0.4 * rng.normal(size=viewed_category.shape)
     reaction = np.searchsorted([-0.4, 0.3, 0.95], feeling)
@@ -115,19 +115,18 @@ def _draw(num_examples: int, rng: np.random.Generator) -> dict[str, NDArray[Any]
     num_viewed = np.floor(in_all[user] * share).astype(np.int64)
     num_searched = np.minimum(rng.poisson(0.25 * num_viewed), _SEARCHES)
 
-    # The shelf is filled from recent views, favourites and at random; often with the brand just viewed.
+    # The shelf is filled from recent views, favourites and at random.
     back = 1 + np.floor(rng.random(num_examples) * np.minimum(num_viewed, MAX_VIEWED)).astype(np.int64)
     recent = viewed_category[user, np.maximum(num_viewed - back, 0)]
     favourite = favourites[user, rng.integers(0, _FAVOURITES, num_examples)]
     source = rng.random(num_examples)
     category = np.where(source < 0.5, favourite, rng.integers(0, len(CATEGORIES), num_examples))
     category = np.where((rng.random(num_examples) < 0.75) & (num_viewed > 0), recent, category)
-    last_brand = shop.brand[viewed_item[user, np.maximum(num_viewed - 1, 0)]]
-    item = shop.draw(category, np.where((rng.random(num_examples) < 0.4) & (num_viewed > 0), last_brand, -1), rng)
+    item = shop.draw(category, rng)
 
     age_band = rng.integers(0, len(AGE_BANDS), users)
     age_band[rng.random(users) < 0.05] = -1
-    viewed = {"item_id": viewed_item + FIRST_ITEM_ID, "category": viewed_category, "brand": shop.brand[viewed_item]}
+    viewed = {"item_id": viewed_item + FIRST_ITEM_ID, "category": viewed_category, "reaction": reaction}
     columns: dict[str, NDArray[Any]] = {
         "user_id": user + FIRST_USER_ID,
         "timestamp": timestamp,
@@ -149,7 +148,7 @@ def _draw(num_examples: int, rng: np.random.Generator) -> dict[str, NDArray[Any]
         "rating": np.round(np.clip(rng.normal(4.1, 0.5, num_examples), 1.0, 5.0), 1),
     }
     columns["rating"][rng.random(num_examples) < 0.15] = np.nan
-    for field, stream in {**viewed, "reaction": reaction}.items():
+    for field, stream in viewed.items():
         columns[f"viewed_{field}"] = _history(stream, user, num_viewed, MAX_VIEWED)
     columns["viewed_length"] = np.minimum(num_viewed, MAX_VIEWED).astype(np.int32)
     columns["searched_category"] = _history(searched_category, user, num_searched, MAX_SEARCHED)

@@ -32,7 +32,6 @@ STRING_COLUMNS: Mapping[str, tuple[str, ...]] = {
     "style": STYLES,
     "tags": TAGS,
     "viewed_category": CATEGORIES,
-    "viewed_brand": BRANDS,
     "viewed_reaction": REACTIONS,
     "searched_category": CATEGORIES,
 }

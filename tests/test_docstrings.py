@@ -7,14 +7,11 @@ import pkgutil
 import numpy as np
 import pytest
 
-import tf_interformer.backbones
-import tf_interformer.layers
+import tf_interformer
 
-MODULES = [
-    module.name
-    for package in (tf_interformer.layers, tf_interformer.backbones)
-    for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
-]
+MODULES = [module.name for module in pkgutil.walk_packages(tf_interformer.__path__, "tf_interformer.")]
+# Base classes and records, which nobody makes by hand
+NO_EXAMPLE = {"Backbone", "Predictions", "GroupedAUC", "SchemaError"}
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -27,6 +24,6 @@ def test_examples(name):
         for key, value in vars(module).items()
         if isinstance(value, type) and value.__module__ == name and not key.startswith("_")
     ]
-    for value in public:
-        if not name.rsplit(".", 1)[-1].startswith("_") and not name.endswith("base"):
-            assert ">>>" in (value.__doc__ or ""), f"{value.__name__} has no example"
+    if not name.rsplit(".", 1)[-1].startswith("_"):
+        for value in public:
+            assert value.__name__ in NO_EXAMPLE or ">>>" in (value.__doc__ or ""), f"{value.__name__} has no example"

@@ -1,32 +1,36 @@
 """synthetic_clicks: a simulated click log of a shop, with known click probabilities.
 
 It needs no download, takes seconds to make in any size, and is decided by its seed. A *user* is shown an *item* on
-a shelf (`surface`) of the shop; what the user has lately viewed (item, category, brand, and how the user reacted:
-skip, glance, save or cart) and searched for elsewhere in the shop are the histories. The labels are `is_click` and
-`is_purchase`. Their true probabilities are stored beside them (`probability_is_click`), so the best possible AUC,
-log loss and NE of each split are known: `python -m pipelines.datasets.synthetic_clicks` prints them.
+a shelf (`surface`) of the shop. The histories are what the user has lately done elsewhere in the shop: `viewed`, the
+category of each item viewed and how the user reacted (skip, glance, save or cart), and `searched`, the category of
+each search. The labels are `is_click` and `is_purchase`. Their true probabilities are stored beside them
+(`probability_is_click`), so the best possible AUC, log loss and NE of each split are known:
+`python -m pipelines.datasets.synthetic_clicks` prints them.
 
-The generating equation. Events are numbered from the oldest 1 to the latest n:
+The generating equation, with the views numbered from the oldest, 1, to the latest, n:
 
-    P(click) = sigmoid(bias + main + mood + memory + intent)
+    P(click) = sigmoid(-1.6 + main + mood + memory + intent)
 
-    main    appeal of the item, its category, brand, style and tags, of region and surface, dearness (the log of the
-            price over what is usual in the category), rating, discount (which counts more for members), days since
-            the last order, hour of the day
-    mood    0.7 * sum of 1.0 and 0.6 times warms(family(category_t)) * liking(reaction_t) over t = n, n-1
-    memory  2.2 * (mean of liking(reaction_t) over the views t of the item's own category that the user has in mind,
-            by device) + 2.2 * 0.3 if the user searched for the item's category
-    intent  1.0 * loyalty(age band) if the item is of the brand last viewed
+    main    appeal of the item, its category, brand, style and tags, of region and surface; dearness (log of the price
+            over what is usual in the category); rating; discount, which counts more for members; days since the last
+            order; hour of the day
+    mood    0.7 (w_n + 0.6 w_{n-1}),  w_t = warms(family(category_t)) liking(reaction_t)
+    memory  2.5 (mean of liking(reaction_t) over the views t of the item's category + 0.3 if it was searched for)
+    intent  1.6 affinity_f(a, b),  f = family(category_n),  (a, b) = age band and style if f is fashion, region and
+            style if home, membership and brand if electronics, surface and style if groceries
 
-    P(purchase) = P(click) * sigmoid(-0.7 + 0.6 membership + 0.02 discount + 0.8 memory / 2.2 - 0.6 dearness)
+    P(purchase) = P(click) sigmoid(-0.7 + 0.6 membership + 0.02 discount + 0.8 memory / 2.5 - 0.6 dearness)
 
-An effect of an empty history is 0. What each effect asks of a model (`Effects` sets or drops them one by one):
+    liking  skip -1, glance -0.4, save 0.8, cart 1.4
+    warms   +1 for fashion and electronics, -1 for home and groceries
 
-- *mood* needs order and pairing: a save warms a shopper to fashion and electronics and ends the search for home and
-  groceries, and only the last two views count. A history averaged early has lost both.
-- *memory* needs the item to select within the history: what flows from features to sequence.
-- *intent* needs the state of the history among the features, where it gates an interaction: brand just viewed by
-  brand of the item by age band.
+With an empty history, mood, memory and intent are 0. The parts ask these of a model (`Effects` sets their strength):
+
+- *mood* needs order and pairing: a save warms a shopper to more fashion, and ends the search for a lamp; only the
+  last two views count. A history that is averaged early has lost both.
+- *memory* needs the item to select within the history: features must flow into the sequence.
+- *intent* needs the state of the history to decide which two features interact: the sequence must flow into the
+  features. The affinities have no main effects: neither feature says anything alone.
 
 The splits are by day: 22 days for training, 3 for validation, 3 for testing.
 """

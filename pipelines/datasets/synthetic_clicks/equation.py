@@ -26,8 +26,6 @@ MEETS = {
     "electronics": ("membership", "brand"),
     "groceries": ("surface", "style"),
 }
-# By device: how many of the last views a shopper has in mind.
-IN_MIND = np.array([16, 16, 16])
 REGION_APPEAL = np.array([0.1, -0.15, 0.2, 0.0, -0.1])
 SURFACE_APPEAL = np.array([0.0, -0.3, 0.3, 0.1])
 _SEED = 11
@@ -40,8 +38,7 @@ class Effects:
     Attributes:
         main: Appeal of item, place and time: what a model without histories can know.
         mood: Order and pairing: the reactions to the last two views, which only count with their categories.
-        memory: Selection by target and context: the reactions to views of the item's category, on a phone only
-            recent ones, and whether the category was searched for.
+        memory: Selection by the item: the reactions to views of its category, and whether it was searched for.
         intent: The state of the history gates interactions of features: the family of the last view decides which
             feature of the shopper and which of the item must go together.
         bias: Logit of an impression without any effect.
@@ -49,9 +46,9 @@ class Effects:
 
     main: float = 1.0
     mood: float = 0.7
-    memory: float = 2.2
-    intent: float = 1.3
-    bias: float = -1.2
+    memory: float = 2.5
+    intent: float = 1.6
+    bias: float = -1.6
 
 
 def true_probabilities(columns: Columns, effects: Effects | None = None) -> dict[str, FloatArray]:
@@ -150,10 +147,8 @@ def _mood(codes: Columns) -> FloatArray:
 
 
 def _memory(codes: Columns) -> FloatArray:
-    position = np.arange(codes["viewed_category"].shape[1])
-    lengths = codes["viewed_length"][:, None]
-    in_mind = (position < lengths) & (position >= lengths - IN_MIND[codes["device"]][:, None])
-    alike = in_mind & (codes["viewed_category"] == codes["category"][:, None])
+    there = np.arange(codes["viewed_category"].shape[1]) < codes["viewed_length"][:, None]
+    alike = there & (codes["viewed_category"] == codes["category"][:, None])
     liking = np.where(alike, LIKING[codes["viewed_reaction"]], 0.0).sum(axis=1) / np.maximum(alike.sum(axis=1), 1)
     searched = (codes["searched_category"] == codes["category"][:, None]).any(axis=1)
     return liking + 0.3 * searched

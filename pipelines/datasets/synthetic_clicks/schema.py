@@ -45,7 +45,6 @@ def schema(labels: ListOf[str] | None = DEFAULT_LABELS) -> FeatureSchema:
             Sequence(
                 name="viewed",
                 fields=(
-                    Categorical(name="item_id", dtype="int64", table="item_id"),
                     Categorical(name="category", table="category"),
                     Categorical(name="reaction"),
                 ),

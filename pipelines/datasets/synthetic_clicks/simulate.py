@@ -104,7 +104,6 @@ def _draw(num_examples: int, rng: np.random.Generator) -> dict[str, NDArray[Any]
     # What each user did elsewhere in the shop, oldest first, and how much of it by the time of the impression.
     favourites = rng.integers(0, len(CATEGORIES), (users, _FAVOURITES))
     viewed_category = _browse(favourites, _VIEWS, 0.4, rng)
-    viewed_item = shop.draw(viewed_category, rng)
     sentiment = np.take_along_axis(rng.normal(size=(users, len(CATEGORIES))), viewed_category, axis=1)
     feeling = 0.92 * sentiment + 0.4 * rng.normal(size=viewed_category.shape)
     reaction = np.searchsorted([-0.4, 0.3, 0.95], feeling)
@@ -126,7 +125,6 @@ def _draw(num_examples: int, rng: np.random.Generator) -> dict[str, NDArray[Any]
 
     age_band = rng.integers(0, len(AGE_BANDS), users)
     age_band[rng.random(users) < 0.05] = -1
-    viewed = {"item_id": viewed_item + FIRST_ITEM_ID, "category": viewed_category, "reaction": reaction}
     columns: dict[str, NDArray[Any]] = {
         "user_id": user + FIRST_USER_ID,
         "timestamp": timestamp,
@@ -148,8 +146,8 @@ def _draw(num_examples: int, rng: np.random.Generator) -> dict[str, NDArray[Any]
         "rating": np.round(np.clip(rng.normal(4.1, 0.5, num_examples), 1.0, 5.0), 1),
     }
     columns["rating"][rng.random(num_examples) < 0.15] = np.nan
-    for field, stream in viewed.items():
-        columns[f"viewed_{field}"] = _history(stream, user, num_viewed, MAX_VIEWED)
+    columns["viewed_category"] = _history(viewed_category, user, num_viewed, MAX_VIEWED)
+    columns["viewed_reaction"] = _history(reaction, user, num_viewed, MAX_VIEWED)
     columns["viewed_length"] = np.minimum(num_viewed, MAX_VIEWED).astype(np.int32)
     columns["searched_category"] = _history(searched_category, user, num_searched, MAX_SEARCHED)
     columns["searched_length"] = np.minimum(num_searched, MAX_SEARCHED).astype(np.int32)

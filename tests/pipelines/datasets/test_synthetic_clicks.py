@@ -21,8 +21,8 @@ from pipelines.datasets.synthetic_clicks import (
 )
 from pipelines.datasets.synthetic_clicks.__main__ import main
 from pipelines.datasets.synthetic_clicks.catalogue import FIRST_ITEM_ID, catalogue
-from pipelines.datasets.synthetic_clicks.equation import most_recent
-from pipelines.datasets.synthetic_clicks.vocabulary import BRANDS, CATEGORIES, STRING_COLUMNS
+from pipelines.datasets.synthetic_clicks.equation import MEETS, affinities, most_recent
+from pipelines.datasets.synthetic_clicks.vocabulary import BRANDS, CATEGORIES, FAMILIES, STRING_COLUMNS
 
 LABELS = ("is_click", "is_purchase")
 NUM_EXAMPLES = 20_000
@@ -105,9 +105,7 @@ def test_item_columns_are_the_catalogue_s(log):
     shop = catalogue()
     item = log["item_id"] - FIRST_ITEM_ID
     assert (np.array(CATEGORIES, object)[shop.category[item]] == log["category"]).all()
-    viewed = log["viewed_item_id"]
-    brand = np.where(viewed >= 0, np.array(BRANDS, object)[shop.brand[np.maximum(viewed - FIRST_ITEM_ID, 0)]], "")
-    assert (brand == log["viewed_brand"]).all()
+    assert (np.array(BRANDS, object)[shop.brand[item]] == log["brand"]).all()
 
 
 def test_histories_are_aligned_padded_and_sometimes_empty(log):
@@ -127,7 +125,7 @@ def test_histories_are_oldest_first(log):
     checked = 0
     order = np.lexsort([log["timestamp"], log["user_id"]])
     for before, after in itertools.pairwise(order[:3000]):
-        old, new = (log["viewed_item_id"][i, : log["viewed_length"][i]].tolist() for i in (before, after))
+        old, new = (log["viewed_category"][i, : log["viewed_length"][i]].tolist() for i in (before, after))
         if log["user_id"][before] == log["user_id"][after] and len(old) > 2 and len(new) < 16:
             assert new[: len(old)] == old
             checked += len(new) > len(old)
@@ -172,7 +170,6 @@ def test_equation_equals_a_naive_one(log):
     effects = Effects()
     parts = click_logit_parts(log)
     liking = {"skip": -1.0, "glance": -0.4, "save": 0.8, "cart": 1.4}
-    loyalty = dict(zip(("", "18-29", "30-44", "45-59", "60+"), LOYALTY, strict=True))
     for i in range(300):
         n = log["viewed_length"][i]
         events = list(zip(log["viewed_category"][i, :n], log["viewed_reaction"][i, :n], strict=True))
@@ -180,18 +177,27 @@ def test_equation_equals_a_naive_one(log):
         mood = sum(weight * w for weight, w in zip((1.0, 0.6), reversed(warms), strict=False))
         assert parts["mood"][i] == pytest.approx(effects.mood * mood)
 
-        in_mind = events[-IN_MIND[log["device"][i]] :]
-        likings = [liking[r] for category, r in in_mind if category == log["category"][i]]
+        likings = [liking[r] for category, r in events if category == log["category"][i]]
         memory = sum(likings) / len(likings) if likings else 0.0
         memory += 0.3 * (log["category"][i] in log["searched_category"][i].tolist())
         assert parts["memory"][i] == pytest.approx(effects.memory * memory)
 
-        same = n > 0 and log["viewed_brand"][i, n - 1] == log["brand"][i]
-        assert parts["intent"][i] == pytest.approx(effects.intent * same * loyalty[log["age_band"][i]])
+        intent = 0.0
+        if events:
+            family = FAMILIES[CATEGORIES.index(events[-1][0]) // 5]
+            first, second = MEETS[family]
+            if log[first][i]:
+                row, column = (STRING_COLUMNS[name].index(log[name][i]) for name in (first, second))
+                intent = affinities()[family][row, column]
+        assert parts["intent"][i] == pytest.approx(effects.intent * intent)
 
 
-LOYALTY = (0.0, 0.0, 1.0, 2.0, 3.0)
-IN_MIND = {"phone": 16, "tablet": 16, "desktop": 16}
+def test_affinities_have_no_main_effects():
+    for family, table in affinities().items():
+        assert table.shape == tuple(len(STRING_COLUMNS[name]) for name in MEETS[family])
+        np.testing.assert_allclose(table.mean(axis=0), 0.0, atol=1e-12)
+        np.testing.assert_allclose(table.mean(axis=1), 0.0, atol=1e-12)
+        assert np.std(table) == pytest.approx(1.0)
 
 
 def test_most_recent():
@@ -211,7 +217,7 @@ def reversed_history(log, names):
     return changed
 
 
-VIEWED = ("viewed_item_id", "viewed_category", "viewed_brand", "viewed_reaction")
+VIEWED = ("viewed_category", "viewed_reaction")
 
 
 @pytest.mark.parametrize(
@@ -223,7 +229,7 @@ VIEWED = ("viewed_item_id", "viewed_category", "viewed_brand", "viewed_reaction"
         ("memory", lambda log: reversed_history(log, ["viewed_reaction"])),
         ("memory", lambda log: log | {"searched_category": np.roll(log["searched_category"], 1, axis=0)}),
         ("intent", lambda log: reversed_history(log, VIEWED)),
-        ("intent", lambda log: log | {"brand": np.roll(log["brand"], 1)}),
+        ("intent", lambda log: log | {"style": np.roll(log["style"], 1)}),
         ("intent", lambda log: log | {"age_band": np.roll(log["age_band"], 1)}),
         ("main", lambda log: log | {"tags": np.roll(log["tags"], 1, axis=0)}),
         ("main", lambda log: log | {"price": np.roll(log["price"], 1)}),

@@ -13,6 +13,7 @@ export TFDS_DATA_DIR ?= $(CURDIR)/data/tensorflow_datasets
 help:
 	@echo "make demo            train, judge and export InterFormer on a simulated click log, then score an example"
 	@echo "make demo-kuairand   the same on KuaiRand-Pure: TF_INTERFORMER_DATA=DIR make demo-kuairand"
+	@echo "make kuairand-seeds  the same with three seeds: mean and spread"
 	@echo "make flows           the information flows of InterFormer compared on the simulated log"
 	@echo "make test            lint, types and the whole test suite under Keras 3 and under tf_keras"
 
@@ -40,6 +41,11 @@ demo-kuairand: $(READY)
 flows: $(READY)
 	$(BIN)/python -m pipelines.ablate --config pipelines/configs/synthetic.yaml --output $(RUNS)/flows \
 	    --vary model.backbone_config.information_flow=sole,sep,n2s,s2n,both --seeds 3
+
+kuairand-seeds: $(READY)
+	@test -n "$(TF_INTERFORMER_DATA)" || { echo "error: set TF_INTERFORMER_DATA to the folder that holds KuaiRand-Pure" >&2; exit 2; }
+	$(BIN)/python -m pipelines.ablate --config pipelines/configs/kuairand.yaml --output $(RUNS)/kuairand-seeds \
+	    --data-dir $(TF_INTERFORMER_DATA)/KuaiRand-Pure --seeds 3
 
 test: lint test-keras3 test-legacy
 

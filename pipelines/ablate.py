@@ -1,4 +1,4 @@
-"""Train one configuration with a key varied, several seeds each, and compare.
+"""Train one configuration with several seeds, with a key varied if you wish, and compare.
 
     python -m pipelines.ablate --config pipelines/configs/synthetic.yaml --output runs/flows \\
         --vary model.backbone_config.information_flow=sole,sep,n2s,s2n,both --seeds 3
@@ -29,16 +29,20 @@ METRICS = ("auc", "gauc", "ne")
 def ablate(
     config_file: str,
     output: str,
-    vary: str,
+    vary: str | None,
     seeds: int,
     data_dir: str | None = None,
     prepared_dir: str | None = None,
     overrides: Sequence[str] = (),
 ) -> None:
     """Run, or go on with, an ablation; see the module's text."""
-    key, values = _varied(vary)
+    key, values = _varied(vary) if vary else ("configuration", [Path(config_file).stem])
+
+    def settings(value: str, seed: int) -> list[str]:
+        return [*overrides, *([f"{key}={value}"] if vary else []), f"training.seed={seed}"]
+
     for value in values:  # a wrong value is found before the first hour of training, not after it
-        load_config(config_file, [*overrides, f"{key}={value}"])
+        load_config(config_file, settings(value, 0))
     folder = Path(output)
     folder.mkdir(parents=True, exist_ok=True)
     jobs = [(value, seed) for value in values for seed in range(seeds)]
@@ -49,8 +53,7 @@ def ablate(
             left = f", about {statistics.mean(took) * (len(jobs) - number) / 60:.0f} min left" if took else ""
             print(f"[{number + 1}/{len(jobs)}] {key}={value} seed {seed}{left}", flush=True)
             started = time.monotonic()
-            settings = [*overrides, f"{key}={value}", f"training.seed={seed}"]
-            _train(config_file, run, settings, data_dir, prepared_dir)
+            _train(config_file, run, settings(value, seed), data_dir, prepared_dir)
             took.append(time.monotonic() - started)
     _write(folder, key, values, seeds)
 
@@ -123,7 +126,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--config", required=True, metavar="FILE", help="YAML configuration; see pipelines/configs")
     parser.add_argument("--output", required=True, metavar="DIR", help="folder of the runs and the comparison")
-    parser.add_argument("--vary", required=True, metavar="KEY=A,B,...", help="key of the configuration and its values")
+    parser.add_argument("--vary", metavar="KEY=A,B,...", help="key of the configuration and its values")
     parser.add_argument("--seeds", type=int, default=3, metavar="N", help="runs per value (default: 3)")
     parser.add_argument("--data-dir", metavar="DIR", help="as for pipelines.train")
     parser.add_argument("--prepared-dir", metavar="DIR", help="as for pipelines.train")

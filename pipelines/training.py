@@ -2,6 +2,7 @@
 
 import math
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -114,7 +115,7 @@ class Trainer:
                 steps_per_epoch=left,
                 callbacks=[keeper],
                 shuffle=False,  # the dataset has done it; Keras warns otherwise
-                verbose="auto",
+                verbose=1 if sys.stdout.isatty() else 2,  # a bar on a screen, a line per epoch in a file
             )
             logs = {name: float(values[-1]) for name, values in history.history.items()}
         state.seconds += time.monotonic() - started

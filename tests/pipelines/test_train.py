@@ -236,6 +236,17 @@ def test_ablation_finds_a_wrong_value_before_training(log, tmp_path, capsys):
     assert ablate.main([*given, "--vary", "training.epochs"]) == 2
 
 
+def test_seeds_of_one_configuration(run, log, tmp_path, capsys):
+    """Runs that are there are taken as they are: here two copies of one."""
+    for seed in (0, 1):
+        (tmp_path / f"config-seed{seed}").mkdir()
+        (tmp_path / f"config-seed{seed}" / "metrics.json").write_text((run / "metrics.json").read_text())
+    given = ["--config", str(log / "config.yaml"), "--output", str(tmp_path), "--seeds", "2"]
+    assert ablate.main(given) == 0
+    assert "| config | 0." in capsys.readouterr().out
+    assert "± 0.0000" in (tmp_path / "ablation.md").read_text()
+
+
 def test_the_compiled_model_has_the_configured_parts():
     path = Path(__file__).parents[2] / "pipelines" / "configs" / "kuairand.yaml"
     ranker = build_ranker(load_config(path), learned_schema(), 1000)

@@ -10,13 +10,14 @@ nothing that is done is done again. Writes `ablation.json`, `ablation.md` and `a
 import argparse
 import json
 import os
-import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from pipelines import plots
 from pipelines.command import run_command
@@ -50,7 +51,7 @@ def ablate(
     for number, (value, seed) in enumerate(jobs):
         run = folder / f"{value}-seed{seed}"
         if not (run / "metrics.json").is_file():
-            left = f", about {statistics.mean(took) * (len(jobs) - number) / 60:.0f} min left" if took else ""
+            left = f", about {np.mean(took) * (len(jobs) - number) / 60:.0f} min left" if took else ""
             print(f"[{number + 1}/{len(jobs)}] {key}={value} seed {seed}{left}", flush=True)
             started = time.monotonic()
             _train(config_file, run, settings(value, seed), data_dir, prepared_dir)
@@ -115,8 +116,8 @@ def _markdown(result: dict[str, Any]) -> str:
 
 
 def _mean_and_spread(values: list[float]) -> str:
-    spread = f" ± {statistics.stdev(values):.4f}" if len(values) > 1 else ""
-    return f"{statistics.mean(values):.4f}{spread}"
+    spread = f" ± {np.std(values, ddof=1):.4f}" if len(values) > 1 else ""
+    return f"{np.mean(values):.4f}{spread}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

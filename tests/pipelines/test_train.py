@@ -204,15 +204,20 @@ def test_optimizer_and_schedule():
         path = Path(__file__).parents[2] / "pipelines" / "configs" / "kuairand.yaml"
         return load_config(path, settings).training
 
-    optimizer = build_optimizer(config("training.learning_rate=0.1", "training.warmup_steps=10"), steps=100)
-    assert float(optimizer.learning_rate if not callable(optimizer.learning_rate) else 0) >= 0
-    schedule = optimizer._learning_rate if hasattr(optimizer, "_learning_rate") else optimizer.learning_rate
-    assert isinstance(schedule, keras.optimizers.schedules.CosineDecay)
-    assert [round(float(schedule(step)), 4) for step in (0, 5, 10, 500)] == [0.0, 0.05, 0.1, 0.1]
-    optimizer = build_optimizer(config("training.decay=cosine", "training.epochs=2", "training.learning_rate=0.1"), 50)
-    assert float(optimizer._learning_rate(100)) == pytest.approx(0.0, abs=1e-6)
-    optimizer = build_optimizer(config("training.clip_norm=1.0", "training.weight_decay=0.01"), 50)
+    def schedule(*settings):
+        optimizer = build_optimizer(config(*settings, "training.learning_rate=0.1", "training.epochs=2"), steps=50)
+        assert isinstance(optimizer._learning_rate, keras.optimizers.schedules.CosineDecay)
+        return [round(float(optimizer._learning_rate(step)), 4) for step in (0, 5, 10, 55, 100)]
+
+    assert schedule("training.warmup_steps=10", "training.decay=none") == [0.0, 0.05, 0.1, 0.1, 0.1]
+    assert schedule("training.warmup_steps=10", "training.decay=cosine") == [0.0, 0.05, 0.1, 0.05, 0.0]
+    assert schedule("training.warmup_steps=0", "training.decay=cosine")[::4] == [0.1, 0.0]
+    plain = config(
+        "training.warmup_steps=0", "training.decay=none", "training.clip_norm=1.0", "training.weight_decay=0.01"
+    )
+    optimizer = build_optimizer(plain, steps=50)
     assert (optimizer.global_clipnorm, optimizer.weight_decay) == (1.0, 0.01)
+    assert float(optimizer.learning_rate) == pytest.approx(plain.learning_rate)
 
 
 def test_ablation_compares_and_goes_on(log, tmp_path, capsys):

@@ -173,7 +173,7 @@ def test_equation_equals_a_naive_one(log):
     for i in range(300):
         n = log["viewed_length"][i]
         events = list(zip(log["viewed_category"][i, :n], log["viewed_reaction"][i, :n], strict=True))
-        warms = [(1 if CATEGORIES.index(category) // 5 in (0, 2) else -1) * liking[r] for category, r in events]
+        warms = [(1 if CATEGORIES.index(category) // 3 in (0, 2) else -1) * liking[r] for category, r in events]
         mood = sum(weight * w for weight, w in zip((1.0, 0.6), reversed(warms), strict=False))
         assert parts["mood"][i] == pytest.approx(effects.mood * mood)
 
@@ -184,7 +184,7 @@ def test_equation_equals_a_naive_one(log):
 
         intent = 0.0
         if events:
-            family = FAMILIES[CATEGORIES.index(events[-1][0]) // 5]
+            family = FAMILIES[CATEGORIES.index(events[-1][0]) // 3]
             first, second = MEETS[family]
             if log[first][i]:
                 row, column = (STRING_COLUMNS[name].index(log[name][i]) for name in (first, second))

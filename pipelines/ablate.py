@@ -9,7 +9,6 @@ nothing that is done is done again. Writes `ablation.json`, `ablation.md` and `a
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import time
@@ -75,7 +74,7 @@ def _train(config: str, run: Path, settings: list[str], data_dir: str | None, pr
         command += ["--set", setting]
     log = run.with_suffix(".log")
     with log.open("a") as stream:
-        status = subprocess.run(command, stdout=stream, stderr=subprocess.STDOUT, env=os.environ, check=False)
+        status = subprocess.run(command, stdout=stream, stderr=subprocess.STDOUT, check=False)
     if status.returncode:
         tail = "\n".join(log.read_text(errors="replace").splitlines()[-5:])
         raise ConfigError(f"the run {run} failed with status {status.returncode}; its output is in {log}:\n{tail}")

@@ -3,8 +3,6 @@
 import sys
 from collections.abc import Callable
 
-import tensorflow as tf
-
 from pipelines.config import ConfigError
 from pipelines.datasets.tables import DataError
 from pipelines.training import Interrupted
@@ -26,6 +24,3 @@ def run_command(command: Callable[[], None]) -> int:
         print(f"{stop}; the same command goes on from here", file=sys.stderr)
         return 130
     return 0
-
-
-READ_ERRORS = (tf.errors.DataLossError, tf.errors.InvalidArgumentError)

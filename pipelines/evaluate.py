@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from pipelines import report
-from pipelines.command import READ_ERRORS, run_command
+from pipelines.command import run_command
 from pipelines.config import ConfigError, load_config
-from pipelines.input import explain_read_error, open_source
+from pipelines.input import explained_read_errors, open_source
 from pipelines.run_directory import RunDirectory
 from tf_interformer.ranker import Ranker
 
@@ -33,10 +33,8 @@ def evaluate(run_path: str, data_dir: str | None = None, prepared_dir: str | Non
     config = load_config(run.config)
     ranker = Ranker.from_file(run.model)
     source = open_source(config.dataset, data_dir, prepared_dir)
-    try:
+    with explained_read_errors(source):
         metrics, _ = report.measure(ranker, source, config.training.batch_size)
-    except READ_ERRORS as error:
-        raise explain_read_error(error, source) from error
     print(report.table(metrics, config))
     stored = json.loads(run.metrics.read_text(encoding="utf-8"))
     different = list(_differences(metrics, stored))

@@ -1,6 +1,7 @@
 """`tf.data` pipelines from TensorFlow Datasets, TFRecord and Parquet: by the batch, in a known order."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -201,6 +202,15 @@ def evaluation_dataset(source: Source, preprocessor: Preprocessor, split: str, b
 
     raw = source.raw_batches(split, batch_size, schema=schema)
     return raw.map(encode, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+
+
+@contextmanager
+def explained_read_errors(source: Source) -> Iterator[None]:
+    """Within it, what TensorFlow says of a broken file becomes a `DataError` that names the file."""
+    try:
+        yield
+    except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
+        raise explain_read_error(error, source) from error
 
 
 def explain_read_error(error: Exception, source: Source) -> DataError:

@@ -12,9 +12,9 @@ import time
 from collections.abc import Sequence
 
 from pipelines import report
-from pipelines.command import READ_ERRORS, run_command
+from pipelines.command import run_command
 from pipelines.config import load_config
-from pipelines.input import explain_read_error, open_source
+from pipelines.input import explained_read_errors, open_source
 from pipelines.run_directory import RunDirectory, write_text
 from pipelines.training import Trainer
 from serving.export import export_saved_model
@@ -38,11 +38,9 @@ def train(
         return
     source = open_source(config.dataset, data_dir, prepared_dir)
     trainer = Trainer(config, source, run)
-    try:
+    with explained_read_errors(source):
         ranker = trainer.train()
         metrics, predictions = report.measure(ranker, source, config.training.batch_size)
-    except READ_ERRORS as error:
-        raise explain_read_error(error, source) from error
     run.save_model(ranker, run.model)
     if not (run.saved_model / "1").exists():
         export_saved_model(ranker, run.saved_model)

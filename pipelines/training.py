@@ -74,8 +74,6 @@ class Trainer:
         return Ranker.from_file(self.run.best)
 
     def _learn(self) -> tuple[FeatureSchema, int]:
-        if self.run.schema.is_file():
-            self.run.schema.unlink()
         started = time.monotonic()
         self.say("learning vocabularies and statistics from the training split")
         examples = 0

@@ -88,7 +88,7 @@ def assert_graph_and_xla(layer: Any, inputs: Any) -> None:
     expected = layer(tensors(inputs))
     for jit in (False, True):
         compiled = tf.function(lambda x: layer(x), jit_compile=jit, autograph=False)
-        assert_close(compiled(tensors(inputs)), expected, 2e-5, f"jit_compile={jit}")
+        assert_close(compiled(tensors(inputs)), expected, 1e-4, f"jit_compile={jit}")
 
 
 def assert_half_precision(make: Make, inputs: Any, policy: str = "mixed_bfloat16") -> None:
@@ -144,10 +144,11 @@ def assert_no_leak_across_the_batch(layer: Any, inputs: Any) -> None:
     order = np.arange(size)[::-1]
     swapped = layer(tensors(tf.nest.map_structure(lambda x: x[order], inputs)))
     expected = tf.nest.map_structure(lambda y: tf.gather(y, order), layer(tensors(inputs)))
-    assert_close(swapped, expected, 1e-5, "swapped examples")
+    # A processor may add up another row of a batch in another order.
+    assert_close(swapped, expected, 1e-4, "swapped examples")
     alone = layer(tensors(tf.nest.map_structure(lambda x: x[:1], inputs)))
     expected = tf.nest.map_structure(lambda y: y[:1], layer(tensors(inputs)))
-    assert_close(alone, expected, 1e-5, "a batch of one")
+    assert_close(alone, expected, 1e-4, "a batch of one")
 
 
 def check_layer(make: Make, inputs: Any, saves: bool = True, xla: bool = True) -> Any:

@@ -175,3 +175,12 @@ def test_sizes_must_be_positive(schema, argument):
 def test_needs_a_learned_schema():
     with pytest.raises(SchemaError, match="call"):
         TokenEmbedder(FeatureSchema(features=[Categorical("a")], labels=[Label("y")]))
+
+
+def test_ids_of_the_tokens(schema, encoded):
+    embedder = TokenEmbedder(schema, dim=4, dense_tokens=2)
+    ids = embedder(encoded)["ids"].numpy()
+    for name, column in zip(embedder.feature_names, ids.T, strict=True):
+        single = encoded.get(name) if np.ndim(encoded.get(name)) == 1 else None
+        np.testing.assert_array_equal(column, np.zeros(len(ids)) if single is None else single, name)
+    assert ids.any()

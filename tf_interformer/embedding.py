@@ -180,7 +180,15 @@ class TokenEmbedder(keras.layers.Layer):
         if self.drop is not None:
             features = self.drop(features, training=training)
             sequences = {name: self.drop(events, training=training) for name, events in sequences.items()}
-        return {"features": features, "sequences": sequences, "lengths": lengths}
+        return {"features": features, "sequences": sequences, "lengths": lengths, "ids": self._ids(inputs)}
+
+    def _ids(self, inputs: Mapping[str, Any]) -> Any:
+        columns = [f"{f.name}_bucket" for f in self.schema.numerics if f.buckets]
+        columns += [f.name if f.max_values is None else "" for f in self.schema.categoricals]
+        some = next(iter(inputs.values()))
+        none = ops.zeros((ops.shape(some)[0],), "int32")
+        dense = [none] * (self.dense_tokens if self.dense is not None else 0)
+        return ops.stack([*dense, *(ops.cast(inputs[c], "int32") if c else none for c in columns)], axis=1)
 
     def _gather(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """Embedding of every id column `[B, columns, D]`, by one gather per width."""
@@ -235,6 +243,7 @@ class TokenEmbedder(keras.layers.Layer):
             "features": (None, len(self.feature_names), self.dim),
             "sequences": sequences,
             "lengths": {s.name: (None,) for s in self.schema.sequences},
+            "ids": (None, len(self.feature_names)),
         }
 
     def get_config(self) -> dict[str, Any]:

@@ -62,6 +62,12 @@ CASES = {
     "pffn_plain": (layers.PersonalizedFFN, {"mode": "plain"}, {"sequence": HISTORY["sequence"]}),
     "pma": (layers.PoolingByAttention, {"num_tokens": 3, "num_heads": 2}, HISTORY),
     "pma_full": (layers.PoolingByAttention, {"num_heads": 3, "full": True}, HISTORY),
+    "sequence_pooling": (layers.SequencePooling, {"dim": 6}, EVENTS),
+    "sequence_pooling_attention": (
+        layers.SequencePooling,
+        {"dim": 6, "pooling": "attention", "num_tokens": 2},
+        EVENTS,
+    ),
     "recent": (layers.RecentTokens, {"num_tokens": 3}, HISTORY),
     "cross_arch": (layers.CrossArch, {"num_heads": 2, "num_recent_tokens": 3}, BOTH),
     "cross_arch_with_cls": (

@@ -15,7 +15,8 @@ class Backbone(keras.layers.Layer):
     Args:
         tasks: list of str. Names of the tasks. Defaults to `("label",)`.
 
-    Input: `{"features": [batch, N, dim], "sequences": {name: [batch, time, width]}, "lengths": {name: [batch]}}`.
+    Input: `{"features": [batch, N, dim], "sequences": {name: [batch, time, width]}, "lengths": {name: [batch]}}`, and
+        optionally `"ids": [batch, N]`, the id behind each feature token, for layers that remember pairs of ids.
     Output: `{task: [batch, representation]}`.
 
     Raises:

@@ -15,12 +15,9 @@ from tf_interformer.layers._common import (
     check_rate,
     check_ratio,
     check_units,
-    masked_mean,
-    sequence_shape,
     shape_of,
     stack_tokens,
     tokens_shape,
-    zero_padding,
 )
 from tf_interformer.layers._token_norm import TokenNorm
 from tf_interformer.layers.cross_arch import AGGREGATIONS, CrossArch
@@ -30,6 +27,7 @@ from tf_interformer.layers.masknet_merge import ALIGNMENTS, MaskNetMerge
 from tf_interformer.layers.multi_head_attention import check_heads
 from tf_interformer.layers.personalized_ffn import MODES
 from tf_interformer.layers.sequence_arch import SequenceArch
+from tf_interformer.layers.sequence_pooling import SequencePooling
 
 FLOWS = ("both", "n2s", "s2n", "sep", "sole")
 ROTARY = ("joint", "behaviours", None)
@@ -215,15 +213,13 @@ class InterFormer(Backbone):
 
     def _build_sole(self, input_shape: Any) -> None:
         batch, tokens, width = _features_shape(input_shape)
-        self.early_kernels: list[Any] = []
-        for name in sorted(input_shape["sequences"]):
-            event = sequence_shape(input_shape["sequences"][name])[2]
-            self.early_kernels.append(
-                self.add_weight(
-                    name=f"early_kernel_{len(self.early_kernels)}", shape=(event, width), initializer="lecun_normal"
-                )
-            )
-        features = (batch, tokens + len(self.early_kernels), width)
+        self.early_aggregation = None
+        if input_shape["sequences"]:
+            self.early_aggregation = SequencePooling(width, dtype=self.dtype_policy, name="early_aggregation")
+            raw = _sequences_of(input_shape)
+            self._add(self.early_aggregation, raw)
+            tokens += self.early_aggregation.compute_output_shape(raw)[1] or 0
+        features = (batch, tokens, width)
         self._build_feature_norm(features)
         self.interaction_arches = [
             self._add(self._interaction_arch(i), {"features": features}) for i in range(self._blocks)
@@ -242,7 +238,7 @@ class InterFormer(Backbone):
             dtype=self.dtype_policy,
             name="merge",
         )
-        raw = {"sequences": dict(input_shape["sequences"]), "lengths": dict(input_shape["lengths"])}
+        raw = _sequences_of(input_shape)
         self.merge = self._add(merge, raw)
         merged = self.merge.compute_output_shape(raw)
         behaviours, lengths = merged["sequence"], merged["lengths"]
@@ -330,22 +326,17 @@ class InterFormer(Backbone):
 
     def _sole(self, inputs: dict[str, Any], training: bool | None) -> Tensor:
         features = stack_tokens(inputs["features"])
-        tokens = [features]
-        for name, kernel in zip(sorted(inputs["sequences"]), self.early_kernels, strict=True):
-            lengths = inputs["lengths"][name]
-            mean = masked_mean(zero_padding(inputs["sequences"][name], lengths), lengths)
-            tokens.append(ops.expand_dims(ops.matmul(mean, kernel), 1))
-        if len(tokens) > 1:
-            features = ops.concatenate(tokens, axis=1)
+        if self.early_aggregation is not None:
+            features = ops.concatenate([features, self.early_aggregation(_sequences_of(inputs))], axis=1)
         if not self.faithful:
             features = self.feature_norm(features)
         for arch in self.interaction_arches:
-            features = arch({"features": features}, training=training)
+            features = arch(_with_ids({"features": features}, inputs), training=training)
         return self.final_cross_arch({"features": features})["features"]
 
     def _interleaved(self, inputs: dict[str, Any], training: bool | None) -> list[Tensor]:
         features = stack_tokens(inputs["features"])
-        merged = self.merge({"sequences": inputs["sequences"], "lengths": inputs["lengths"]})
+        merged = self.merge(_sequences_of(inputs))
         sequence, lengths = merged["sequence"], merged["lengths"]
         if not self.faithful:
             features, sequence = self.feature_norm(features), self.sequence_norm(sequence)
@@ -355,7 +346,7 @@ class InterFormer(Backbone):
             summaries = self.cross_arches[i](state) if i < len(self.cross_arches) else {}
             if i == 0 and self._cls:
                 state["cls"] = summaries["features"]
-            x = {"features": state["features"]}
+            x = _with_ids({"features": state["features"]}, inputs)
             if self._to_features:
                 x["summary"] = summaries["sequence"]
             s = {"sequence": state["sequence"], "lengths": lengths}
@@ -414,6 +405,14 @@ class InterFormer(Backbone):
             "dropout": self.dropout,
             "faithful": self.faithful,
         }
+
+
+def _sequences_of(tokens: Any) -> dict[str, Any]:
+    return {"sequences": dict(tokens["sequences"]), "lengths": dict(tokens["lengths"])}
+
+
+def _with_ids(arch_inputs: dict[str, Any], tokens: Any) -> dict[str, Any]:
+    return {**arch_inputs, "ids": tokens["ids"]} if "ids" in tokens else arch_inputs
 
 
 def _features_shape(input_shape: Any) -> tuple[Any, int, int]:

@@ -15,6 +15,7 @@ from tf_interformer.layers.pooling_by_attention import PoolingByAttention
 from tf_interformer.layers.recent_tokens import RecentTokens
 from tf_interformer.layers.rotary import rotary_angles, rotate
 from tf_interformer.layers.sequence_arch import SequenceArch
+from tf_interformer.layers.sequence_pooling import SequencePooling
 
 __all__ = [
     "MLP",
@@ -31,6 +32,7 @@ __all__ = [
     "PoolingByAttention",
     "RecentTokens",
     "SequenceArch",
+    "SequencePooling",
     "rotary_angles",
     "rotate",
 ]

@@ -37,7 +37,9 @@ class InteractionArch(keras.layers.Layer):
         dropout: float. Rate after the MLP. Defaults to `0.0`.
         residual: bool. Add the input and normalise. Defaults to `True`.
 
-    Input: `{"features": [batch, N, dim], "summary": [batch, M, dim]}`, or the features alone.
+    Input: `{"features": [batch, N, dim], "summary": [batch, M, dim]}`, or the features alone. With `"ids"`, int
+        `[batch, n]` for the first `n` of the features, an interaction that has `needs_ids = True` is called with
+        `{"tokens": [batch, N + M, dim], "ids": [batch, N + M]}`, in which further tokens have id 0.
     Output shape: `[batch, N, dim]`.
 
     Raises:
@@ -104,7 +106,14 @@ class InteractionArch(keras.layers.Layer):
         if isinstance(inputs, dict) and "summary" in inputs:
             tokens = ops.concatenate([features, inputs["summary"]], axis=1)
         shape = ops.shape(features)
-        mixed = self.interaction(tokens)
+        if isinstance(inputs, dict) and "ids" in inputs and getattr(self.interaction, "needs_ids", False):
+            ids = ops.cast(inputs["ids"], "int32")
+            rest = tokens.shape[1] - ids.shape[1]
+            tokens = {"tokens": tokens, "ids": ops.pad(ids, ((0, 0), (0, rest)))}
+            mixed = self.interaction(tokens)
+            tokens = tokens["tokens"]
+        else:
+            mixed = self.interaction(tokens)
         if self.mlp_form == "flatten":
             mixed = ops.reshape(mixed, (-1, tokens.shape[1] * tokens.shape[2]))
         mixed = ops.reshape(self.mlp(mixed), (-1, *shape[1:]))

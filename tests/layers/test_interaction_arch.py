@@ -1,0 +1,31 @@
+import numpy as np
+
+from tf_interformer import layers
+from tf_interformer._keras import keras, ops, register
+
+
+@register
+class WantsIds(keras.layers.Layer):
+    """Adds to every token its id."""
+
+    needs_ids = True
+
+    def call(self, inputs):
+        return inputs["tokens"] + ops.cast(inputs["ids"], "float32")[:, :, None]
+
+
+def test_an_interaction_that_needs_ids_gets_them():
+    arch = layers.InteractionArch(WantsIds(), mlp="lce", residual=False)
+    features, summary = np.zeros((2, 3, 4), "float32"), np.zeros((2, 2, 4), "float32")
+    ids = np.array([[1, 2, 3], [0, 5, 0]], "int32")
+    output = arch({"features": features, "summary": summary, "ids": ids})
+    kernel = np.asarray(arch.mlp.weights[0])  # [5, 3]
+    expected = np.pad(ids, ((0, 0), (0, 2))) @ kernel
+    np.testing.assert_allclose(output, np.repeat(expected[:, :, None], 4, axis=2), rtol=1e-5)
+
+
+def test_others_get_the_tokens_alone():
+    arch = layers.InteractionArch("dot")
+    features = np.random.default_rng(0).normal(size=(2, 3, 4)).astype("float32")
+    with_ids = arch({"features": features, "ids": np.array([[1, 2, 3], [0, 5, 0]], "int32")})
+    np.testing.assert_array_equal(with_ids, arch({"features": features}))

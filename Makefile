@@ -40,7 +40,7 @@ demo-kuairand: $(READY)
 
 flows: $(READY)
 	$(BIN)/python -m pipelines.ablate --config pipelines/configs/synthetic.yaml --output $(RUNS)/flows \
-	    --vary model.backbone_config.information_flow=sole,sep,n2s,s2n,both --seeds 2
+	    --set dataset.builder_config=fresh --vary model.backbone_config.information_flow=sole,sep,n2s,s2n,both --seeds 3
 
 kuairand-seeds: $(READY)
 	@test -n "$(TF_INTERFORMER_DATA)" || { echo "error: set TF_INTERFORMER_DATA to the folder that holds KuaiRand-Pure" >&2; exit 2; }

@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -207,3 +209,9 @@ def test_signature_has_no_label():
     assert "click" not in signature
     assert set(signature) == set(raw_batch()) - {"click"}
     assert set(declared_schema().signature(labels=True)) == set(raw_batch())
+
+
+def test_a_vocabulary_of_digits_stays_one_of_strings(tmp_path):
+    log = {"user": np.array(["7", "28"]), "click": np.array([1.0, 0.0])}
+    schema = FeatureSchema(features=[Categorical("user")], labels=[Label("click")]).learn([log])
+    assert FeatureSchema.from_config(json.loads(json.dumps(schema.get_config()))) == schema

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, StrictInt, StrictStr, model_validator
 
 from tf_interformer.schema._model import SchemaModel
 
@@ -49,11 +49,12 @@ class Categorical(SchemaModel):
     dtype: Literal["string", "int64"] = "string"
     table: str | None = None
     hash_buckets: int | None = Field(default=None, ge=1)
-    vocabulary: tuple[int, ...] | tuple[str, ...] | None = None
+    # Strict: a list of "1", "2" from a file must not become one of integers.
+    vocabulary: tuple[StrictInt, ...] | tuple[StrictStr, ...] | None = None
     min_count: int = Field(default=1, ge=1)
     max_values: int | None = Field(default=None, ge=1)
     pooling: Literal["mean", "sum", "max"] = "mean"
-    missing: int | str | None = None
+    missing: StrictInt | StrictStr | None = None
     embedding_dim: int | None = Field(default=None, ge=1)
 
     @model_validator(mode="before")

@@ -15,11 +15,11 @@ The generating equation, with the views numbered from the oldest, 1, to the late
             over what is usual in the category); rating; discount, which counts more for members; days since the last
             order; hour of the day
     mood    0.7 (w_n + 0.6 w_{n-1}),  w_t = warms(family(category_t)) liking(reaction_t)
-    memory  2.5 (mean of liking(reaction_t) over the views t of the item's category + 0.3 if it was searched for)
-    intent  1.6 affinity_f(a, b),  f = family(category_n),  (a, b) = age band and style if f is fashion, region and
-            style if home, membership and brand if electronics, surface and style if groceries
+    memory  2.2 (mean of liking(reaction_t) over the views t of the item's category + 0.3 if it was searched for)
+    intent  1.7 (i_n + 0.6 i_{n-1}),  i_t = sum of affinity_f(category_t, f) over the features f: brand, style, surface,
+            age band, region; the two views have tables of their own
 
-    P(purchase) = P(click) sigmoid(-0.7 + 0.6 membership + 0.02 discount + 0.8 memory / 2.5 - 0.6 dearness)
+    P(purchase) = P(click) sigmoid(-0.7 + 0.6 membership + 0.02 discount + 0.8 memory / 2.2 - 0.6 dearness)
 
     liking  skip -1, glance -0.4, save 0.8, cart 1.4
     warms   +1 for fashion and electronics, -1 for home and groceries
@@ -29,8 +29,11 @@ With an empty history, mood, memory and intent are 0. The parts ask these of a m
 - *mood* needs order and pairing: a save warms a shopper to more fashion, and ends the search for a lamp; only the
   last two views count. A history that is averaged early has lost both.
 - *memory* needs the item to select within the history: features must flow into the sequence.
-- *intent* needs the state of the history to decide which two features interact: the sequence must flow into the
-  features. The affinities have no main effects: neither feature says anything alone.
+- *intent* needs the state of the history to meet each feature by itself, before anything is summarised: the sequence
+  must flow into the features. The affinities have no main effects: neither a view nor a feature says anything alone.
+
+Both directions have more to say than a summary token holds: `memory` is a number per category, and `intent` knows 20
+categories, twice, against five features.
 
 The splits are by day: 22 days for training, 3 for validation, 3 for testing.
 """

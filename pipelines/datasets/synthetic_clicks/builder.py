@@ -56,10 +56,16 @@ class SyntheticClicks(TableBuilder):
     ```
     """
 
-    VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {"1.0.0": "First release."}
+    VERSION = tfds.core.Version("1.1.0")
+    RELEASE_NOTES = {
+        "1.0.0": "First release.",
+        "1.1.0": "Twenty categories; the last two views decide the appeal of five features.",
+    }
     BUILDER_CONFIGS = [
         SyntheticClicksConfig(description="130,000 impressions: trains in a minute or two on two cores."),
+        SyntheticClicksConfig(
+            name="fresh", seed=1, description="Another log of the same size, for figures: no setting was chosen on it."
+        ),
         SyntheticClicksConfig(name="tiny", num_examples=2_000, description="2,000 impressions, for tests."),
         SyntheticClicksConfig(name="small", num_examples=20_000, description="20,000 impressions."),
         SyntheticClicksConfig(name="large", num_examples=1_000_000, description="1,000,000 impressions."),

@@ -19,13 +19,10 @@ Columns = Mapping[str, NDArray[Any]]
 LIKING = np.array([-1.0, -0.4, 0.8, 1.4])
 # What a liked view does to the mood: a shopper warms to fashion and electronics, and is done with the others.
 WARMS = np.array([1.0, -1.0, 1.0, -1.0])
-# By family of the last view: which feature of the shopper, or the place, meets which of the item.
-MEETS = {
-    "fashion": ("age_band", "style"),
-    "home": ("region", "style"),
-    "electronics": ("membership", "brand"),
-    "groceries": ("surface", "style"),
-}
+# How much the last view counts, and the one before it.
+VIEW_WEIGHTS = (1.0, 0.6)
+# What a view has to do with: the appeal of these features depends on the category viewed.
+COLOURS = ("brand", "style", "surface", "age_band", "region")
 REGION_APPEAL = np.array([0.1, -0.15, 0.2, 0.0, -0.1])
 SURFACE_APPEAL = np.array([0.0, -0.3, 0.3, 0.1])
 _SEED = 11
@@ -46,8 +43,8 @@ class Effects:
 
     main: float = 1.0
     mood: float = 0.7
-    memory: float = 2.5
-    intent: float = 1.6
+    memory: float = 2.2
+    intent: float = 1.7
     bias: float = -1.6
 
 
@@ -77,19 +74,23 @@ def click_logit_parts(columns: Columns, effects: Effects | None = None) -> dict[
 
 
 @functools.cache
-def affinities() -> dict[str, FloatArray]:
-    """By family: how well each value of the first feature in `MEETS` goes with each of the second.
+def affinities() -> list[dict[str, FloatArray]]:
+    """For the last view and the one before, by feature: how well each category viewed goes with each value.
 
-    The mean of every row and column is 0 and the deviation 1: neither feature says anything alone.
+    The mean of every row and column is 0: neither the view nor the feature says anything alone. The sum over the
+    features has the variance 1.
     """
     rng = np.random.default_rng(_SEED)
-    tables = {}
-    for family, columns in MEETS.items():
-        table = rng.normal(size=[len(STRING_COLUMNS[column]) for column in columns])
-        table -= table.mean(axis=0)
-        table -= table.mean(axis=1, keepdims=True)
-        tables[family] = table / table.std()
-    return tables
+    views = []
+    for _ in VIEW_WEIGHTS:
+        tables = {}
+        for column in COLOURS:
+            table = rng.normal(size=(len(CATEGORIES), len(STRING_COLUMNS[column])))
+            table -= table.mean(axis=0)
+            table -= table.mean(axis=1, keepdims=True)
+            tables[column] = table / table.std() * len(COLOURS) ** -0.5
+        views.append(tables)
+    return views
 
 
 def most_recent(values: NDArray[Any], lengths: IntArray, back: int = 1) -> NDArray[Any]:
@@ -138,7 +139,7 @@ def _dearness(codes: Columns) -> FloatArray:
 def _mood(codes: Columns) -> FloatArray:
     lengths = codes["viewed_length"]
     mood = np.zeros(len(lengths))
-    for back, weight in ((1, 1.0), (2, 0.6)):
+    for back, weight in enumerate(VIEW_WEIGHTS, start=1):
         category = most_recent(codes["viewed_category"], lengths, back)
         reaction = most_recent(codes["viewed_reaction"], lengths, back)
         family = category // (len(CATEGORIES) // len(FAMILIES))
@@ -155,12 +156,12 @@ def _memory(codes: Columns) -> FloatArray:
 
 
 def _intent(codes: Columns) -> FloatArray:
-    category = most_recent(codes["viewed_category"], codes["viewed_length"])
-    family = np.where(category >= 0, category // (len(CATEGORIES) // len(FAMILIES)), -1)
-    intent = np.zeros(len(family))
-    for number, (name, affinity) in enumerate(affinities().items()):
-        of_shopper, of_item = (codes[column] for column in MEETS[name])
-        intent += np.where((family == number) & (of_shopper >= 0), affinity[of_shopper, of_item], 0.0)
+    intent = np.zeros(len(codes["viewed_length"]))
+    for back, (weight, tables) in enumerate(zip(VIEW_WEIGHTS, affinities(), strict=True), start=1):
+        category = most_recent(codes["viewed_category"], codes["viewed_length"], back)
+        for column, table in tables.items():
+            there = (category >= 0) & (codes[column] >= 0)
+            intent += weight * np.where(there, table[category, codes[column]], 0.0)
     return intent
 
 

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 
 CATEGORIES_OF = {
-    "fashion": ("dresses", "sneakers", "watches"),
-    "home": ("sofas", "lamps", "cookware"),
-    "electronics": ("phones", "laptops", "cameras"),
-    "groceries": ("coffee", "cleaning", "pet_food"),
+    "fashion": ("dresses", "sneakers", "jackets", "handbags", "watches"),
+    "home": ("sofas", "lamps", "bedding", "cookware", "rugs"),
+    "electronics": ("phones", "headphones", "laptops", "cameras", "consoles"),
+    "groceries": ("coffee", "snacks", "cleaning", "pet_food", "drinks"),
 }
 FAMILIES = tuple(CATEGORIES_OF)
 CATEGORIES = tuple(category for members in CATEGORIES_OF.values() for category in members)

@@ -21,8 +21,8 @@ from pipelines.datasets.synthetic_clicks import (
 )
 from pipelines.datasets.synthetic_clicks.__main__ import main
 from pipelines.datasets.synthetic_clicks.catalogue import FIRST_ITEM_ID, catalogue
-from pipelines.datasets.synthetic_clicks.equation import MEETS, affinities, most_recent
-from pipelines.datasets.synthetic_clicks.vocabulary import BRANDS, CATEGORIES, FAMILIES, STRING_COLUMNS
+from pipelines.datasets.synthetic_clicks.equation import COLOURS, affinities, most_recent
+from pipelines.datasets.synthetic_clicks.vocabulary import BRANDS, CATEGORIES, STRING_COLUMNS
 
 LABELS = ("is_click", "is_purchase")
 NUM_EXAMPLES = 20_000
@@ -173,7 +173,7 @@ def test_equation_equals_a_naive_one(log):
     for i in range(300):
         n = log["viewed_length"][i]
         events = list(zip(log["viewed_category"][i, :n], log["viewed_reaction"][i, :n], strict=True))
-        warms = [(1 if CATEGORIES.index(category) // 3 in (0, 2) else -1) * liking[r] for category, r in events]
+        warms = [(1 if CATEGORIES.index(category) // 5 in (0, 2) else -1) * liking[r] for category, r in events]
         mood = sum(weight * w for weight, w in zip((1.0, 0.6), reversed(warms), strict=False))
         assert parts["mood"][i] == pytest.approx(effects.mood * mood)
 
@@ -183,21 +183,22 @@ def test_equation_equals_a_naive_one(log):
         assert parts["memory"][i] == pytest.approx(effects.memory * memory)
 
         intent = 0.0
-        if events:
-            family = FAMILIES[CATEGORIES.index(events[-1][0]) // 3]
-            first, second = MEETS[family]
-            if log[first][i]:
-                row, column = (STRING_COLUMNS[name].index(log[name][i]) for name in (first, second))
-                intent = affinities()[family][row, column]
+        for weight, (category, _), tables in zip((1.0, 0.6), reversed(events), affinities(), strict=False):
+            for column in ("brand", "style", "surface", "age_band", "region"):
+                if log[column][i]:
+                    value = STRING_COLUMNS[column].index(log[column][i])
+                    intent += weight * tables[column][CATEGORIES.index(category), value]
         assert parts["intent"][i] == pytest.approx(effects.intent * intent)
 
 
 def test_affinities_have_no_main_effects():
-    for family, table in affinities().items():
-        assert table.shape == tuple(len(STRING_COLUMNS[name]) for name in MEETS[family])
-        np.testing.assert_allclose(table.mean(axis=0), 0.0, atol=1e-12)
-        np.testing.assert_allclose(table.mean(axis=1), 0.0, atol=1e-12)
-        assert np.std(table) == pytest.approx(1.0)
+    for tables in affinities():
+        assert set(tables) == set(COLOURS)
+        for column, table in tables.items():
+            assert table.shape == (len(CATEGORIES), len(STRING_COLUMNS[column]))
+            np.testing.assert_allclose(table.mean(axis=0), 0.0, atol=1e-12)
+            np.testing.assert_allclose(table.mean(axis=1), 0.0, atol=1e-12)
+        assert sum(np.var(table) for table in tables.values()) == pytest.approx(1.0)
 
 
 def test_most_recent():

@@ -4,7 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tf_interformer.backbones import InterFormer
+    from tf_interformer.backbones import DualEnhancedAttentionNetwork, Hiformer, InterFormer
     from tf_interformer.callbacks import RankingMetrics
     from tf_interformer.embedding import TokenEmbedder
     from tf_interformer.evaluation import evaluate, predict
@@ -16,7 +16,9 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Categorical",
+    "DualEnhancedAttentionNetwork",
     "FeatureSchema",
+    "Hiformer",
     "InterFormer",
     "Label",
     "Numeric",
@@ -32,7 +34,7 @@ __all__ = [
 
 # Loaded when first named: `tf_interformer.metrics` alone needs neither Keras nor TensorFlow.
 _MODULES = {
-    "backbones": ("InterFormer",),
+    "backbones": ("DualEnhancedAttentionNetwork", "Hiformer", "InterFormer"),
     "callbacks": ("RankingMetrics",),
     "embedding": ("TokenEmbedder",),
     "evaluation": ("evaluate", "predict"),

@@ -5,14 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
-from tf_interformer._keras import LEGACY, keras, ops, register
+from tf_interformer._keras import keras, ops, register
 from tf_interformer.layers._common import build_sublayer
+from tf_interformer.layers._lookup import NO_AUTOCAST, take_rows
 from tf_interformer.layers.mlp import MLP
 from tf_interformer.schema import Categorical, FeatureSchema
-
-_NO_AUTOCAST = {"experimental_autocast": False} if LEGACY else {"autocast": False}
 
 
 @dataclass(frozen=True)
@@ -131,6 +129,17 @@ class TokenEmbedder(keras.layers.Layer):
         names = names + [f"{f.name}_bucket" for f in self.schema.numerics if f.buckets]
         return names + [f.name for f in self.schema.categoricals]
 
+    @property
+    def columns(self) -> list[str]:
+        """Names of the encoded id columns: bucketised numerics, categorical features, fields of sequences."""
+        return list(self._columns)
+
+    def rows_of(self, column: str) -> np.ndarray:
+        """Embeddings `[ids, width]` of a column's vocabulary, id 0 first; columns that share a table share them."""
+        place = self._columns[column]
+        rows = np.arange(place.offset, place.offset + place.rows)
+        return ops.convert_to_numpy(take_rows(self._tables[str(place.width)], rows))
+
     def build(self, input_shape: Any = None) -> None:
         # By name: TensorFlow tracks only dicts whose keys are strings.
         self._tables = {
@@ -139,7 +148,7 @@ class TokenEmbedder(keras.layers.Layer):
                 shape=(rows, width),
                 initializer=keras.initializers.RandomNormal(stddev=self.stddev),
                 trainable=True,
-                **_NO_AUTOCAST,  # a gather of a cast table would cast the whole table
+                **NO_AUTOCAST,
             )
             for width, rows in self._table_rows.items()
         }
@@ -200,7 +209,7 @@ class TokenEmbedder(keras.layers.Layer):
             # An id past its vocabulary must not read another feature's rows.
             safe = [ops.where((i >= 0) & (i < column.rows), i, 1) for i, column in zip(ids, columns, strict=True)]
             shifted = [i + column.offset for i, column in zip(safe, columns, strict=True)]
-            rows = _take(table, ops.concatenate(shifted, axis=1))  # [B, all values, width]
+            rows = take_rows(table, ops.concatenate(shifted, axis=1))  # [B, all values, width]
             present = ops.expand_dims(ops.concatenate(ids, axis=1) != 0, axis=-1)
             rows = ops.cast(rows, self.compute_dtype) * ops.cast(present, self.compute_dtype)
             if self.l2:
@@ -257,13 +266,6 @@ class TokenEmbedder(keras.layers.Layer):
             "l2": self.l2,
             "dropout": self.dropout,
         }
-
-
-def _take(table: Any, ids: Any) -> Any:
-    """Rows of a table; on TensorFlow a resource gather, which never reads the whole variable."""
-    if not LEGACY and keras.backend.backend() != "tensorflow":
-        return ops.take(table, ids, axis=0)
-    return tf.gather(table if LEGACY else table.value, ids)
 
 
 def _as_matrix(ids: Any) -> Any:

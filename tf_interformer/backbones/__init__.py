@@ -3,10 +3,15 @@
 from typing import Any
 
 from tf_interformer.backbones.base import Backbone
+from tf_interformer.backbones.dual_enhanced_attention import DualEnhancedAttentionNetwork
+from tf_interformer.backbones.hiformer import Hiformer
 from tf_interformer.backbones.interformer import InterFormer
 from tf_interformer.layers._registry import Registry
 
-_REGISTRY = Registry("backbone", {"interformer": InterFormer})
+_REGISTRY = Registry(
+    "backbone",
+    {"dual_enhanced_attention": DualEnhancedAttentionNetwork, "hiformer": Hiformer, "interformer": InterFormer},
+)
 
 
 def get(identifier: Any, **config: Any) -> Any:
@@ -33,4 +38,4 @@ def names() -> list[str]:
     return sorted(_REGISTRY.classes)
 
 
-__all__ = ["Backbone", "InterFormer", "get", "names"]
+__all__ = ["Backbone", "DualEnhancedAttentionNetwork", "Hiformer", "InterFormer", "get", "names"]

@@ -48,3 +48,8 @@ class Backbone(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "tasks": list(self.tasks)}
+
+
+def sequences_of(tokens: Any) -> dict[str, Any]:
+    """Returns what of the tokens, or of their shapes, is about sequences."""
+    return {"sequences": dict(tokens["sequences"]), "lengths": dict(tokens["lengths"])}

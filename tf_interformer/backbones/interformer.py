@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tf_interformer._keras import ops, register
-from tf_interformer.backbones.base import Backbone
+from tf_interformer.backbones.base import Backbone, sequences_of
 from tf_interformer.layers import interactions
 from tf_interformer.layers._common import (
     Tensor,
@@ -216,7 +216,7 @@ class InterFormer(Backbone):
         self.early_aggregation = None
         if input_shape["sequences"]:
             self.early_aggregation = SequencePooling(width, dtype=self.dtype_policy, name="early_aggregation")
-            raw = _sequences_of(input_shape)
+            raw = sequences_of(input_shape)
             self._add(self.early_aggregation, raw)
             tokens += self.early_aggregation.compute_output_shape(raw)[1] or 0
         features = (batch, tokens, width)
@@ -238,7 +238,7 @@ class InterFormer(Backbone):
             dtype=self.dtype_policy,
             name="merge",
         )
-        raw = _sequences_of(input_shape)
+        raw = sequences_of(input_shape)
         self.merge = self._add(merge, raw)
         merged = self.merge.compute_output_shape(raw)
         behaviours, lengths = merged["sequence"], merged["lengths"]
@@ -327,7 +327,7 @@ class InterFormer(Backbone):
     def _sole(self, inputs: dict[str, Any], training: bool | None) -> Tensor:
         features = stack_tokens(inputs["features"])
         if self.early_aggregation is not None:
-            features = ops.concatenate([features, self.early_aggregation(_sequences_of(inputs))], axis=1)
+            features = ops.concatenate([features, self.early_aggregation(sequences_of(inputs))], axis=1)
         if not self.faithful:
             features = self.feature_norm(features)
         for arch in self.interaction_arches:
@@ -336,7 +336,7 @@ class InterFormer(Backbone):
 
     def _interleaved(self, inputs: dict[str, Any], training: bool | None) -> list[Tensor]:
         features = stack_tokens(inputs["features"])
-        merged = self.merge(_sequences_of(inputs))
+        merged = self.merge(sequences_of(inputs))
         sequence, lengths = merged["sequence"], merged["lengths"]
         if not self.faithful:
             features, sequence = self.feature_norm(features), self.sequence_norm(sequence)
@@ -405,10 +405,6 @@ class InterFormer(Backbone):
             "dropout": self.dropout,
             "faithful": self.faithful,
         }
-
-
-def _sequences_of(tokens: Any) -> dict[str, Any]:
-    return {"sequences": dict(tokens["sequences"]), "lengths": dict(tokens["lengths"])}
 
 
 def _with_ids(arch_inputs: dict[str, Any], tokens: Any) -> dict[str, Any]:

@@ -1,11 +1,23 @@
 """The layers that the backbones are made of, one idea of a paper per file."""
 
+from tf_interformer.layers.collapse_avoiding_attention import CollapseAvoidingAttention
+from tf_interformer.layers.combo_id_attention import ComboIdAttention
+from tf_interformer.layers.composite_attention import CompositeAttention
+from tf_interformer.layers.composite_projection import CompositeProjection
 from tf_interformer.layers.cross_arch import CrossArch
+from tf_interformer.layers.dual_enhanced_attention import DualEnhancedAttention
+from tf_interformer.layers.dual_enhanced_attention_block import DualEnhancedAttentionBlock
 from tf_interformer.layers.gating import Gating
+from tf_interformer.layers.heterogeneous_attention import HeterogeneousAttention
+from tf_interformer.layers.heterogeneous_feed_forward import HeterogeneousFeedForward
+from tf_interformer.layers.hiformer_block import HiformerBlock
 from tf_interformer.layers.interaction_arch import InteractionArch
 from tf_interformer.layers.interactions.cross import CrossInteraction
 from tf_interformer.layers.interactions.dhen import DHENInteraction
 from tf_interformer.layers.interactions.dot import DotInteraction
+from tf_interformer.layers.interactions.dual_enhanced_attention import DualEnhancedAttentionInteraction
+from tf_interformer.layers.interactions.heterogeneous_attention import HeterogeneousAttentionInteraction
+from tf_interformer.layers.interactions.hiformer import HiformerInteraction
 from tf_interformer.layers.linear_compression import LinearCompression
 from tf_interformer.layers.masknet_merge import MaskNetMerge
 from tf_interformer.layers.mlp import MLP
@@ -19,11 +31,23 @@ from tf_interformer.layers.sequence_pooling import SequencePooling
 
 __all__ = [
     "MLP",
+    "CollapseAvoidingAttention",
+    "ComboIdAttention",
+    "CompositeAttention",
+    "CompositeProjection",
     "CrossArch",
     "CrossInteraction",
     "DHENInteraction",
     "DotInteraction",
+    "DualEnhancedAttention",
+    "DualEnhancedAttentionBlock",
+    "DualEnhancedAttentionInteraction",
     "Gating",
+    "HeterogeneousAttention",
+    "HeterogeneousAttentionInteraction",
+    "HeterogeneousFeedForward",
+    "HiformerBlock",
+    "HiformerInteraction",
     "InteractionArch",
     "LinearCompression",
     "MaskNetMerge",

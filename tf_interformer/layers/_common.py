@@ -1,5 +1,6 @@
 """What the layers share: shapes, wide arithmetic, projections, checks of arguments."""
 
+import math
 from collections.abc import Collection, Iterable
 from typing import Any
 
@@ -76,6 +77,12 @@ def softmax(scores: Tensor) -> Tensor:
     if scores.shape[-1] == 1:
         return ops.exp(scores - scores)
     return ops.softmax(scores, axis=-1)
+
+
+def gelu(x: Tensor) -> Tensor:
+    """GELU in the form with tanh; ONNX converters know no erf."""
+    # By hand, because TensorFlow's rounds its constant to float32.
+    return 0.5 * x * (1.0 + ops.tanh(math.sqrt(2.0 / math.pi) * (x + 0.044715 * x * x * x)))
 
 
 def project(x: Tensor, kernel: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from tf_interformer.layers._common import (
     softmax,
     wide,
 )
+from tf_interformer.layers._recording import record
 from tf_interformer.layers.rotary import rotary_angles, rotate
 
 MASKED = -1e30
@@ -77,6 +78,7 @@ class MultiHeadAttention(keras.layers.Layer):
             bias = ops.where(mask, ops.zeros((), scores.dtype), ops.cast(MASKED, scores.dtype))
             scores = scores + bias[:, None, None, :]
         weights = ops.cast(softmax(scores), values.dtype)
+        record(self, weights)
         heads = ops.transpose(ops.matmul(weights, values), (0, 2, 1, 3))
         attended = ops.reshape(heads, (batch, time, width))
         if mask is not None:

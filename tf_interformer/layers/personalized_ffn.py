@@ -1,6 +1,5 @@
 """A feed-forward network whose weights are made for each example."""
 
-import math
 from typing import Any
 
 from tf_interformer._keras import keras, ops, register
@@ -10,6 +9,7 @@ from tf_interformer.layers._common import (
     build_sublayer,
     check_choice,
     check_positive,
+    gelu,
     project,
     sequence_shape,
 )
@@ -104,7 +104,7 @@ class PersonalizedFFN(keras.layers.Layer):
             # (S W^T) X_sum, never S (X_sum W)^T: n instead of D columns, and no D x D matrix for each example.
             return ops.matmul(project(sequence, ops.transpose(self.hyper_kernel)), summary)
         hidden = project(ops.matmul(sequence, ops.transpose(summary, (0, 2, 1))), self.first_hyper_kernel)
-        hidden = self.hidden_norm(_gelu(hidden + ops.cast(self.first_bias, hidden.dtype)))
+        hidden = self.hidden_norm(gelu(hidden + ops.cast(self.first_bias, hidden.dtype)))
         output = ops.matmul(project(hidden, ops.transpose(self.second_hyper_kernel)), summary)
         return self.output_norm(output + ops.cast(self.second_bias, output.dtype))
 
@@ -113,8 +113,3 @@ class PersonalizedFFN(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "mode": self.mode, "hidden_dim": self.hidden_dim}
-
-
-def _gelu(x: Tensor) -> Tensor:
-    # By hand, because TensorFlow's rounds its constant to float32; tanh, because ONNX converters know no erf.
-    return 0.5 * x * (1.0 + ops.tanh(math.sqrt(2.0 / math.pi) * (x + 0.044715 * x * x * x)))

@@ -14,6 +14,7 @@ from tf_interformer.layers._common import (
     valid_positions,
     wide,
 )
+from tf_interformer.layers._recording import record
 from tf_interformer.layers._token_norm import TokenNorm
 from tf_interformer.layers.mlp import MLP
 from tf_interformer.layers.multi_head_attention import MASKED, check_heads
@@ -89,6 +90,7 @@ class PoolingByAttention(keras.layers.Layer):
         valid = valid_positions(inputs["lengths"], time)
         bias = ops.where(valid, ops.zeros((), scores.dtype), ops.cast(MASKED, scores.dtype))
         weights = softmax(scores + bias[:, None, :])
+        record(self, lambda: ops.transpose(ops.reshape(weights, (batch, seeds, heads, time)), (0, 2, 1, 3)))
         pooled = ops.matmul(ops.cast(weights, sequence.dtype), sequence)  # [B, k H, D]
         pooled = ops.where(valid[:, :1, None], pooled, ops.zeros_like(pooled))
 

@@ -7,6 +7,9 @@ from tf_interformer.layers._registry import Registry
 from tf_interformer.layers.interactions.cross import CrossInteraction
 from tf_interformer.layers.interactions.dhen import DHENInteraction
 from tf_interformer.layers.interactions.dot import DotInteraction
+from tf_interformer.layers.interactions.dual_enhanced_attention import DualEnhancedAttentionInteraction
+from tf_interformer.layers.interactions.heterogeneous_attention import HeterogeneousAttentionInteraction
+from tf_interformer.layers.interactions.hiformer import HiformerInteraction
 
 _REGISTRY = Registry(
     "interaction",
@@ -15,6 +18,9 @@ _REGISTRY = Registry(
         "dcn_v2": CrossInteraction,
         "dhen": DHENInteraction,
         "dot": DotInteraction,
+        "dual_enhanced_attention": DualEnhancedAttentionInteraction,
+        "heterogeneous_attention": HeterogeneousAttentionInteraction,
+        "hiformer": HiformerInteraction,
         "inner_product": DotInteraction,
     },
 )
@@ -56,4 +62,14 @@ def identifier_of(identifier: Any, config: dict[str, Any] | None = None) -> Any:
     return identifier
 
 
-__all__ = ["CrossInteraction", "DHENInteraction", "DotInteraction", "get", "identifier_of", "names"]
+__all__ = [
+    "CrossInteraction",
+    "DHENInteraction",
+    "DotInteraction",
+    "DualEnhancedAttentionInteraction",
+    "HeterogeneousAttentionInteraction",
+    "HiformerInteraction",
+    "get",
+    "identifier_of",
+    "names",
+]

@@ -1,0 +1,17 @@
+"""Reading rows of a big table."""
+
+from typing import Any
+
+import tensorflow as tf
+
+from tf_interformer._keras import LEGACY, keras, ops
+
+# For `add_weight` of a table: a gather of a cast table would cast the whole table.
+NO_AUTOCAST = {"experimental_autocast": False} if LEGACY else {"autocast": False}
+
+
+def take_rows(table: Any, rows: Any) -> Any:
+    """Rows of a table; on TensorFlow a resource gather, which never reads the whole variable."""
+    if not LEGACY and keras.backend.backend() != "tensorflow":
+        return ops.take(table, rows, axis=0)
+    return tf.gather(table if LEGACY else table.value, rows)

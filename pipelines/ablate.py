@@ -1,8 +1,10 @@
-"""Train one configuration with several seeds, with a key varied if you wish, and compare.
+"""Train variants of a configuration, each with several seeds, and compare.
 
     python -m pipelines.ablate --config pipelines/configs/synthetic.yaml --output runs/flows \\
         --vary model.backbone_config.information_flow=sole,sep,n2s,s2n,both --seeds 3
 
+What is compared: the values of one key (`--vary`), named sets of settings from a YAML file (`--variants`, such as
+pipelines/configs/ablations/hiformer.yaml), several configurations (`--config` with several files), or the seeds of one.
 Every run is one `pipelines.train` in a folder of its own: killed at any time, the same command goes on, and
 nothing that is done is done again. Writes `ablation.json`, `ablation.md` and `ablation.png`.
 """
@@ -14,9 +16,10 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import yaml
 
 from pipelines import plots
 from pipelines.command import run_command
@@ -26,36 +29,56 @@ from pipelines.run_directory import write_text
 METRICS = ("auc", "gauc", "ne")
 
 
+class Variant(NamedTuple):
+    """One row of the comparison."""
+
+    name: str
+    config: str
+    settings: tuple[str, ...]
+
+
 def ablate(
-    config_file: str,
+    key: str,
+    variants: Sequence[Variant],
     output: str,
-    vary: str | None,
     seeds: int,
     data_dir: str | None = None,
     prepared_dir: str | None = None,
-    overrides: Sequence[str] = (),
 ) -> None:
     """Run, or go on with, an ablation; see the module's text."""
-    key, values = _varied(vary) if vary else ("configuration", [Path(config_file).stem])
-
-    def settings(value: str, seed: int) -> list[str]:
-        return [*overrides, *([f"{key}={value}"] if vary else []), f"training.seed={seed}"]
-
-    for value in values:  # a wrong value is found before the first hour of training, not after it
-        load_config(config_file, settings(value, 0))
+    for variant in variants:  # a wrong value is found before the first hour of training, not after it
+        load_config(variant.config, variant.settings)
     folder = Path(output)
     folder.mkdir(parents=True, exist_ok=True)
-    jobs = [(value, seed) for value in values for seed in range(seeds)]
+    jobs = [(variant, seed) for variant in variants for seed in range(seeds)]
     took: list[float] = []
-    for number, (value, seed) in enumerate(jobs):
-        run = folder / f"{value}-seed{seed}"
+    for number, (variant, seed) in enumerate(jobs):
+        run = folder / f"{variant.name}-seed{seed}"
         if not (run / "metrics.json").is_file():
             left = f", about {np.mean(took) * (len(jobs) - number) / 60:.0f} min left" if took else ""
-            print(f"[{number + 1}/{len(jobs)}] {key}={value} seed {seed}{left}", flush=True)
+            print(f"[{number + 1}/{len(jobs)}] {key}={variant.name} seed {seed}{left}", flush=True)
             started = time.monotonic()
-            _train(config_file, run, settings(value, seed), data_dir, prepared_dir)
+            _train(variant.config, run, [*variant.settings, f"training.seed={seed}"], data_dir, prepared_dir)
             took.append(time.monotonic() - started)
-    _write(folder, key, values, seeds)
+    _write(folder, key, [variant.name for variant in variants], seeds)
+
+
+def variants_of(
+    configs: Sequence[str], vary: str | None, variants: str | None, overrides: Sequence[str]
+) -> tuple[str, list[Variant]]:
+    """What is compared, by the options of the command line: the name of the column, and its rows."""
+    if (len(configs) > 1 and (vary or variants)) or (vary and variants):
+        raise ConfigError("give one of: several files after --config, --vary, --variants")
+    common = tuple(overrides)
+    if vary:
+        key, values = _varied(vary)
+        return key, [Variant(value, configs[0], (*common, f"{key}={value}")) for value in values]
+    if variants:
+        named = _named(variants)
+        return "variant", [Variant(name, configs[0], (*common, *settings)) for name, settings in named.items()]
+    if len({Path(config).stem for config in configs}) < len(configs):
+        raise ConfigError(f"the files after --config must have different names. Received: {' '.join(configs)}")
+    return "configuration", [Variant(Path(config).stem, config, common) for config in configs]
 
 
 def _varied(vary: str) -> tuple[str, list[str]]:
@@ -64,6 +87,20 @@ def _varied(vary: str) -> tuple[str, list[str]]:
     if not equals or not key or len(values) != len(set(values)) or not values:
         raise ConfigError(f"--vary takes KEY=VALUE,VALUE,... with different values. Received: {vary!r}")
     return key, values
+
+
+def _named(path: str) -> dict[str, list[str]]:
+    try:
+        found = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"cannot read the variants {path}: {error}") from None
+    fits = isinstance(found, dict) and all(isinstance(settings, dict | None) for settings in found.values())
+    if not found or not fits:
+        raise ConfigError(f"{path} must map names of variants to their settings, as in `full: {{training.epochs: 2}}`")
+    return {
+        str(name): [f"{key}={json.dumps(value)}" for key, value in (settings or {}).items()]
+        for name, settings in found.items()
+    }
 
 
 def _train(config: str, run: Path, settings: list[str], data_dir: str | None, prepared_dir: str | None) -> None:
@@ -124,19 +161,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m pipelines.ablate", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--config", required=True, metavar="FILE", help="YAML configuration; see pipelines/configs")
+    parser.add_argument(
+        "--config", required=True, nargs="+", metavar="FILE", help="YAML configurations; see pipelines/configs"
+    )
     parser.add_argument("--output", required=True, metavar="DIR", help="folder of the runs and the comparison")
     parser.add_argument("--vary", metavar="KEY=A,B,...", help="key of the configuration and its values")
+    parser.add_argument("--variants", metavar="FILE", help="YAML: name -> {key: value, ...}")
     parser.add_argument("--seeds", type=int, default=3, metavar="N", help="runs per value (default: 3)")
     parser.add_argument("--data-dir", metavar="DIR", help="as for pipelines.train")
     parser.add_argument("--prepared-dir", metavar="DIR", help="as for pipelines.train")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides")
     given = parser.parse_args(arguments)
-    return run_command(
-        lambda: ablate(
-            given.config, given.output, given.vary, given.seeds, given.data_dir, given.prepared_dir, given.overrides
-        )
-    )
+
+    def run() -> None:
+        key, variants = variants_of(given.config, given.vary, given.variants, given.overrides)
+        ablate(key, variants, given.output, given.seeds, given.data_dir, given.prepared_dir)
+
+    return run_command(run)
 
 
 if __name__ == "__main__":

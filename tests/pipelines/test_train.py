@@ -252,6 +252,47 @@ def test_seeds_of_one_configuration(run, log, tmp_path, capsys):
     assert "± 0.0000" in (tmp_path / "ablation.md").read_text()
 
 
+def test_variants_from_a_file(log, tmp_path):
+    file = tmp_path / "variants.yaml"
+    file.write_text("plain:\nsmall: {model.embedding.dim: 2, model.tower_units: [4]}\n")
+    key, variants = ablate.variants_of(["c.yaml"], None, str(file), ["training.epochs=1"])
+    assert key == "variant"
+    assert variants == [
+        ablate.Variant("plain", "c.yaml", ("training.epochs=1",)),
+        ablate.Variant("small", "c.yaml", ("training.epochs=1", "model.embedding.dim=2", "model.tower_units=[4]")),
+    ]
+    _, variants = ablate.variants_of(["x/a.yaml", "b.yaml"], None, None, [])
+    assert [variant.name for variant in variants] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (["--config", "a.yaml", "b.yaml", "--vary", "training.epochs=1"], "--vary"),
+        (["--config", "a.yaml", "x/a.yaml"], "different names"),
+        (["--config", "a.yaml", "--variants", "none.yaml"], "none.yaml"),
+        (["--config", "a.yaml", "--variants", "list.yaml"], "list.yaml"),
+    ],
+)
+def test_wrong_variants_are_named(options, named, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("list.yaml").write_text("[1, 2]")
+    assert ablate.main([*options, "--output", "o"]) == 2
+    assert named in capsys.readouterr().err
+    assert not Path("o").exists()
+
+
+ABLATIONS = sorted((Path(__file__).parents[2] / "pipelines" / "configs" / "ablations").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", ABLATIONS, ids=lambda path: path.stem)
+def test_every_variant_of_the_ablations_makes_a_model(path):
+    config = path.parents[1] / f"kuairand_{path.stem}.yaml"
+    _, variants = ablate.variants_of([str(config)], None, str(path), ["training.jit_compile=false"])
+    sizes = {v.name: build_ranker(load_config(*v[1:]), learned_schema(), 1000).count_params() for v in variants}
+    assert len(sizes) == len(variants) > 4
+
+
 def test_the_compiled_model_has_the_configured_parts():
     path = Path(__file__).parents[2] / "pipelines" / "configs" / "kuairand.yaml"
     ranker = build_ranker(load_config(path), learned_schema(), 1000)

@@ -8,13 +8,16 @@ RUNS ?= runs
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 export TFDS_DATA_DIR ?= $(CURDIR)/data/tensorflow_datasets
 
-.PHONY: help install demo demo-kuairand flows kuairand-seeds test test-keras3 test-legacy lint clean
+.PHONY: help install demo demo-kuairand kuairand-there flows kuairand-models hiformer-ablation dea-ablation planted hiformer-cost test test-keras3 test-legacy lint clean
 
 help:
 	@echo "make demo            train, judge and export InterFormer on a simulated click log, then score an example"
 	@echo "make demo-kuairand   the same on KuaiRand-Pure: TF_INTERFORMER_DATA=DIR make demo-kuairand"
-	@echo "make kuairand-seeds  the same with three seeds: mean and spread"
+	@echo "make kuairand-models every model of the package on KuaiRand-Pure, three seeds: mean and spread"
 	@echo "make flows           the information flows of InterFormer compared on the simulated log"
+	@echo "make hiformer-ablation, make dea-ablation    the parts of Hiformer, of Dual Enhanced Attention, on KuaiRand-Pure"
+	@echo "make planted         what Dual Enhanced Attention claims, on data in which it is planted"
+	@echo "make hiformer-cost   what composite projections, low rank and pruning cost and save"
 	@echo "make test            lint, types and the whole test suite under Keras 3 and under tf_keras"
 
 install: $(READY)
@@ -31,28 +34,49 @@ demo: $(READY)
 	$(BIN)/python -m pipelines.train --config pipelines/configs/synthetic.yaml --output $(RUNS)/demo
 	$(BIN)/python -m serving.score $(RUNS)/demo/saved_model/1 $(RUNS)/demo/example_request.json
 
-demo-kuairand: $(READY)
-	@test -n "$(TF_INTERFORMER_DATA)" || { echo "error: set TF_INTERFORMER_DATA to the folder that holds KuaiRand-Pure" >&2; exit 2; }
+demo-kuairand: $(READY) kuairand-there
 	rm -rf $(RUNS)/kuairand
 	$(BIN)/python -m pipelines.train --config pipelines/configs/kuairand.yaml \
-	    --data-dir $(TF_INTERFORMER_DATA)/KuaiRand-Pure --output $(RUNS)/kuairand
+	    $(KUAIRAND) --output $(RUNS)/kuairand
 	$(BIN)/python -m serving.score $(RUNS)/kuairand/saved_model/1 $(RUNS)/kuairand/example_request.json
 
 flows: $(READY)
 	$(BIN)/python -m pipelines.ablate --config pipelines/configs/synthetic.yaml --output $(RUNS)/flows \
 	    --set dataset.builder_config=fresh --vary model.backbone_config.information_flow=sole,sep,n2s,s2n,both --seeds 3
 
-kuairand-seeds: $(READY)
+KUAIRAND := --data-dir $(TF_INTERFORMER_DATA)/KuaiRand-Pure
+MODELS := kuairand kuairand_hiformer kuairand_dual_enhanced_attention kuairand_interformer_hiformer \
+    kuairand_interformer_dual_enhanced_attention
+
+kuairand-models: $(READY) kuairand-there
+	$(BIN)/python -m pipelines.ablate --config $(MODELS:%=pipelines/configs/%.yaml) \
+	    --output $(RUNS)/kuairand-models $(KUAIRAND) --seeds 3
+
+hiformer-ablation: $(READY) kuairand-there
+	$(BIN)/python -m pipelines.ablate --config pipelines/configs/kuairand_hiformer.yaml \
+	    --variants pipelines/configs/ablations/hiformer.yaml --output $(RUNS)/hiformer-ablation $(KUAIRAND) --seeds 3
+
+dea-ablation: $(READY) kuairand-there
+	$(BIN)/python -m pipelines.ablate --config pipelines/configs/kuairand_dual_enhanced_attention.yaml \
+	    --variants pipelines/configs/ablations/dual_enhanced_attention.yaml --output $(RUNS)/dea-ablation $(KUAIRAND) \
+	    --seeds 3
+
+kuairand-there:
 	@test -n "$(TF_INTERFORMER_DATA)" || { echo "error: set TF_INTERFORMER_DATA to the folder that holds KuaiRand-Pure" >&2; exit 2; }
-	$(BIN)/python -m pipelines.ablate --config pipelines/configs/kuairand.yaml --output $(RUNS)/kuairand-seeds \
-	    --data-dir $(TF_INTERFORMER_DATA)/KuaiRand-Pure --seeds 3
+
+planted: $(READY)
+	$(BIN)/python -m benchmarks.planted --output $(RUNS)/planted.json
+
+hiformer-cost: $(READY)
+	@mkdir -p $(RUNS)
+	$(BIN)/python -m benchmarks.hiformer_cost --output $(RUNS)/hiformer_cost.json
 
 test: lint test-keras3 test-legacy
 
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy tf_interformer pipelines serving
+	$(BIN)/mypy tf_interformer pipelines serving benchmarks
 
 test-keras3: $(READY)
 	TF_USE_LEGACY_KERAS=0 $(BIN)/python -m pytest -n 2 --dist worksteal

@@ -94,13 +94,17 @@ def pairs(seed: int, count: int = 40_000, epochs: int = 3, values: int = 60) -> 
     return found
 
 
-def collapse(seed: int, count: int = 30_000, epochs: int = 4, binary: int = 1) -> dict[str, dict[str, float]]:
+def collapse(
+    seed: int, count: int = 30_000, epochs: int = 3, binary: int = 3, layers: int = 3
+) -> dict[str, dict[str, float]]:
     """Returns what becomes of the binary fields and of the abundance of the others, with the filter and without."""
     data = collapsed_fields(count, 100, 5, binary, seed)
     held_out = collapsed_fields(5_000, 100, 5, binary, seed + 1000)
     found = {}
     for name, filter in {"filter": "soft", "no_filter": None}.items():
-        model = ranker(data[0], seed, combo=False, collapse_config={"filter": filter, "refresh_every": 10})
+        model = ranker(
+            data[0], seed, combo=False, num_layers=layers, collapse_config={"filter": filter, "refresh_every": 10}
+        )
         train(model, data, epochs)
         found[name] = {"auc": test_auc(model, held_out), **_state_of(model, held_out[0], binary)}
     return found
@@ -126,8 +130,8 @@ def _state_of(model: Ranker, ids: dict[str, NDArray[np.int32]], binary: int) -> 
         "attention_to_binary": float(weights.mean(axis=(0, 1))[binary:, :binary].sum(axis=1).mean()),
         "abundance_of_binary_table": tables["binary_0"],
         "abundance_of_large_tables": float(np.mean([tables[name] for name in large])),
-        "abundance_of_large_after_attention": of_large(block.attention(tokens)),
-        "abundance_of_large_after_block": of_large(block(tokens)),
+        "abundance_of_large_after_first_attention": of_large(block.attention(tokens)),
+        "abundance_of_large_after_last_layer": of_large(backbone.interaction(tokens)),
     }
 
 
@@ -152,14 +156,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     planted = [pairs(seed) for seed in seeds]
     lines = _lines("Planted pairs", {name: [{"test_auc": run[name]} for run in planted] for name in planted[0]})
     results: dict[str, Any] = {"pairs": planted}
-    for binary in (1, 3):
-        runs = [collapse(seed, binary=binary) for seed in seeds]
-        results[f"collapse_{binary}_of_{binary + 5}"] = runs
-        title = f"{binary} of {binary + 5} fields collapsed"
-        lines += _lines(title, {name: [run[name] for run in runs] for name in runs[0]})
+    results["collapse"] = [collapse(seed) for seed in seeds]
+    runs = {name: [run[name] for run in results["collapse"]] for name in results["collapse"][0]}
+    lines += _lines("Three of eight fields collapsed", runs)
     print("\n".join(lines))
     options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text(json.dumps(results, indent=1) + "\n")
+    partial = options.output.with_name(f".{options.output.name}.partial")
+    partial.write_text(json.dumps(results, indent=1) + "\n")
+    partial.replace(options.output)
 
 
 if __name__ == "__main__":

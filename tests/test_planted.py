@@ -13,7 +13,7 @@ def test_combo_ids_learn_pairs_that_inner_products_do_not():
 
 
 def test_the_filter_masks_the_collapsed_field():
-    found = planted.collapse(0, count=8_000, epochs=3)
+    found = planted.collapse(0, count=8_000, epochs=3, binary=1, layers=1)
     assert found["filter"]["mask_on_binary"] < 0.2 < 0.5 < found["filter"]["mask_between_large"]
     assert found["no_filter"]["mask_on_binary"] == pytest.approx(1.0)
     assert found["filter"]["attention_to_binary"] < 0.5 * found["no_filter"]["attention_to_binary"]
@@ -22,7 +22,7 @@ def test_the_filter_masks_the_collapsed_field():
 
 def test_the_program_writes_what_it_prints(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(planted, "pairs", lambda seed: {"combo_id": 0.9, "inner_products": 0.6})
-    monkeypatch.setattr(planted, "collapse", lambda seed, binary: {"filter": {"auc": 0.5}, "no_filter": {"auc": 0.6}})
+    monkeypatch.setattr(planted, "collapse", lambda seed: {"filter": {"auc": 0.5}, "no_filter": {"auc": 0.6}})
     planted.main(["--output", str(tmp_path / "out.json"), "--seeds", "2"])
     assert "0.900 ± 0.000" in capsys.readouterr().out
-    assert len(json.loads((tmp_path / "out.json").read_text())["collapse_1_of_6"]) == 2
+    assert len(json.loads((tmp_path / "out.json").read_text())["collapse"]) == 2

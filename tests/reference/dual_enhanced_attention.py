@@ -104,7 +104,10 @@ def dual_enhanced_attention(tokens, ids, weights, *, heads, fusion, codebooks, s
                     total += projected[i][h * size_of_head + k] * projected[j][width + h * size_of_head + k]
                 products.append(total / math.sqrt(size_of_head))
             if fusion == "gated":
-                logits = mlp([*remembered[:, i, j], *products], weights["gate"])
+                (of_pair, of_product), bias = weights["gate_kernel"], weights["gate_bias"]
+                logits = [
+                    of_pair[h] * remembered[h, i, j] + of_product[h] * products[h] + bias[h] for h in range(heads)
+                ]
             elif fusion == "weighted_sum":
                 logits = weights["balance"]
             for h in range(heads):

@@ -20,7 +20,6 @@ from tf_interformer.layers._common import (
 from tf_interformer.layers._recording import record
 from tf_interformer.layers.collapse_avoiding_attention import CollapseAvoidingAttention
 from tf_interformer.layers.combo_id_attention import ComboIdAttention
-from tf_interformer.layers.mlp import MLP
 from tf_interformer.layers.multi_head_attention import check_heads
 
 FUSIONS = ("gated", "weighted_sum", "multiply")
@@ -34,7 +33,8 @@ class DualEnhancedAttention(keras.layers.Layer):
     `CollapseAvoidingAttention` filters are then masked, and `Y = (softmax(A + log M) V) W_out`. That there are these
     two attentions and several fusions is the paper's; the formulas are ours:
 
-    - `"gated"`: `A = g * A_combo + (1 - g) * A_qk`, `g = sigmoid(MLP[A_combo || A_qk])` per pair and head;
+    - `"gated"`: `A = g * A_combo + (1 - g) * A_qk`, `g = sigmoid(a A_combo + b A_qk + c)` per pair, with learnable
+      `a`, `b`, `c` per head, all zero at first;
     - `"weighted_sum"`: the same with one learnable `g` per head;
     - `"multiply"`: `A = A_combo * A_qk`, so that a pair without ids has the score 0.
 
@@ -117,8 +117,8 @@ class DualEnhancedAttention(keras.layers.Layer):
         if self.combo is not None:
             build_sublayer(self.combo, {"tokens": shape, "ids": shape[:2]})
             if self.fusion == "gated":
-                self.gate = MLP((2 * heads, heads), dtype=self.dtype_policy, name="gate")
-                build_sublayer(self.gate, (batch, tokens * tokens, 2 * heads))
+                self.gate_kernel = self.add_weight(name="gate_kernel", shape=(2, heads), initializer="zeros")
+                self.gate_bias = self.add_weight(name="gate_bias", shape=(heads,), initializer="zeros")
             elif self.fusion == "weighted_sum":
                 self.balance = self.add_weight(name="balance", shape=(heads,), initializer="zeros")
             if self.value_embedding:
@@ -160,11 +160,9 @@ class DualEnhancedAttention(keras.layers.Layer):
         if self.fusion == "weighted_sum":
             gate = ops.reshape(ops.sigmoid(ops.cast(self.balance, scores.dtype)), (-1, 1, 1))
         else:
-            _, heads, count, _ = ops.shape(scores)
-            both = ops.transpose(ops.concatenate([remembered, scores], axis=1), (0, 2, 3, 1))
-            both = ops.cast(ops.reshape(both, (-1, count * count, 2 * heads)), self.compute_dtype)
-            gate = ops.sigmoid(wide(self.gate(both)))
-            gate = ops.transpose(ops.reshape(gate, (-1, count, count, heads)), (0, 3, 1, 2))
+            of_pair, of_product = ops.unstack(ops.cast(self.gate_kernel, scores.dtype)[:, :, None, None], 2)
+            bias = ops.cast(self.gate_bias, scores.dtype)[:, None, None]
+            gate = ops.sigmoid(of_pair * remembered + of_product * scores + bias)
         return gate * remembered + (1.0 - gate) * scores
 
     def compute_output_shape(self, input_shape: Any) -> Shape:

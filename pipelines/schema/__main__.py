@@ -1,0 +1,93 @@
+"""The command line: `python -m pipelines.schema infer` and `python -m pipelines.schema split`."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from pipelines import schema
+from pipelines.command import run_command
+from pipelines.config import ConfigError
+from pipelines.schema.history import HistorySpec
+from pipelines.schema.infer import infer
+from pipelines.schema.split import FRACTIONS, split
+
+
+def _fractions(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise ConfigError(f"--fractions takes three numbers, as 0.8,0.1,0.1. Received: {text!r}") from None
+
+
+def _histories(texts: Sequence[str], wheres: Sequence[str]) -> list[HistorySpec]:
+    """The sequences to build; `--history-where click` holds for all of them, `viewed=click` for one."""
+    general = [where for where in wheres if "=" not in where]
+    of_one = dict(where.split("=", 1) for where in wheres if "=" in where)
+    if len(general) > 1:
+        raise ConfigError(f"--history-where: one label for all sequences at most. Received: {', '.join(general)}")
+    specs = [HistorySpec.parse(text) for text in texts]
+    names = [spec.name for spec in specs]
+    if len(set(names)) < len(names):
+        raise ConfigError(f"--history: every sequence needs a name of its own. Received: {', '.join(names)}")
+    unknown = sorted(set(of_one) - set(names)) or (wheres if not specs else [])
+    if unknown:
+        raise ConfigError(f"--history-where: there is no --history for {', '.join(unknown)}")
+    default = general[0] if general else None
+    return [HistorySpec(spec.name, spec.fields, spec.max_length, of_one.get(spec.name, default)) for spec in specs]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m pipelines.schema",
+        description=schema.__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    inferring = commands.add_parser("infer", help="propose the schema of a log")
+    splitting = commands.add_parser("split", help="cut a log by time into the folder that pipelines.train reads")
+    for command in (inferring, splitting):
+        command.add_argument("log", metavar="LOG", help="CSV file with a header, or .parquet file")
+        command.add_argument("--time", metavar="COLUMN", help="when a row was (default: found by name and values)")
+        command.add_argument("--delimiter", metavar="TEXT", help="what separates the cells of a CSV (default: found)")
+    inferring.add_argument("--label", action="append", default=[], metavar="COLUMN",
+                           help="a column of 0 and 1 to predict; repeatable (default: found by name)")  # fmt: skip
+    inferring.add_argument("--group", metavar="COLUMN", help="what grouped AUC groups by (default: found by name)")
+    inferring.add_argument("--output", default="schema.json", metavar="FILE",
+                           help="must not exist (default: %(default)s)")  # fmt: skip
+    splitting.add_argument("--schema", required=True, metavar="FILE", help="what infer wrote")
+    splitting.add_argument("--output", required=True, metavar="FOLDER", help="must not exist")
+    splitting.add_argument("--fractions", default=",".join(map(str, FRACTIONS)), metavar="A,B,C",
+                           help="shares of train, validation, test (default: %(default)s)")  # fmt: skip
+    splitting.add_argument("--random", action="store_true", help="split at random rather than by time")
+    splitting.add_argument("--history", action="append", default=[], metavar="NAME=COLUMN,...:LENGTH",
+                           help="build a sequence from each group's strictly earlier rows, as "
+                           "viewed=item_id,category:50; repeatable")  # fmt: skip
+    splitting.add_argument("--history-where", action="append", default=[], metavar="[NAME=]LABEL",
+                           help="only rows where this label was 1 are events")  # fmt: skip
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line."""
+    given = _parser().parse_args(arguments)
+
+    def run() -> None:
+        if given.command == "infer":
+            infer(given.log, given.output, given.label, given.group, given.time, given.delimiter)
+            return
+        split(
+            given.log,
+            given.schema,
+            given.output,
+            time=given.time,
+            fractions=_fractions(given.fractions),
+            random=given.random,
+            histories=_histories(given.history, given.history_where),
+            delimiter=given.delimiter,
+        )
+
+    return run_command(run)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

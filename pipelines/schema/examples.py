@@ -1,0 +1,129 @@
+"""The columns of a schema, made of the columns of a log."""
+
+import polars as pl
+
+from pipelines.config import ConfigError
+from pipelines.datasets.tables import DataError
+from pipelines.schema.history import list_series
+from pipelines.schema.lists import as_lists
+from pipelines.schema.roles import check_label
+from tf_interformer.schema import Categorical, FeatureSchema, Numeric, Sequence
+
+_TYPES = {"int64": pl.Int64, "string": pl.String}
+
+
+def scalar_columns(schema: FeatureSchema) -> set[str]:
+    """Names of the columns that hold one value per row."""
+    single = {f.name for f in schema.features if isinstance(f, Numeric) or f.max_values is None}
+    return single | set(schema.tasks) | ({schema.group} if schema.group else set())
+
+
+def examples(frame: pl.DataFrame, schema: FeatureSchema, built: set[str]) -> pl.DataFrame:
+    """One row per row of the log with the columns that `pipelines.input` reads, none of them with gaps.
+
+    The column of a sequence's field is `SEQUENCE_FIELD` of the log, or else its list column `FIELD`, or else, where
+    the sequence has one field, its list column `SEQUENCE`. Only the most recent `max_length` events are kept.
+
+    Args:
+        frame: Columns of a `Log`.
+        schema: The schema.
+        built: Names of sequences that are built, and so not looked for.
+
+    Raises:
+        ConfigError: The log lacks a column.
+        DataError: A column does not hold what the schema says.
+    """
+    columns: dict[str, pl.Series] = {}
+    for feature in schema.features:
+        column = _column(frame, feature.name)
+        if isinstance(feature, Numeric):
+            columns[feature.name] = _numbers(column)
+        elif feature.max_values is None:
+            columns[feature.name] = _values(column, feature)
+        else:
+            columns[feature.name] = _lists(column, feature, column.name).list.head(feature.max_values)
+    for sequence in schema.sequences:
+        if sequence.name not in built:
+            columns |= _sequence(frame, sequence)
+    for label in schema.labels:
+        check_label(_column(frame, label.name))
+        columns[label.name] = frame[label.name]
+    if schema.group is not None and schema.group not in columns:
+        key = Categorical(name=schema.group, dtype=schema.group_dtype)
+        columns[schema.group] = _values(_column(frame, schema.group), key)
+    return pl.DataFrame([column.rename(name) for name, column in columns.items()])
+
+
+def _column(frame: pl.DataFrame, name: str) -> pl.Series:
+    if name not in frame.columns:
+        raise ConfigError(f"the schema's column {name!r} is not in the log, which has: {', '.join(frame.columns)}")
+    return frame[name]
+
+
+def _numbers(column: pl.Series) -> pl.Series:
+    numbers = column.cast(pl.Float32, strict=False) if not column.dtype.is_nested() else None
+    if numbers is None or numbers.null_count() > column.null_count():
+        raise _misfit(column, numbers, "a number")
+    return numbers.set(~numbers.is_finite(), None).fill_null(float("nan"))
+
+
+def _values(column: pl.Series, feature: Categorical) -> pl.Series:
+    what = "a word" if feature.dtype == "string" else "a whole number"
+    if column.dtype.is_nested():
+        raise _misfit(column, None, what)
+    if feature.dtype == "int64" and column.dtype.is_float():
+        values = column.cast(pl.Int64, strict=False)
+        values = values.set(values.cast(pl.Float64) != column, None)
+    else:
+        values = column.cast(_TYPES[feature.dtype], strict=False)
+    if values.null_count() > column.null_count():
+        raise _misfit(column, values, what)
+    return values.fill_null(feature.missing)
+
+
+def _misfit(column: pl.Series, values: pl.Series | None, what: str) -> DataError:
+    row = 0 if values is None else int((values.is_null() & column.is_not_null()).arg_max() or 0)
+    cell = column[row].to_list() if isinstance(column[row], pl.Series) else column[row]
+    return DataError(
+        f"the log's column `{column.name}` must hold {what}, as the schema says. Received in row {row + 1}: {cell!r}"
+    )
+
+
+def _lists(column: pl.Series, feature: Categorical, name: str) -> pl.Series:
+    lists = as_lists(column).fill_null([])
+    flat = lists.explode(empty_as_null=False).rename(column.name)
+    flat = _values(flat, feature)
+    offsets = pl.concat([pl.Series([0], dtype=pl.Int64), lists.list.len().cast(pl.Int64).cum_sum()])
+    return list_series(name, flat, offsets.to_numpy())
+
+
+def _sequence(frame: pl.DataFrame, sequence: Sequence) -> dict[str, pl.Series]:
+    columns: dict[str, pl.Series] = {}
+    for field in sequence.fields:
+        name = sequence.column(field.name)
+        source = _source(frame, sequence, field.name)
+        columns[name] = _lists(source, field, name)
+    first, *others = columns
+    for other in others:
+        unequal = columns[first].list.len() != columns[other].list.len()
+        if unequal.any():
+            row = int(unequal.arg_max() or 0)
+            raise DataError(
+                f"sequence {sequence.name!r}: the columns {first} and {other} must hold as many events in every row. "
+                f"Received in row {row + 1}: {len(columns[first][row])} and {len(columns[other][row])}"
+            )
+    return {name: column.list.tail(sequence.max_length) for name, column in columns.items()}
+
+
+def _source(frame: pl.DataFrame, sequence: Sequence, field: str) -> pl.Series:
+    name = sequence.column(field)
+    if name in frame.columns:
+        return frame[name]
+    others = [field, sequence.name] if len(sequence.fields) == 1 else [field]
+    for other in others:
+        if other in frame.columns and isinstance(frame[other].dtype, pl.List):
+            return frame[other]
+    raise ConfigError(
+        f"sequence {sequence.name!r}: the log has no column {name!r}, nor a list column "
+        f"{' or '.join(map(repr, others))}. It has: {', '.join(frame.columns)}"
+    )

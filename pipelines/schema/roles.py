@@ -1,0 +1,128 @@
+"""Which column is the label, which the group key, which the time: as told, or by its name and what it holds."""
+
+import re
+from collections.abc import Sequence
+
+import polars as pl
+
+from pipelines.config import ConfigError
+from pipelines.datasets.tables import DataError
+from pipelines.schema.log import Log
+
+# In order of preference
+_LABELS = ("click", "is_click", "clicked", "is_clicked", "clk", "label", "target", "y")
+_GROUPS = ("user_id", "userid", "uid", "user", "member_id", "customer_id", "visitor_id", "client_id", "session_id")
+_OUTCOMES = {
+    "click", "clicked", "clk", "purchase", "purchased", "buy", "bought", "order", "ordered", "conversion", "converted",
+    "like", "liked", "share", "shared", "follow", "followed", "comment", "commented", "install", "installed", "forward",
+    "forwarded", "hate", "dislike", "disliked", "subscribe", "subscribed", "label", "target", "add", "added", "to",
+    "cart", "is", "has", "did", "was",
+}  # fmt: skip
+_TIMES = {"time", "timestamp", "ts", "date", "datetime", "day", "at"}
+# What a whole number may be that counts seconds, milliseconds or microseconds since 1970: the years 1990 to 2100.
+_EPOCHS = tuple((unit * 631_152_000, unit * 4_102_444_800) for unit in (1, 1_000, 1_000_000))
+# The same as a day such as 20240501.
+_DAYS = (19_000_101, 21_001_231)
+_MANY = 60
+
+
+def words_of(name: str) -> list[str]:
+    """The words of a column's name: `isClick_2` has `is`, `click` and `2`."""
+    return [word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+", name)]
+
+
+def is_binary(column: pl.Series) -> bool:
+    """Whether the column holds 0 and 1, both, and nothing else but gaps."""
+    return column.dtype == pl.Int64 and sorted(column.drop_nulls().unique().head(3).to_list()) == [0, 1]
+
+
+def is_outcome(column: pl.Series) -> bool:
+    """Whether the column says what came of the impression, by its name, and so may be a label but no feature."""
+    return is_binary(column) and set(words_of(column.name)) <= _OUTCOMES
+
+
+def find_labels(log: Log, named: Sequence[str] = ()) -> list[str]:
+    """Names of the labels.
+
+    Raises:
+        ConfigError: There is no such column, or none that looks like a label.
+        DataError: A label holds anything but 0 and 1, or only one of them.
+    """
+    labels = list(dict.fromkeys(log.column(name, "--label") for name in named))
+    if not labels:
+        by_name = {name.lower(): name for name in log.frame.columns if is_binary(log.frame[name])}
+        outcomes = [name for name in by_name.values() if is_outcome(log.frame[name])]
+        found = next((by_name[name] for name in _LABELS if name in by_name), None)
+        if found is None and len(outcomes) != 1:
+            raise ConfigError(
+                "no column is called as a label usually is: name it with --label. Columns of 0 and 1: "
+                f"{', '.join(by_name.values()) or 'none'}"
+            )
+        labels = [found or outcomes[0]]
+    for name in labels:
+        check_label(log.frame[name])
+    return labels
+
+
+def check_label(column: pl.Series) -> None:
+    """Raise a `DataError` unless every row has a 0 or a 1, and there are both."""
+    if column.null_count():
+        row = column.is_null().arg_max()
+        raise DataError(
+            f"the label `{column.name}` must be 0 or 1 in every row. Received: {column.null_count():,} empty cells, "
+            f"the first in row {(row or 0) + 1}. Write 0 or 1 there, or leave these rows out."
+        )
+    if not is_binary(column):
+        some = column.unique().sort().head(5).to_list() if not column.dtype.is_nested() else column.head(1).to_list()
+        raise DataError(f"the label `{column.name}` must hold 0 and 1, and both of them. Received: "
+                        f"{', '.join(map(repr, some))}{', ...' * (len(some) == 5)}")  # fmt: skip
+
+
+def find_group(log: Log, named: str | None = None) -> str | None:
+    """Name of the column by which grouped AUC groups, usually the user; None when there is none.
+
+    Raises:
+        ConfigError: The named column does not exist or holds neither words nor whole numbers.
+    """
+    if named is not None:
+        name = log.column(named, "--group")
+        if log.frame[name].dtype not in (pl.Int64, pl.String):
+            raise ConfigError(f"--group {name!r} must hold words or whole numbers. Received: {log.frame[name].dtype}")
+        return name
+    by_name = {name.lower(): name for name in log.frame.columns}
+    for name in (by_name[name] for name in _GROUPS if name in by_name):
+        column = log.frame[name]
+        if column.dtype in (pl.Int64, pl.String) and 1 < column.n_unique() < column.len():
+            return name
+    return None
+
+
+def is_moment(column: pl.Series) -> bool:
+    """Whether the column holds points in time, by its name and its values."""
+    if isinstance(column.dtype, pl.Datetime):
+        return True
+    if not column.dtype.is_numeric() or not set(words_of(column.name)) & _TIMES:
+        return False
+    if column.n_unique() < 3 or column.null_count() == column.len():
+        return False
+    if any(column.drop_nulls().is_between(*span).all() for span in (*_EPOCHS, _DAYS)):
+        return True
+    return bool(set(words_of(column.name)) & {"timestamp", "ts"}) and column.n_unique() > _MANY
+
+
+def find_time(log: Log, named: str | None = None) -> str | None:
+    """Name of the column that says when a row was; the finest where there are several, None when there is none.
+
+    Raises:
+        ConfigError: The named column does not exist or is no time.
+    """
+    if named is not None:
+        name = log.column(named, "--time")
+        dtype = log.frame[name].dtype
+        if not (dtype.is_numeric() or isinstance(dtype, pl.Datetime)):
+            example = next(iter(log.frame[name].drop_nulls().head(1)), None)
+            raise ConfigError(f"--time {name!r} must hold numbers or moments such as 2024-05-01 12:00:00. "
+                              f"Received: {example!r}")  # fmt: skip
+        return name
+    found = [name for name in log.frame.columns if is_moment(log.frame[name])]
+    return max(found, key=lambda name: log.frame[name].n_unique(), default=None)

@@ -1,0 +1,188 @@
+"""Cuts a log by time into the folder that `pipelines.train` reads."""
+
+import os
+import shlex
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+import pipelines.configs
+from pipelines.config import ConfigError
+from pipelines.datasets.tables import DataError
+from pipelines.input import SPLITS
+from pipelines.schema.examples import examples, scalar_columns
+from pipelines.schema.history import Histories, HistorySpec, list_series
+from pipelines.schema.log import read_log
+from pipelines.schema.roles import find_time
+from tf_interformer.schema import FeatureSchema
+
+FRACTIONS = (0.8, 0.1, 0.1)
+_ROWS_PER_FILE = 250_000
+
+Ints = NDArray[np.int64]
+
+
+def split(
+    log_file: str,
+    schema_file: str,
+    output: str,
+    *,
+    time: str | None = None,
+    fractions: Sequence[float] = FRACTIONS,
+    random: bool = False,
+    histories: Sequence[HistorySpec] = (),
+    delimiter: str | None = None,
+    say: Callable[[str], None] = print,
+) -> None:
+    """Write `schema.json` and the Parquet files of train, validation and test.
+
+    The rows of train come before those of validation, and these before those of test; rows of the same time are in
+    the same split. The rows of train are written in a random order, those of the others in the order of time.
+
+    Args:
+        log_file: The log.
+        schema_file: Its schema, as `infer` wrote it and a person edited it.
+        output: Folder to write; must not exist. It appears whole or not at all.
+        time: Name of the time column; found by its name and values when `None`.
+        fractions: Shares of the rows.
+        random: Split at random rather than by time.
+        histories: Sequences to build from each group's earlier rows.
+        delimiter: What separates the cells of a text file; found when `None`.
+        say: Where progress goes, a line at a time.
+
+    Raises:
+        ConfigError: An option or the schema does not fit the log, or the folder exists.
+        DataError: The log cannot be used, or a split would be empty.
+    """
+    target = Path(output)
+    if target.exists():
+        raise ConfigError(f"{target} exists already: give another --output, or remove it first")
+    _check_fractions(fractions)
+    schema = FeatureSchema.from_json(schema_file)
+    scalars = scalar_columns(schema)
+    for history in histories:
+        schema = history.add_to(schema)
+    log = read_log(log_file, delimiter, scalars)
+    frame = log.frame
+    say(f"{log_file}: {frame.height:,} rows read")
+    when = find_time(log, time)
+    if when is None and (histories or not random):
+        what = "a history needs one" if histories else "split by it, or ask for --random"
+        raise ConfigError(f"no column holds a time: name one with --time ({what})")
+    if when is not None and frame[when].null_count() and (histories or not random):
+        raise DataError(f"the time column `{when}` has {frame[when].null_count():,} empty cells. Remove these rows.")
+    table = examples(frame, schema, {history.name for history in histories})
+    if when is not None and when not in table.columns:
+        table = table.with_columns(frame[when])
+    places = _random_places(frame.height, fractions) if random else _places(frame[str(when)], fractions, str(when))
+    builders = {}
+    for history in histories:
+        assert when is not None and schema.group is not None
+        groups = table[schema.group]
+        groups = groups.set(groups == _missing_group(schema), None)
+        events = None if history.where is None else table[history.where] == 1
+        builders[history] = Histories(groups, frame[when], events)
+    temporary = target.with_name(f"{target.name}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    try:
+        temporary.mkdir(parents=True)
+        for name, rows in places.items():
+            _write(temporary, name, rows, table, schema, builders)
+            say(_summary(name, rows, frame, schema, None if random else when))
+        schema.to_json(temporary / "schema.json")
+        temporary.rename(target)
+    except OSError as error:
+        raise ConfigError(f"cannot write {target}: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    say(f"{target} holds schema.json and the splits. Train with:")
+    say(f"  {_next_command(target)}")
+
+
+def _missing_group(schema: FeatureSchema) -> int | str | None:
+    feature = next((f for f in schema.categoricals if f.name == schema.group), None)
+    if feature is not None:
+        return feature.missing
+    return "" if schema.group_dtype == "string" else -1
+
+
+def _check_fractions(fractions: Sequence[float]) -> None:
+    if len(fractions) != len(SPLITS) or min(fractions) <= 0 or abs(sum(fractions) - 1) > 1e-6:
+        raise ConfigError(
+            f"--fractions must be three positive numbers that add up to 1, as 0.8,0.1,0.1. Received: {list(fractions)}"
+        )
+
+
+def _places(time: pl.Series, fractions: Sequence[float], name: str) -> dict[str, Ints]:
+    """Places of each split's rows in the log, in the order of time; a cut never parts rows of the same time."""
+    ranks = time.rank("dense").to_numpy()
+    order = np.argsort(ranks, kind="stable")
+    ranks = ranks[order]
+    wanted = np.cumsum(fractions)[:-1] * len(order)
+    cuts = [int(np.searchsorted(ranks, ranks[min(round(cut), len(order) - 1)])) for cut in wanted]
+    bounds = [0, *cuts, len(order)]
+    places = {split: order[a:b] for split, a, b in zip(SPLITS, bounds, bounds[1:], strict=False)}
+    empty = [split for split, rows in places.items() if not len(rows)]
+    if empty:
+        raise DataError(
+            f"the split {', '.join(empty)} would be empty: `{name}` has {time.n_unique():,} different times in "
+            f"{len(order):,} rows. Name a finer time column with --time, or change --fractions."
+        )
+    places["train"] = np.random.default_rng(0).permutation(places["train"])
+    return places
+
+
+def _random_places(rows: int, fractions: Sequence[float]) -> dict[str, Ints]:
+    order = np.random.default_rng(0).permutation(rows).astype(np.int64)
+    cuts = np.round(np.cumsum(fractions)[:-1] * rows).astype(int)
+    places = dict(zip(SPLITS, np.split(order, cuts), strict=True))
+    if not all(len(part) for part in places.values()):
+        raise DataError(f"{rows} rows are too few to split")
+    return places
+
+
+def _write(
+    folder: Path,
+    name: str,
+    rows: Ints,
+    table: pl.DataFrame,
+    schema: FeatureSchema,
+    histories: dict[HistorySpec, Histories],
+) -> None:
+    files = range(0, len(rows), _ROWS_PER_FILE)
+    for index, start in enumerate(files):
+        chosen = rows[start : start + _ROWS_PER_FILE]
+        part = table[chosen]
+        for spec, history in histories.items():
+            events, offsets = history.before(chosen, spec.max_length)
+            part = part.with_columns(
+                list_series(f"{spec.name}_{field}", table[field].gather(events), offsets) for field in spec.fields
+            )
+        path = folder / f"{name}-{index:05d}-of-{len(files):05d}.parquet"
+        pq.write_table(part.to_arrow(compat_level=pl.CompatLevel.oldest()), path)
+
+
+def _summary(name: str, rows: Ints, frame: pl.DataFrame, schema: FeatureSchema, when: str | None) -> str:
+    rates = []
+    for task in schema.tasks:
+        rate = frame[task].gather(rows).sum() / len(rows)
+        rates.append(f"{task} {rate:.2%}")
+        if rate in (0, 1):
+            rates[-1] += f" (all {rate:.0f}: AUC is undefined here)"
+    span = ""
+    if when is not None:
+        times = frame[when].gather(rows)
+        first, last = str(times.min()), str(times.max())
+        span = f", {first} to {last}"
+    return f"{name}: {len(rows):,} rows{span}, {', '.join(rates)}"
+
+
+def _next_command(folder: Path) -> str:
+    config = os.path.relpath(Path(str(pipelines.configs.__file__)).parent / "own_log.yaml")
+    return shlex.join(["python", "-m", "pipelines.train", "--config", config, "--data-dir", str(folder),
+                       "--output", f"runs/{folder.name}"])  # fmt: skip

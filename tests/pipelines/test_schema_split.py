@@ -1,0 +1,303 @@
+import itertools
+import json
+import re
+
+import numpy as np
+import polars as pl
+import pytest
+
+from pipelines import train
+from pipelines.config import ConfigError, DatasetConfig, load_config
+from pipelines.input import SPLITS, open_source
+from pipelines.schema.__main__ import main
+from pipelines.schema.history import Histories, HistorySpec
+from tests.pipelines.own_log import own_log, write_csv
+from tf_interformer.schema import Categorical, FeatureSchema, Label
+
+TINY = ["model.backbone_config={num_layers: 1, interaction: dot}", "model.embedding.dim=8", "model.tower_units=[8]",
+        "training.epochs=1", "training.batch_size=64", "training.jit_compile=false"]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def log(tmp_path_factory):
+    """A log, its proposed schema, and the log's table."""
+    folder = tmp_path_factory.mktemp("log")
+    table = own_log(rows=600)
+    write_csv(table, folder / "log.csv")
+    assert main(["infer", str(folder / "log.csv"), "--output", str(folder / "schema.json")]) == 0
+    return folder, table
+
+
+def split(log, output, *options, schema="schema.json"):
+    return main(["split", str(log[0] / "log.csv"), "--schema", str(log[0] / schema), "--output", str(output), *options])
+
+
+def read(folder, name):
+    return pl.read_parquet(folder / f"{name}-*.parquet")
+
+
+# The history builder
+
+
+def naive_histories(group, time, where, rows, max_length):
+    """Written from the rule, with plain loops."""
+    order = sorted(range(len(group)), key=lambda row: time[row])
+    histories = []
+    for row in rows:
+        earlier = [
+            other
+            for other in order
+            if group[row] is not None and group[other] == group[row] and time[other] < time[row] and where[other]
+        ]
+        histories.append(earlier[-max_length:])
+    return histories
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_histories_equal_a_naive_loop(seed):
+    random = np.random.default_rng(seed)
+    rows = int(random.integers(1, 60))
+    words = bool(seed % 2)
+    group = [None if random.random() < 0.1 else int(g) for g in random.integers(0, random.integers(1, 8), rows)]
+    group = [f"u{g}" if words and g is not None else g for g in group]
+    # few different times, so that many rows are of the same one
+    time = random.integers(-5, random.integers(-4, 40), rows) * random.choice([1, 0.5])
+    where = random.random(rows) < random.choice([0.3, 1.0])
+    max_length = int(random.integers(1, 6))
+    chosen = random.permutation(rows)[: random.integers(1, rows + 1)]
+    histories = Histories(
+        pl.Series(group, dtype=pl.String if words else pl.Int64), pl.Series(time), pl.Series(where)
+    )  # fmt: skip
+    events, offsets = histories.before(chosen, max_length)
+    found = [events[a:b].tolist() for a, b in itertools.pairwise(offsets)]
+    assert found == naive_histories(group, time, where, chosen, max_length)
+
+
+def test_rows_of_the_same_time_do_not_see_each_other():
+    histories = Histories(pl.Series([1, 1, 1, 1]), pl.Series([5, 3, 5, 5]))
+    events, offsets = histories.before(np.arange(4), 9)
+    assert (events.tolist(), offsets.tolist()) == ([1, 1, 1], [0, 1, 1, 2, 3])
+
+
+def test_a_later_row_changes_no_history():
+    random = np.random.default_rng(0)
+    group, time = random.integers(0, 4, 50), np.sort(random.integers(0, 20, 50))
+    whole = Histories(pl.Series(group), pl.Series(time)).before(np.arange(30), 5)
+    cut = Histories(pl.Series(group[:30]), pl.Series(time[:30])).before(np.arange(30), 5)
+    earlier = time[:30] <= time[29]
+    assert earlier.all()
+    for left, right in zip(whole, cut, strict=True):
+        np.testing.assert_array_equal(left, right)
+
+
+@pytest.mark.parametrize(
+    "text", ["viewed", "viewed=", "viewed=a,", "viewed=a:0", "viewed=a,a", "2=a", "viewed=a:b", "v w=a"]
+)
+def test_what_history_takes(text):
+    assert HistorySpec.parse("viewed=item_id,category:7") == HistorySpec("viewed", ("item_id", "category"), 7)
+    assert HistorySpec.parse("viewed=item_id").max_length == 50
+    with pytest.raises(ConfigError, match="--history takes NAME=COLUMN"):
+        HistorySpec.parse(text)
+
+
+# The split
+
+
+def test_splits_by_time_without_parting_a_moment(log, tmp_path, capsys):
+    assert split(log, tmp_path / "data") == 0
+    assert re.search(r"--config \S*pipelines/configs/own_log.yaml --data-dir", capsys.readouterr().out)
+    parts = {name: read(tmp_path / "data", name) for name in SPLITS}
+    assert [round(part.height / 600, 1) for part in parts.values()] == [0.8, 0.1, 0.1]
+    assert parts["train"]["timestamp"].max() < parts["validation"]["timestamp"].min()
+    assert parts["validation"]["timestamp"].max() < parts["test"]["timestamp"].min()
+    table = log[1]
+    together = pl.concat(parts.values()).sort("timestamp", "user_id", "item_id", "price")
+    expected = table.sort("timestamp", "user_id", "item_id", "price")
+    for name in ("user_id", "item_id", "category", "click", "viewed_item_id", "viewed_action"):
+        assert together[name].to_list() == expected[name].to_list(), name
+    np.testing.assert_array_equal(together["price"].to_numpy(), expected["price"].to_numpy().astype(np.float32))
+    assert together["age"].is_nan().sum() == expected["age"].null_count()
+    # ties: ten times in all, and every one of them in one split
+    coarse = table.with_columns(pl.col("timestamp") // 2400)
+    write_csv(coarse, tmp_path / "log.csv")
+    options = ["--time", "timestamp", "--schema", str(log[0] / "schema.json")]
+    assert split((tmp_path, coarse), tmp_path / "coarse", *options) == 0
+    times = [set(read(tmp_path / "coarse", name)["timestamp"]) for name in SPLITS]
+    assert not times[0] & times[1] and not times[1] & times[2]
+
+
+def test_histories_are_of_earlier_rows_alone(log, tmp_path):
+    options = ["--history", "seen=item_id,category,click:3", "--history", "liked=item_id", "--history-where"]
+    assert split(log, tmp_path / "data", *options, "liked=click") == 0
+    schema = FeatureSchema.from_json(tmp_path / "data" / "schema.json")
+    seen = next(s for s in schema.sequences if s.name == "seen")
+    assert [(f.name, f.table) for f in seen.fields] == [
+        ("item_id", "item_id"), ("category", "category"), ("click", None)
+    ]  # fmt: skip
+    table = log[1]
+    for name in SPLITS:
+        for row in read(tmp_path / "data", name).iter_rows(named=True):
+            earlier = table.filter(user_id=row["user_id"]).filter(pl.col("timestamp") < row["timestamp"])
+            for field in ("item_id", "category", "click"):
+                assert row[f"seen_{field}"] == earlier[field].tail(3).to_list()
+            assert row["liked_item_id"] == earlier.filter(click=1)["item_id"].tail(50).to_list()
+
+
+def test_random_only_when_asked(log, tmp_path, capsys):
+    table = log[1].drop("timestamp")
+    write_csv(table, tmp_path / "log.csv")
+    here = (tmp_path, table)
+    given = ["--schema", str(log[0] / "schema.json")]
+    assert split(here, tmp_path / "data", *given) == 2
+    assert "no column holds a time: name one with --time (split by it, or ask for --random)" in capsys.readouterr().err
+    assert split(here, tmp_path / "data", *given, "--random", "--history", "seen=item_id") == 2
+    assert "a history needs one" in capsys.readouterr().err
+    assert split(here, tmp_path / "data", *given, "--random", "--fractions", "0.5,0.25,0.25") == 0
+    assert [read(tmp_path / "data", name).height for name in SPLITS] == [300, 150, 150]
+
+
+def test_sequences_are_found_by_any_of_their_names(tmp_path):
+    table = own_log(rows=200).select("timestamp", "click", "hour", history="viewed_item_id", items="viewed_item_id")
+    table.write_parquet(tmp_path / "log.parquet")
+    schema = FeatureSchema(
+        features=[{"kind": "categorical", "name": "hour", "dtype": "int64"}],
+        sequences=[
+            {"name": "history", "fields": [Categorical("event", dtype="int64")], "max_length": 4},
+            {"name": "past", "fields": [Categorical("items", dtype="int64")]},
+        ],
+        labels=[Label("click")],
+    )
+    schema.to_json(tmp_path / "schema.json")
+    given = ["split", str(tmp_path / "log.parquet"), "--schema", str(tmp_path / "schema.json")]
+    assert main([*given, "--output", str(tmp_path / "data")]) == 0
+    written = read(tmp_path / "data", "test")
+    assert written["history_event"].to_list() == [items[-4:] for items in written["past_items"].to_list()]
+
+
+def test_missing_cells_are_the_missing_values_of_the_schema(tmp_path):
+    table = pl.DataFrame(
+        {
+            "timestamp": range(10),
+            "user": ["a", None] * 5,
+            "code": [1, None] * 5,
+            "tags": [["x"], None] * 5,
+            "number": [1.0, float("inf")] * 5,
+            "click": [0, 1] * 5,
+        }
+    )
+    table.write_parquet(tmp_path / "log.parquet")
+    schema = {
+        "features": [
+            {"kind": "categorical", "name": "code", "dtype": "int64", "missing": -7},
+            {"kind": "categorical", "name": "tags", "max_values": 2},
+            {"kind": "numeric", "name": "number"},
+        ],
+        "labels": [{"name": "click"}],
+        "group": "user",
+        "group_dtype": "string",
+    }
+    (tmp_path / "schema.json").write_text(json.dumps(schema))
+    given = ["split", str(tmp_path / "log.parquet"), "--schema", str(tmp_path / "schema.json"), "--time", "timestamp"]
+    assert main([*given, "--output", str(tmp_path / "data"), "--history", "seen=code"]) == 0
+    written = pl.concat(read(tmp_path / "data", name) for name in SPLITS).sort("timestamp")
+    assert written["code"].to_list() == [1, -7] * 5
+    assert written["user"].to_list() == ["a", ""] * 5
+    assert written["tags"].to_list() == [["x"], []] * 5
+    assert written["number"].is_nan().to_list() == [False, True] * 5
+    # nobody's rows are nobody's history
+    assert written["seen_code"].list.len().to_list() == [0, 0, 1, 0, 2, 0, 3, 0, 4, 0]
+    source = open_source(DatasetConfig(name="mine", format="parquet"), tmp_path / "data")
+    batch = next(source.raw_batches("train", 8).as_numpy_iterator())
+    assert sorted(zip(batch["code"].tolist(), batch["user"].tolist(), strict=True)) == [(-7, b"")] * 4 + [(1, b"a")] * 4
+
+
+def edited(log, **changes):
+    schema = json.loads((log[0] / "schema.json").read_text()) | changes
+    (log[0] / "edited.json").write_text(json.dumps(schema))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--fractions", "0.8,0.2"], "--fractions must be three positive numbers that add up to 1"),
+        (["--fractions", "a,b,c"], "--fractions takes three numbers"),
+        (["--fractions", "0.9999,0.00005,0.00005"], "would be empty"),
+        (["--time", "when"], "--time 'when' is no column"),
+        (["--history", "viewed=item_id"], "the schema has a sequence of this name with other fields"),
+        (["--history", "seen=price"], "'price' must be a categorical feature of the schema, with one value per row"),
+        (["--history", "seen=tags"], "'tags' must be a categorical feature of the schema, with one value per row"),
+        (["--history", "seen=item_id", "--history-where", "hour"], "--history-where must be a label of the schema"),
+        (["--history", "seen=item_id", "--history", "seen=category"], "needs a name of its own"),
+        (["--history-where", "click"], "there is no --history for click"),
+        (["--history", "seen=item_id", "--history-where", "sen=click"], "there is no --history for sen"),
+    ],
+)
+def test_options_that_do_not_fit(log, tmp_path, capsys, options, message):
+    assert split(log, tmp_path / "data", *options) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert "Traceback" not in error
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("features", "message"),
+    [
+        ([{"kind": "numeric", "name": "prize"}], "the schema's column 'prize' is not in the log"),
+        ([{"kind": "numeric", "name": "category"}], "column `category` must hold a number, as the schema says."),
+        ([{"kind": "categorical", "name": "price", "dtype": "int64"}], "column `price` must hold a whole number"),
+        ([{"kind": "categorical", "name": "prise", "dtyp": "int64"}], "dtyp"),
+    ],
+)
+def test_schemas_that_do_not_fit(log, tmp_path, capsys, features, message):
+    edited(log, features=features, sequences=[])
+    assert split(log, tmp_path / "data", schema="edited.json") == 2
+    assert message in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_unequal_lengths_name_the_row(log, tmp_path, capsys):
+    fields = [{"name": "item_id", "dtype": "int64"}, {"name": "searches"}]
+    edited(log, sequences=[{"name": "viewed", "fields": fields}])
+    assert split(log, tmp_path / "data", schema="edited.json") == 2
+    assert re.search(r"viewed_item_id and viewed_searches must hold as many .* in row \d+", capsys.readouterr().err)
+
+
+def test_nothing_is_half_written(log, tmp_path, capsys, monkeypatch):
+    import pipelines.schema.split as module
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(module.pq, "write_table", full)
+    assert split(log, tmp_path / "data") == 2
+    assert "cannot write" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+    monkeypatch.undo()
+    assert split(log, tmp_path / "data") == 0
+    assert split(log, tmp_path / "data") == 2
+    assert "exists already" in capsys.readouterr().err
+
+
+# Round trip
+
+
+def config_file():
+    from importlib.resources import files
+
+    return str(files("pipelines.configs").joinpath("own_log.yaml"))
+
+
+def test_the_configuration_names_no_feature():
+    config = load_config(config_file())
+    assert config.dataset == DatasetConfig(name="own_log", format="parquet")
+
+
+def test_trains(log, tmp_path):
+    assert split(log, tmp_path / "data", "--history", "seen=item_id,click:5") == 0
+    settings = [part for setting in TINY for part in ("--set", setting)]
+    given = ["--config", config_file(), "--data-dir", str(tmp_path / "data"), "--output", str(tmp_path / "run")]
+    assert train.main([*given, *settings]) == 0
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert metrics["training_examples"] == read(tmp_path / "data", "train").height
+    assert (tmp_path / "run" / "saved_model" / "1" / "saved_model.pb").is_file()

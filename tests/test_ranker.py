@@ -201,3 +201,10 @@ def test_unknown_values_and_histories_longer_than_the_model_takes():
     raw["viewed_tag"] = np.full((4, 40), 100)
     raw["viewed_length"] = np.array([40, 12, 1, 0])
     assert np.isfinite(ranker.score(raw)["click"]).all()
+
+
+def test_an_uncompiled_ranker_can_be_serialised():
+    ranker = Ranker(learned_schema(), **SMALL, dtype="mixed_bfloat16")
+    clone = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(ranker))
+    assert clone.dtype_policy.name == "mixed_bfloat16"
+    assert clone.backbone.dtype_policy.name == "mixed_bfloat16"

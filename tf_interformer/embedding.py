@@ -222,7 +222,9 @@ class TokenEmbedder(keras.layers.Layer):
             found |= {column.key: part for column, part in zip(columns, parts, strict=True)}
         if self.l2:
             batch = ops.cast(ops.shape(next(iter(found.values())))[0], "float32")
-            self.add_loss(self.l2 * penalty / batch)
+            self.add_loss(
+                self.l2 * penalty / ops.maximum(batch, 1.0)
+            )  # a replica's part of the last batch may be empty
         return found
 
     def _check(self, inputs: Mapping[str, Any]) -> None:

@@ -184,15 +184,20 @@ class Ranker(keras.Model):
             loss_weights = loss_weights or {label.name: label.weight for label in self.schema.labels}
         self._jit_compile_choice = jit_compile
         if LEGACY or keras.backend.backend() == "tensorflow":
-            self._compiled_network = tf.function(self._network, jit_compile=True) if jit_compile else None
+            self.compile_network(bool(jit_compile))
             jit_compile = False
         super().compile(optimizer=optimizer, loss=loss, loss_weights=loss_weights, jit_compile=jit_compile, **kwargs)
         if hasattr(self.optimizer, "build"):
             # Loading builds it too: a model that was saved before its first step must have the same state.
             self.optimizer.build(self.trainable_variables)
 
-    def get_compile_config(self) -> dict[str, Any]:
-        return {**super().get_compile_config(), "jit_compile": self._jit_compile_choice}
+    def compile_network(self, jit_compile: bool = True) -> None:
+        """Let XLA compile what lies behind the embedding tables, or not. `compile` calls it."""
+        self._compiled_network = tf.function(self._network, jit_compile=True) if jit_compile else None
+
+    def get_compile_config(self) -> dict[str, Any] | None:
+        config = super().get_compile_config()
+        return {**config, "jit_compile": self._jit_compile_choice} if config else None
 
     def compile_from_config(self, config: Mapping[str, Any]) -> None:
         """Compile as a saved model was; Keras does so itself only for models that do not override `compile`."""
@@ -215,7 +220,7 @@ class Ranker(keras.Model):
         return {task: ops.convert_to_numpy(ops.sigmoid(logit))[:, 0] for task, logit in logits.items()}
 
     def get_config(self) -> dict[str, Any]:
-        config = {"name": self.name} if LEGACY else super().get_config()
+        config = {"name": self.name, "dtype": self.dtype_policy.name} if LEGACY else super().get_config()
         return {
             **config,
             "schema": self.schema.get_config(),

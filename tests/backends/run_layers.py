@@ -1,0 +1,85 @@
+"""Runs every layer on the backend that KERAS_BACKEND names and writes what comes out.
+
+`python -m tests.backends.run_layers FILE` writes an `.npz` of outputs and gradients, by case. The weights come from
+NumPy, so that another backend must write the same numbers.
+"""
+
+import sys
+from functools import partial
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops, tree
+
+from tests.backbones.case import batch
+from tests.layers.test_contract import CASES
+from tf_interformer import backbones, layers
+
+rng = np.random.default_rng(0)
+TOKENS = rng.normal(size=(4, 5, 8)).astype("float32")
+IDS = rng.integers(0, 90, (4, 5)).astype("int32")
+COMBO = {"num_heads": 2, "combo_config": {"codebook_size": 50}}
+MORE = {
+    "heterogeneous_attention": (layers.HeterogeneousAttention, {"num_heads": 2}, TOKENS),
+    "composite_attention": (layers.CompositeAttention, {"num_heads": 2, "rank_k": 3, "num_queries": 2}, TOKENS),
+    "heterogeneous_feed_forward": (layers.HeterogeneousFeedForward, {}, TOKENS),
+    "hiformer_interaction": (layers.HiformerInteraction, {"num_layers": 2, "num_heads": 2}, TOKENS),
+    "dual_enhanced_attention": (layers.DualEnhancedAttention, COMBO, {"tokens": TOKENS, "ids": IDS}),
+    "interformer": (backbones.InterFormer, {"num_layers": 2, "num_heads": 2}, batch()),
+    "interformer_sole": (backbones.InterFormer, {"information_flow": "sole"}, batch()),
+    "hiformer": (backbones.Hiformer, {"num_heads": 2, "tasks": ["click", "like"]}, batch()),
+    "dual_enhanced_attention_network": (backbones.DualEnhancedAttentionNetwork, COMBO, {**batch(), "ids": IDS}),
+}
+
+
+def set_weights(layer: Any) -> None:
+    random = np.random.default_rng(1)
+    for weight in layer.trainable_weights:
+        weight.assign(random.normal(0.0, 0.3, weight.shape).astype("float32"))
+
+
+def loss_of(outputs: Any) -> Any:
+    floats = [y for y in tree.flatten(outputs) if "float" in keras.backend.standardize_dtype(y.dtype)]
+    return sum(ops.sum(ops.square(y)) for y in floats)
+
+
+def jax_gradients(layer: Any, inputs: Any) -> list[np.ndarray]:
+    import jax
+
+    def loss(weights: list[Any]) -> Any:
+        others = [v.value for v in layer.non_trainable_variables]
+        return loss_of(layer.stateless_call(weights, others, inputs)[0])
+
+    return [np.asarray(g) for g in jax.jit(jax.grad(loss))([w.value for w in layer.trainable_variables])]
+
+
+def tensorflow_gradients(layer: Any, inputs: Any) -> list[np.ndarray]:
+    import tensorflow as tf
+
+    with tf.GradientTape() as tape:
+        loss = loss_of(layer(inputs))
+    found = tape.gradient(loss, [w.value for w in layer.trainable_variables])
+    return [tf.convert_to_tensor(g).numpy() for g in found]
+
+
+def main(path: str) -> None:
+    gradients = {"jax": jax_gradients, "tensorflow": tensorflow_gradients}[keras.backend.backend()]
+    written = {}
+    for name, (kind, arguments, inputs) in {**CASES, **MORE}.items():
+        layer = partial(kind, **arguments)()
+        inputs = tree.map_structure(ops.convert_to_tensor, inputs)
+        layer(inputs)
+        set_weights(layer)
+        for i, y in enumerate(tree.flatten(layer(inputs))):
+            written[f"{name}/output_{i}"] = ops.convert_to_numpy(y)
+        for weight, g in zip(layer.trainable_variables, gradients(layer, inputs), strict=True):
+            written[f"{name}/gradient of {weight.path}"] = g
+        clone = kind.from_config(layer.get_config())
+        clone(inputs)
+        assert [w.shape for w in clone.weights] == [w.shape for w in layer.weights], name
+    np.savez(path, **written)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,34 @@
+"""The layers give the same outputs and gradients on the JAX backend of Keras 3 as on TensorFlow's."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from tf_interformer._keras import LEGACY
+
+pytestmark = [
+    pytest.mark.skipif(LEGACY, reason="tf_keras has no other backend"),
+    pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="needs jax: pip install jax"),
+]
+
+
+def written_on(backend: str, folder) -> dict:
+    path = folder / f"{backend}.npz"
+    environment = {**os.environ, "KERAS_BACKEND": backend, "TF_USE_LEGACY_KERAS": "0"}
+    command = [sys.executable, "-m", "tests.backends.run_layers", str(path)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return dict(np.load(path))
+
+
+def test_every_layer_on_jax(tmp_path):
+    expected, got = written_on("tensorflow", tmp_path), written_on("jax", tmp_path)
+    assert len(expected) > 100
+    assert [name.split("/")[0] for name in got] == [name.split("/")[0] for name in expected]
+    for (name, a), (_, e) in zip(got.items(), expected.items(), strict=True):
+        scale = max(1.0, float(np.abs(e).max(initial=0.0)))
+        np.testing.assert_allclose(a, e, rtol=1e-3, atol=1e-4 * scale, err_msg=name)

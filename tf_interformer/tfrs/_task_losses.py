@@ -1,0 +1,108 @@
+"""The losses and metrics of a model."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import tensorflow as tf
+import tensorflow_recommenders as tfrs
+
+from tf_interformer._keras import keras
+from tf_interformer.metrics import Calibration, NormalizedEntropy
+from tf_interformer.schema import Label
+from tf_interformer.tfrs._batch import as_column
+
+STREAMED = ("auc", "calibration", "ne")
+
+
+class TaskLosses:
+    """One `tfrs.tasks.Ranking` per label, and the means of all losses over an epoch.
+
+    A plain object: Keras would count the state of a model's metrics among its weights.
+
+    Args:
+        tasks: dict. Task name -> `tfrs.tasks.Ranking` with a loss per example.
+        weights: dict. Task name -> weight.
+
+    Raises:
+        ValueError: If two metrics have one name.
+    """
+
+    def __init__(self, tasks: Mapping[str, Any], weights: Mapping[str, float]) -> None:
+        self.tasks = dict(tasks)
+        self.weights = dict(weights)
+        # float64, because a float32 sum stops resolving batches after some ten million examples.
+        self._total = keras.metrics.Mean("loss", dtype="float64")
+        self._penalty = keras.metrics.Mean("regularization_loss", dtype="float64")
+        self._means = {name: keras.metrics.Mean(f"{name}_loss", dtype="float64") for name in tasks}
+        names = [metric.name for metric in self._of_tasks]
+        if len(set(names)) < len(names):
+            raise ValueError(f"the metrics of all tasks need different names. Received: {names}")
+
+    @property
+    def _of_tasks(self) -> list[Any]:
+        return [metric for task in self.tasks.values() for metric in task.metrics]
+
+    @property
+    def metrics(self) -> list[Any]:
+        """All that is to be reset when an epoch begins."""
+        return [self._total, self._penalty, *self._means.values(), *self._of_tasks]
+
+    def update(
+        self, labels: Mapping[str, Any], logits: Mapping[str, Any], weights: Any, with_metrics: bool
+    ) -> tf.Tensor:
+        """The weighted sum of the tasks' losses `[B]`; it updates the means.
+
+        Args:
+            labels: Task name -> `[B, 1]`.
+            logits: Task name -> `[B, 1]`.
+            weights: Sample weights, a dict of them by task, or `None`.
+            with_metrics: Whether to update the tasks' metrics too.
+        """
+        total: Any = 0.0
+        for name, task in self.tasks.items():
+            weight = weights.get(name) if isinstance(weights, Mapping) else weights
+            weight = None if weight is None else as_column(weight)
+            loss = task(labels[name], logits[name], sample_weight=weight, compute_metrics=with_metrics)
+            if loss.shape.rank == 0:
+                raise ValueError(
+                    f"the loss of task {name!r} must be one number per example: give it `reduction='none'`. "
+                    "Received: a loss that is reduced already"
+                )
+            loss = tf.reshape(loss, [-1])
+            self._means[name].update_state(loss)
+            total += self.weights[name] * loss
+        self._total.update_state(total)
+        return total
+
+    def update_penalty(self, penalty: tf.Tensor, examples: tf.Tensor) -> None:
+        """Takes note of the regularisation loss of a batch."""
+        self._penalty.update_state(penalty, sample_weight=examples)
+
+    def logs(self, with_metrics: bool) -> dict[str, Any]:
+        """Means and metrics since the last reset."""
+        loss, penalty = self._total.result(), self._penalty.result()
+        logs = {"loss": loss, "regularization_loss": penalty, "total_loss": loss + penalty}
+        if len(self.tasks) > 1:
+            logs |= {metric.name: metric.result() for metric in self._means.values()}
+        if with_metrics:
+            logs |= {metric.name: metric.result() for metric in self._of_tasks}
+        return logs
+
+
+def default_tasks(labels: Sequence[Label], metrics: Sequence[str]) -> dict[str, Any]:
+    """Binary cross-entropy on the logits of each label, and those of `metrics` that are streamed."""
+    return {label.name: _task(label, metrics, f"{label.name}_" if len(labels) > 1 else "") for label in labels}
+
+
+def _task(label: Label, metrics: Sequence[str], prefix: str) -> Any:
+    base_rate = label.mean if label.mean is not None and 0 < label.mean < 1 else None
+    make: dict[str, Callable[[str], Any]] = {
+        "auc": lambda name: keras.metrics.AUC(from_logits=True, name=name),
+        "calibration": lambda name: Calibration(name=name),
+        "ne": lambda name: NormalizedEntropy(base_rate=base_rate, name=name),
+    }
+    return tfrs.tasks.Ranking(
+        loss=keras.losses.BinaryCrossentropy(from_logits=True, reduction="none"),
+        metrics=[make[name](prefix + name) for name in metrics if name in STREAMED],
+        name=f"task_{label.name}",
+    )

@@ -54,12 +54,12 @@ kuairand-models: $(READY) kuairand-there
 
 hiformer-ablation: $(READY) kuairand-there
 	$(BIN)/python -m pipelines.ablate --config pipelines/configs/kuairand_hiformer.yaml \
-	    --variants pipelines/configs/ablations/hiformer.yaml --output $(RUNS)/hiformer-ablation $(KUAIRAND) --seeds 3
+	    --variants pipelines/configs/ablations/hiformer.yaml --output $(RUNS)/hiformer-ablation $(KUAIRAND) --seeds 2
 
 dea-ablation: $(READY) kuairand-there
 	$(BIN)/python -m pipelines.ablate --config pipelines/configs/kuairand_dual_enhanced_attention.yaml \
 	    --variants pipelines/configs/ablations/dual_enhanced_attention.yaml --output $(RUNS)/dea-ablation $(KUAIRAND) \
-	    --seeds 3
+	    --seeds 2
 
 kuairand-there:
 	@test -n "$(TF_INTERFORMER_DATA)" || { echo "error: set TF_INTERFORMER_DATA to the folder that holds KuaiRand-Pure" >&2; exit 2; }

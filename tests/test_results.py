@@ -8,9 +8,10 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 RESULTS = sorted((ROOT / "docs" / "results").glob("*.json"))
+ABLATIONS = [path for path in RESULTS if "rows" in (found := json.loads(path.read_text())) and "key" in found]
 
 
-@pytest.mark.parametrize("path", RESULTS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", ABLATIONS, ids=lambda path: path.stem)
 def test_readme_quotes_the_results(path):
     readme = (ROOT / "README.md").read_text()
     result = json.loads(path.read_text())
@@ -28,3 +29,24 @@ def test_both_directions_of_information_flow_show_on_the_simulated_log():
     order = [("sep", "sole"), ("n2s", "sep"), ("s2n", "sep"), ("both", "n2s"), ("both", "s2n")]
     for better, worse in order:
         assert min(rows[better]) > max(rows[worse]), (better, worse)
+
+
+def spread(values, digits):
+    return f"{statistics.mean(values):.{digits}f} ± {statistics.stdev(values):.{digits}f}"
+
+
+def test_planted_effects():
+    readme = (ROOT / "README.md").read_text()
+    found = json.loads((ROOT / "docs/results/planted.json").read_text())
+    cells = [spread([run[name] for run in found["pairs"]], 3) for name in ("combo_id", "inner_products")]
+    assert f"| test AUC | {' | '.join(cells)} |" in readme
+    quoted = {"mask_on_binary": 3, "attention_to_binary": 3, "auc": 3, "abundance_of_large_tables": 2}
+    quoted |= {"abundance_of_large_after_first_attention": 2, "abundance_of_large_after_last_layer": 2}
+    for key, digits in quoted.items():
+        cells = [spread([run[name][key] for run in found["collapse"]], digits) for name in ("filter", "no_filter")]
+        assert f"| {' | '.join(cells)} |" in readme, key
+    for run in found["pairs"]:
+        assert run["combo_id"] > run["inner_products"] + 0.1
+    for run in found["collapse"]:
+        for key in ("abundance_of_large_after_first_attention", "abundance_of_large_after_last_layer"):
+            assert run["filter"][key] > run["no_filter"][key]

@@ -1,0 +1,98 @@
+"""Compress the Hiformer of a finished run to low rank, without training, and measure what that costs.
+
+    python -m pipelines.compress runs/hiformer --rank 16 --output runs/hiformer-rank16
+
+Writes a folder that `pipelines.evaluate` and `serving` take like any run: model, SavedModel, metrics, and
+`compression.txt` with `plots/spectra.png`: what became of each projection.
+"""
+
+import argparse
+import json
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipelines import report
+from pipelines.command import run_command
+from pipelines.config import ConfigError, load_config
+from pipelines.input import evaluation_dataset, explained_read_errors, open_source
+from pipelines.run_directory import RunDirectory, write_text
+from serving.export import export_saved_model
+from tf_interformer.compression import low_rank
+from tf_interformer.ranker import Ranker
+
+
+def compress(
+    run_path: str,
+    output: str,
+    rank: int | None = None,
+    energy: float = 0.99,
+    data_dir: str | None = None,
+    prepared_dir: str | None = None,
+) -> None:
+    """Compress the run's model; see the module's text.
+
+    Raises:
+        ConfigError: The folder holds no finished run, its model has nothing to compress, or the output exists.
+    """
+    run, target = RunDirectory(run_path), Path(output)
+    if not run.metrics.is_file():
+        raise ConfigError(f"{run.path} holds no finished run: {run.metrics} does not exist")
+    if target.exists():
+        raise ConfigError(f"{target} exists: give another --output, or remove that folder")
+    config = load_config(run.config)
+    ranker = Ranker.from_file(run.model)
+    source = open_source(config.dataset, data_dir, prepared_dir)
+    with explained_read_errors(source):
+        batch = next(iter(evaluation_dataset(source, ranker.preprocessor, "validation", config.training.batch_size)))
+        try:
+            smaller, compression = low_rank(ranker, rank=rank, energy=energy, batch=batch[0])
+        except ValueError as error:
+            raise ConfigError(f"{run.model}: {error}") from None
+        print(compression.table())
+        metrics, _ = report.measure(smaller, source, config.training.batch_size)
+    before = json.loads(run.metrics.read_text(encoding="utf-8"))
+    for split in ("validation", "test"):
+        for task, now in metrics[split].items():
+            then = before[split][task]
+            changes = ", ".join(f"{name} {then[name]:.4f} -> {now[name]:.4f}" for name in ("auc", "gauc", "ne"))
+            print(f"{split} {task}: {changes}")
+
+    partial = target.with_name(f".{target.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    made = RunDirectory(partial)
+    made.plots.mkdir(parents=True)
+    write_text(made.config, config.to_yaml())
+    write_text(made.path / "compression.txt", compression.table() + "\n")
+    compression.plot(made.plots / "spectra.png")
+    smaller.schema.to_json(made.schema)
+    shutil.copy(run.example_request, made.example_request)
+    made.save_model(smaller, made.model)
+    export_saved_model(smaller, made.saved_model)
+    made.save_metrics(before | metrics)
+    partial.rename(target)
+    print(f"{target} holds metrics.json, model.keras, saved_model/1, compression.txt, plots/spectra.png")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m pipelines.compress", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("run", metavar="RUN", help="folder of a finished run whose model has composite projections")
+    parser.add_argument("--output", required=True, metavar="DIR", help="folder to write; must not exist")
+    parser.add_argument("--rank", type=int, metavar="N", help="rank of every projection")
+    parser.add_argument(
+        "--energy", type=float, default=0.99, help="without --rank: share of the squared singular values to keep"
+    )
+    parser.add_argument("--data-dir", metavar="DIR", help="as it was given to pipelines.train")
+    parser.add_argument("--prepared-dir", metavar="DIR", help="as it was given to pipelines.train")
+    given = parser.parse_args(arguments)
+    return run_command(
+        lambda: compress(given.run, given.output, given.rank, given.energy, given.data_dir, given.prepared_dir)
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

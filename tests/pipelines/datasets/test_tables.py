@@ -66,7 +66,7 @@ def test_parquet(tmp_path):
         (b"a,b\n", "has no rows"),
         (b"\n<!DOCTYPE html><html>", "is an HTML page"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:4\nsize 1\n", "git LFS pointer"),
-        (gzip.compress(b"a,b\n1,2\n"), "is a gzip archive in disguise"),
+        (gzip.compress(b"a,b\n1,2\n", mtime=0), "is a gzip archive in disguise"),
         (b"PK\x03\x04....", "is a zip archive in disguise"),
         (b"a,b\n\x00\x01\x02", "is a binary file"),
         (b"PAR1....PAR1", "is a Parquet file"),

@@ -43,6 +43,7 @@ class ModelConfig(_Section):
     tower_units: tuple[int, ...] = (128, 64)
     tower_activation: str = "swish"
     tower_dropout: float = Field(default=0.0, ge=0, lt=1)
+    task_weighting: Literal["fixed", "uncertainty"] = "fixed"
 
 
 class TrainingConfig(_Section):
@@ -60,6 +61,8 @@ class TrainingConfig(_Section):
         decay: `cosine` lets the rate fall to 0 over all epochs.
         weight_decay: Decoupled weight decay, for optimizers that take it.
         clip_norm: Clip the global norm of the gradient; 0 for none.
+        ema: Momentum, such as 0.999, of an exponential moving average of the weights over the steps: what is
+            validated, saved and exported then. 0 for none. Every step costs a pass over all weights.
         seed: Of initialisation, shuffling and dropout.
         deterministic: Read the data in an order that depends on the seed alone.
         shuffle_buffer: Examples held in memory to shuffle.
@@ -78,6 +81,7 @@ class TrainingConfig(_Section):
     decay: Literal["none", "cosine"] = "none"
     weight_decay: float = Field(default=0.0, ge=0)
     clip_norm: float = Field(default=0.0, ge=0)
+    ema: float = Field(default=0.0, ge=0, lt=1)
     seed: int = 0
     deterministic: bool = True
     shuffle_buffer: int = Field(default=200_000, ge=1)

@@ -13,7 +13,7 @@ from pipelines import datasets
 from pipelines.config import ConfigError, DatasetConfig
 from pipelines.datasets.tables import DataError
 from tf_interformer.preprocessing import Preprocessor
-from tf_interformer.schema import Categorical, FeatureSchema, Numeric
+from tf_interformer.schema import Categorical, FeatureSchema, Label, Numeric, Vector
 
 SPLITS = ("train", "validation", "test")
 
@@ -46,6 +46,9 @@ class Source:
     ) -> tf.data.Dataset:
         """Raw batches of a split.
 
+        Where the label says `downsample`, the training split is read without the negatives that are dropped: a
+        share of them that depends on the label, and ones that depend on the seed.
+
         Args:
             split: `train`, `validation` or `test`.
             batch_size: Examples per batch; the last batch may be smaller.
@@ -58,8 +61,9 @@ class Source:
         """
         schema = schema or self.schema
         files = self.files[split]
+        dropping = schema.labels[0] if split == "train" and schema.labels[0].downsample else None
         if self.format == "parquet":
-            batches = _parquet_batches(schema, files, batch_size, shuffle_buffer, seed, skip, self.extras)
+            batches = _parquet_batches(schema, files, batch_size, shuffle_buffer, seed, skip, self.extras, dropping)
             if not drop_remainder:
                 return batches
             return batches.filter(lambda batch: tf.shape(batch[schema.tasks[0]])[0] == batch_size)
@@ -72,6 +76,8 @@ class Source:
             num_parallel_calls=tf.data.AUTOTUNE,
             deterministic=deterministic,
         )
+        if dropping is not None:
+            records = _without_dropped(records, dropping, seed, deterministic)
         if shuffle_buffer:
             records = records.shuffle(shuffle_buffer, seed=seed)
         batches = records.batch(batch_size, drop_remainder=drop_remainder).skip(skip)
@@ -154,7 +160,7 @@ def training_dataset(
     skip: int = 0,
     deterministic: bool = True,
 ) -> tf.data.Dataset:
-    """Shuffled `(encoded, labels)` batches of the training split, for one epoch.
+    """Shuffled `(encoded, labels)` batches of the training split, for one epoch; weights third, where it has them.
 
     All batches are whole, so that a compiled step is compiled once; what an epoch leaves over differs from
     epoch to epoch. A split smaller than one batch gives one small batch.
@@ -179,12 +185,27 @@ def training_dataset(
         drop_remainder=examples >= batch_size,
         schema=preprocessor.schema,
     )
+    if preprocessor.schema.labels[0].downsample:
+        # Each epoch drops other negatives, so their number differs a little from the one counted.
+        raw = raw.repeat().take(max(1, examples // batch_size) - skip)
     encoded = raw.map(
-        lambda batch: (preprocessor(batch), preprocessor.labels(batch)),
+        preprocessor.training_batch,
         num_parallel_calls=tf.data.AUTOTUNE,
         deterministic=deterministic,
     )
     return encoded.prefetch(tf.data.AUTOTUNE)
+
+
+def _without_dropped(records: tf.data.Dataset, label: Label, seed: int, deterministic: bool) -> tf.data.Dataset:
+    spec = {label.name: tf.io.FixedLenFeature([], tf.int64)}
+
+    def kept(index: tf.Tensor, serialized: tf.Tensor) -> tf.Tensor:
+        positive = tf.io.parse_example(serialized, spec)[label.name] > 0
+        draw = tf.random.stateless_uniform(tf.shape(serialized), tf.stack([tf.constant(seed, tf.int64), index]))
+        return tf.boolean_mask(serialized, tf.logical_or(positive, draw < label.negative_rate))
+
+    parts = records.batch(4096).enumerate()
+    return parts.map(kept, num_parallel_calls=tf.data.AUTOTUNE, deterministic=deterministic).unbatch()
 
 
 def evaluation_dataset(source: Source, preprocessor: Preprocessor, split: str, batch_size: int) -> tf.data.Dataset:
@@ -247,6 +268,7 @@ def _parquet_batches(
     seed: int,
     skip: int,
     extras: tuple[str, ...],
+    dropping: Label | None,
 ) -> tf.data.Dataset:
     signature = schema.signature(labels=True)
     for feature in schema.categoricals:
@@ -256,7 +278,7 @@ def _parquet_batches(
 
     def generate() -> Iterator[dict[str, np.ndarray]]:
         columns = [*_columns(schema), *extras]
-        slices = _parquet_slices(files, columns, batch_size, shuffle_buffer, seed)
+        slices = _parquet_slices(files, columns, batch_size, shuffle_buffer, seed, dropping)
         for index, table in enumerate(slices):
             if index >= skip:
                 yield _dense_columns(schema, table, extras)
@@ -270,7 +292,12 @@ def _columns(schema: FeatureSchema) -> Iterator[str]:
 
 
 def _parquet_slices(
-    files: tuple[str, ...], columns: list[str], batch_size: int, shuffle_buffer: int, seed: int
+    files: tuple[str, ...],
+    columns: list[str],
+    batch_size: int,
+    shuffle_buffer: int,
+    seed: int,
+    dropping: Label | None,
 ) -> Iterator[Any]:
     """Tables of `batch_size` rows; shuffled within a buffer, files in random order, when asked."""
     import pyarrow as pa
@@ -303,6 +330,9 @@ def _parquet_slices(
             raise DataError(f"{files[index]} lacks the columns {missing}. It holds: "
                             f"{', '.join(reader.schema_arrow.names)}")  # fmt: skip
         for batch in reader.iter_batches(batch_size=65_536, columns=columns):
+            if dropping is not None:
+                positive = batch.column(dropping.name).to_numpy(zero_copy_only=False) > 0
+                batch = batch.filter(pa.array(positive | (random.random(batch.num_rows) < dropping.negative_rate)))
             held.append(batch)
             rows += batch.num_rows
             if rows >= size:
@@ -317,6 +347,8 @@ def _dense_columns(schema: FeatureSchema, table: Any, extras: tuple[str, ...]) -
         column = table.column(feature.name)
         if isinstance(feature, Numeric):
             batch[feature.name] = column.to_numpy().astype(np.float32)
+        elif isinstance(feature, Vector):
+            batch[feature.name] = _vectors(column, feature)
         elif feature.max_values is None:
             batch[feature.name] = _scalars(column, feature)
         else:
@@ -332,7 +364,22 @@ def _dense_columns(schema: FeatureSchema, table: Any, extras: tuple[str, ...]) -
         batch[label.name] = table.column(label.name).to_numpy().astype(np.float32)
     if schema.group is not None and schema.group not in batch:
         batch[schema.group] = table.column(schema.group).to_numpy()
+    extras = extras if schema.weight is None else (*extras, schema.weight)
     return batch | {name: table.column(name).to_numpy().astype(np.float32) for name in extras}
+
+
+def _vectors(column: Any, feature: Vector) -> np.ndarray:
+    import pyarrow.compute as pc
+
+    lists = column.combine_chunks()
+    lengths = pc.list_value_length(lists).fill_null(0).to_numpy(zero_copy_only=False)
+    there = lengths > 0
+    wrong = lengths[there & (lengths != feature.dim)]
+    if wrong.size:
+        raise DataError(f"vector {feature.name!r} must hold {feature.dim} numbers. Received: {wrong[0]}")
+    dense = np.full((len(lengths), feature.dim), np.nan, np.float32)
+    dense[there] = lists.flatten().to_numpy(zero_copy_only=False).reshape(-1, feature.dim)
+    return dense
 
 
 def _scalars(column: Any, feature: Categorical) -> np.ndarray:

@@ -18,7 +18,7 @@ from pipelines.command import run_command
 from pipelines.config import ConfigError, DatasetConfig
 from pipelines.datasets import names
 from pipelines.input import SPLITS, Source, open_source
-from tf_interformer.schema import FeatureSchema, Numeric
+from tf_interformer.schema import FeatureSchema, Numeric, Vector
 
 _ROWS_AT_ONCE = 16_384
 
@@ -73,7 +73,9 @@ def _columns(schema: FeatureSchema, batch: dict[str, np.ndarray]) -> dict[str, A
     columns: dict[str, Any] = {}
     for feature in schema.features:
         values = batch[feature.name]
-        if isinstance(feature, Numeric) or feature.max_values is None:
+        if isinstance(feature, Vector):
+            columns[feature.name] = list(values)
+        elif isinstance(feature, Numeric) or feature.max_values is None:
             columns[feature.name] = _text(values)
         else:
             missing = feature.missing.encode() if isinstance(feature.missing, str) else feature.missing
@@ -86,6 +88,8 @@ def _columns(schema: FeatureSchema, batch: dict[str, np.ndarray]) -> dict[str, A
         columns[label.name] = batch[label.name].astype(np.int64)
     if schema.group is not None:
         columns.setdefault(schema.group, _text(batch[schema.group]))
+    if schema.weight is not None:
+        columns[schema.weight] = batch[schema.weight]
     return columns
 
 

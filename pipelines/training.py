@@ -13,6 +13,7 @@ import tensorflow as tf
 from pipelines.config import ConfigError, TrainConfig, TrainingConfig
 from pipelines.input import Source, evaluation_dataset, training_dataset
 from pipelines.run_directory import RunDirectory, RunState
+from pipelines.weight_average import WeightAverage
 from tf_interformer._keras import keras
 from tf_interformer.evaluation import evaluate
 from tf_interformer.ranker import Ranker
@@ -67,6 +68,7 @@ class Trainer:
             if not self.state.finished:
                 self.say(f"resuming at epoch {self.state.epoch + 1}, batch {self.state.step}")
         self._task, self._metric = _monitor(training.monitor, self.ranker.schema)
+        self._average = WeightAverage(self.ranker)
         self._validation = evaluation_dataset(self.source, self.ranker.preprocessor, "validation", training.batch_size)
         with _asked_to_stop() as asked:
             while not self.state.finished:
@@ -117,7 +119,9 @@ class Trainer:
             )
             logs = {name: float(values[-1]) for name, values in history.history.items()}
         state.seconds += time.monotonic() - started
-        self._validate(logs)
+        with self._average.in_place():
+            self._validate(logs)
+        self.run.save_state(self.ranker, state)
 
     def _validate(self, logs: dict[str, float]) -> None:
         state = self.state
@@ -148,7 +152,6 @@ class Trainer:
         state.epoch, state.step = state.epoch + 1, 0
         patience_over = state.epoch - 1 - state.best_epoch >= self.config.training.patience
         state.finished = state.epoch >= self.config.training.epochs or patience_over
-        self.run.save_state(self.ranker, state)
 
     def _write_tensorboard(self, logs: dict[str, float]) -> None:
         writer = tf.summary.create_file_writer(str(self.run.tensorboard))
@@ -216,6 +219,7 @@ def build_ranker(config: TrainConfig, schema: FeatureSchema, examples: int) -> R
             tower_units=model.tower_units,
             tower_activation=model.tower_activation,
             tower_dropout=model.tower_dropout,
+            task_weighting=model.task_weighting,
         )
     except (TypeError, ValueError) as error:
         raise ConfigError(f"model: {error}") from error
@@ -244,6 +248,8 @@ def build_optimizer(training: TrainingConfig, steps: int) -> Any:
         config["weight_decay"] = training.weight_decay
     if training.clip_norm:
         config["global_clipnorm"] = training.clip_norm
+    if training.ema:
+        config |= {"use_ema": True, "ema_momentum": training.ema}
     optimizer_class = type(keras.optimizers.get(training.optimizer))
     return optimizer_class(**config)
 

@@ -20,7 +20,8 @@ def export_saved_model(ranker: Ranker, base: str | os.PathLike, version: int = 1
     `FeatureSchema.signature` gives them: strings, numbers, histories padded on the right with their length.
     It returns `probability` and `logit`, each `[B, 1]`; with several tasks `TASK_probability` and
     `TASK_logit`. The `Preprocessor` is inside; the label is not asked for. `schema.json` lies beside the
-    model, in `assets.extra`.
+    model, in `assets.extra`. Features with `serve_as` are not asked for, and both outputs are corrected for the
+    down-sampling of the training split.
 
     Args:
         ranker: `Ranker`.
@@ -50,7 +51,7 @@ def export_saved_model(ranker: Ranker, base: str | os.PathLike, version: int = 1
 
     def serve(raw: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         with ranker.without_xla():
-            return named_outputs(ranker(ranker.preprocessor(raw), training=False))
+            return named_outputs(ranker.served_logits(raw))
 
     archive.add_endpoint("serving_default", serve, input_signature=[ranker.schema.signature()])
     with contextlib.redirect_stdout(io.StringIO()):  # it prints every signature

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tf_interformer.schema import Categorical, FeatureSchema
+from tf_interformer.schema import Categorical, FeatureSchema, Vector
 
 
 class RequestError(ValueError):
@@ -65,6 +65,8 @@ def _column(schema: FeatureSchema, name: str, values: list, spec: Any, is_length
         checked = [_scalar(name, place, value, kind) for place, value in enumerate(values)]
         return np.array(checked, object if kind == "string" else spec.dtype.as_numpy_dtype)
     feature = schema[name]
+    if isinstance(feature, Vector):
+        return np.array([_vector(feature, place, value) for place, value in enumerate(values)], np.float32)
     assert isinstance(feature, Categorical)
     for place, value in enumerate(values):
         if not isinstance(value, list):
@@ -75,6 +77,16 @@ def _column(schema: FeatureSchema, name: str, values: list, spec: Any, is_length
         for step, item in enumerate(value):
             padded[place, step] = _scalar(name, place, item, kind)
     return padded
+
+
+def _vector(feature: Vector, place: int, value: Any) -> list[float]:
+    if value is None:
+        return [math.nan] * feature.dim
+    if not isinstance(value, list) or len(value) != feature.dim:
+        raise RequestError(
+            f"instance {place}: {feature.name!r} must be a list of {feature.dim} numbers. Received: {value!r:.80}"
+        )
+    return [_scalar(feature.name, place, item, "number") for item in value]
 
 
 def _scalar(name: str, place: int, value: Any, kind: str) -> Any:

@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from tf_interformer.evaluation import evaluate, predict
     from tf_interformer.preprocessing import Preprocessor
     from tf_interformer.ranker import Ranker
-    from tf_interformer.schema import Categorical, FeatureSchema, Label, Numeric, SchemaError, Sequence
+    from tf_interformer.sampling import downsample_negatives
+    from tf_interformer.schema import Categorical, FeatureSchema, Label, Numeric, SchemaError, Sequence, Vector
 
 __version__ = "0.1.0"
 
@@ -28,6 +29,8 @@ __all__ = [
     "SchemaError",
     "Sequence",
     "TokenEmbedder",
+    "Vector",
+    "downsample_negatives",
     "evaluate",
     "predict",
 ]
@@ -40,7 +43,8 @@ _MODULES = {
     "evaluation": ("evaluate", "predict"),
     "preprocessing": ("Preprocessor",),
     "ranker": ("Ranker",),
-    "schema": ("Categorical", "FeatureSchema", "Label", "Numeric", "SchemaError", "Sequence"),
+    "sampling": ("downsample_negatives",),
+    "schema": ("Categorical", "FeatureSchema", "Label", "Numeric", "SchemaError", "Sequence", "Vector"),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 

@@ -30,9 +30,10 @@ class TokenEmbedder(keras.layers.Layer):
     All columns of one width share one fused table, in which every vocabulary has rows of its own, and are
     read by a single gather. Id 0 embeds to zeros, always. All numeric features together give the dense
     token(s): `x_dense = W [x_1 .. x_m]` (InterFormer, section 3.1), or an MLP whose output is split evenly
-    (Hiformer).
+    (Hiformer). A `Vector` gives a token of its own, by a linear map without a bias.
 
-    Order of the feature tokens: dense token(s), bucketised numerics, categorical features, as in the schema.
+    Order of the feature tokens: dense token(s), bucketised numerics, categorical features, vectors, each as in the
+    schema.
 
     Args:
         schema: `FeatureSchema` or its config. A learned one.
@@ -127,7 +128,7 @@ class TokenEmbedder(keras.layers.Layer):
         dense = ["dense"] if self.dense_tokens == 1 else [f"dense_{i}" for i in range(self.dense_tokens)]
         names = dense if self.schema.numerics else []
         names = names + [f"{f.name}_bucket" for f in self.schema.numerics if f.buckets]
-        return names + [f.name for f in self.schema.categoricals]
+        return names + [f.name for f in self.schema.categoricals] + [f.name for f in self.schema.vectors]
 
     @property
     def columns(self) -> list[str]:
@@ -167,6 +168,20 @@ class TokenEmbedder(keras.layers.Layer):
             units = (*self.dense_units, self.dense_tokens * self.dim)
             self.dense = MLP(units, activation="relu", name="dense_token", dtype=self.dtype_policy)
             build_sublayer(self.dense, (None, len(self.schema.numerics)))
+        self._vector_maps = {}
+        for feature in self.schema.vectors:
+            # A unit vector then starts as a token of about the scale of the embeddings.
+            initializer = keras.initializers.RandomNormal(stddev=self.stddev)
+            made = keras.layers.Dense(
+                self.dim,
+                use_bias=False,
+                kernel_initializer=initializer,
+                name=f"vector_{feature.name}",
+                dtype=self.dtype_policy,
+            )
+            build_sublayer(made, (None, feature.dim))
+            setattr(self, f"vector_{feature.name}", made)
+            self._vector_maps[feature.name] = made
         self.drop = keras.layers.Dropout(self.dropout, dtype=self.dtype_policy) if self.dropout else None
         super().build(input_shape)
 
@@ -180,6 +195,9 @@ class TokenEmbedder(keras.layers.Layer):
             tokens.append(ops.reshape(dense, (-1, self.dense_tokens, self.dim)))  # [B, dense_tokens, D]
         tokens += [rows[f"{f.name}_bucket"] for f in self.schema.numerics if f.buckets]
         tokens += [_pool(rows[f.name], inputs[f.name], f) for f in self.schema.categoricals]
+        for name, vector_map in self._vector_maps.items():
+            token = vector_map(ops.cast(inputs[name], self.compute_dtype))
+            tokens.append(ops.expand_dims(token, axis=1))  # [B, 1, D]
         features = ops.concatenate(tokens, axis=1)  # [B, N, D]
         sequences, lengths = {}, {}
         for sequence in self.schema.sequences:
@@ -194,6 +212,7 @@ class TokenEmbedder(keras.layers.Layer):
     def _ids(self, inputs: Mapping[str, Any]) -> Any:
         columns = [f"{f.name}_bucket" for f in self.schema.numerics if f.buckets]
         columns += [f.name if f.max_values is None else "" for f in self.schema.categoricals]
+        columns += [""] * len(self.schema.vectors)
         some = next(iter(inputs.values()))
         none = ops.zeros((ops.shape(some)[0],), "int32")
         dense = [none] * (self.dense_tokens if self.dense is not None else 0)
@@ -229,6 +248,7 @@ class TokenEmbedder(keras.layers.Layer):
 
     def _check(self, inputs: Mapping[str, Any]) -> None:
         needed = [*self._columns, *(f.name for f in self.schema.numerics)]
+        needed += [f.name for f in self.schema.vectors]
         needed += [s.length_column for s in self.schema.sequences]
         missing = [key for key in needed if key not in inputs]
         if missing:

@@ -15,7 +15,7 @@ class Predictions:
     """Logits and what happened, for every example of a split.
 
     Attributes:
-        logits: dict. Task name -> `[examples]`.
+        logits: dict. Task name -> `[examples]`, corrected for the down-sampling of the training split.
         labels: dict. Task name -> `[examples]`.
         others: dict. Further columns of the dataset, such as `"group"`, each `[examples]`.
     """
@@ -33,21 +33,27 @@ class Predictions:
 def predict(ranker: Ranker, dataset: Iterable[tuple[Any, ...]]) -> Predictions:
     """Score every example of a dataset, once.
 
+    Logits are corrected for the down-sampling of the training split, as the dataset is taken to hold all negatives.
+    A feature with `serve_as` has its logged value, as the dataset holds it: encode with `serving=True` to measure
+    the model as it is served.
+
     Args:
         ranker: `Ranker`.
-        dataset: iterable of `(encoded, labels)` or `(encoded, labels, others)` batches.
+        dataset: iterable of `(encoded, labels)` or `(encoded, labels, others)` batches; sample weights in place of
+            the dict `others` are ignored.
 
     Raises:
         ValueError: The dataset is empty.
     """
-    parts: list[tuple[dict, dict, dict]] = []
+    parts: list[tuple[dict, dict, Mapping]] = []
     whole = 0
     for encoded, labels, *rest in dataset:
         count = len(next(iter(encoded.values())))
         whole = max(whole, count)
         # The last batch is filled up, lest a compiled model be compiled again for its size alone.
         logits = ranker.predict_on_batch({name: _filled(value, whole) for name, value in encoded.items()})
-        parts.append(({task: value[:count] for task, value in logits.items()}, labels, rest[0] if rest else {}))
+        logits = ranker.corrected({task: value[:count] for task, value in logits.items()})
+        parts.append((logits, labels, rest[0] if rest and isinstance(rest[0], Mapping) else {}))
     if not parts:
         raise ValueError("the dataset to predict holds no batch")
 
@@ -74,7 +80,8 @@ def evaluate(ranker: Ranker, dataset: Iterable[tuple[Any, ...]]) -> dict[str, di
             `others["group"]`.
 
     Returns:
-        dict: task -> metric -> value. Normalised entropy is by the base rate of the *training* split.
+        dict: task -> metric -> value, every example counted once, whatever its weight in training. Normalised
+        entropy is by the base rate of the *training* split.
     """
     return metrics_of(ranker, predict(ranker, dataset))
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tf_interformer.schema import Categorical, FeatureSchema, Numeric, SchemaError, Sequence
+from tf_interformer.schema import Categorical, Feature, FeatureSchema, Numeric, SchemaError, Sequence, Vector
 
 
 class Preprocessor(tf.Module):
@@ -18,6 +18,7 @@ class Preprocessor(tf.Module):
     - Categorical: id 0 for the missing value, 1 for a value not in the vocabulary, 2 and up for the others.
     - Numeric: NaN becomes the training mean; then the transform. With buckets, `<name>_bucket` holds an id:
       0 for NaN, else 2 plus the number of boundaries at or below the value.
+    - Vector: a vector with a NaN becomes zeros; then each is divided by its length, where the schema says so.
     - Sequence: the most recent `max_length` events, oldest first, padded on the right with id 0.
 
     Args:
@@ -26,6 +27,8 @@ class Preprocessor(tf.Module):
     Call arguments:
         raw: dict of tensors `[batch]`, `[batch, values]` and `[batch, time]`, as in
             `FeatureSchema.signature`. Columns that are not in the schema are ignored.
+        serving: bool. Whether the features with `serve_as` take that value, as in `Ranker.score` and in an
+            exported model; their columns are then not needed. Defaults to `False`.
 
     Returns:
         dict of tensors by the same names: ids as int32, numbers as float32, histories `[batch, max_length]`.
@@ -51,12 +54,16 @@ class Preprocessor(tf.Module):
             name: _vocabulary_table(owner) for name, owner in schema.tables.items() if owner.hash_buckets is None
         }
 
-    def __call__(self, raw: Mapping[str, Any]) -> dict[str, tf.Tensor]:
+    def __call__(self, raw: Mapping[str, Any], serving: bool = False) -> dict[str, tf.Tensor]:
         encoded: dict[str, tf.Tensor] = {}
         with tf.name_scope(self.name):
+            if serving and self.schema.served_as:
+                raw = self._as_served(raw)
             for feature in self.schema.features:
                 if isinstance(feature, Numeric):
                     encoded.update(self._numeric(feature, raw))
+                elif isinstance(feature, Vector):
+                    encoded[feature.name] = self._vector(feature, raw)
                 else:
                     value = self._column(raw, feature.name, feature)
                     if feature.max_values is not None:
@@ -73,11 +80,29 @@ class Preprocessor(tf.Module):
             raise SchemaError(f"label columns {missing} are missing. Received: {', '.join(sorted(raw))}")
         return {task: tf.cast(tf.reshape(raw[task], [-1, 1]), tf.float32) for task in self.schema.tasks}
 
-    def _column(self, raw: Mapping[str, Any], name: str, feature: Categorical | Numeric) -> tf.Tensor:
-        if name not in raw:
-            raise SchemaError(f"column {name!r} is missing. Received: {', '.join(sorted(raw))}")
-        value = tf.convert_to_tensor(raw[name])
-        if isinstance(feature, Numeric):
+    def weights(self, raw: Mapping[str, Any]) -> tf.Tensor:
+        """The weights of a raw batch's examples, float32 `[batch]`; ones when the schema names no weight column."""
+        if self.schema.weight is None:
+            return tf.ones(tf.shape(_given(raw, self.schema.tasks[0]))[:1])
+        return tf.cast(tf.reshape(_given(raw, self.schema.weight), [-1]), tf.float32)
+
+    def training_batch(self, raw: Mapping[str, Any]) -> tuple[Any, ...]:
+        """What `fit` takes: `(encoded, labels)`, and `weights` third when the schema names a weight column."""
+        batch = self(raw), self.labels(raw)
+        return batch if self.schema.weight is None else (*batch, self.weights(raw))
+
+    def _as_served(self, raw: Mapping[str, Any]) -> dict[str, Any]:
+        rows = tf.shape(_given(raw, next(iter(self.schema.signature()))))[0]
+        served = {}
+        for name, value in self.schema.served_as.items():
+            feature = self.schema[name]
+            dtype = tf.as_dtype(feature.dtype) if isinstance(feature, Categorical) else tf.float32
+            served[name] = tf.fill([rows], tf.constant(value, dtype))
+        return {**raw, **served}
+
+    def _column(self, raw: Mapping[str, Any], name: str, feature: Feature) -> tf.Tensor:
+        value = tf.convert_to_tensor(_given(raw, name))
+        if isinstance(feature, (Numeric, Vector)):
             fits, wanted = value.dtype.is_floating or value.dtype.is_integer, "numbers"
         elif feature.dtype == "int64":
             fits, wanted = value.dtype.is_integer, "integers"
@@ -85,7 +110,7 @@ class Preprocessor(tf.Module):
             fits, wanted = value.dtype == tf.string, "strings"
         if not fits:
             raise SchemaError(f"column {name!r} must hold {wanted}. Received: {value.dtype.name}")
-        rank = 1 + (isinstance(feature, Categorical) and feature.max_values is not None)
+        rank = 1 + (isinstance(feature, Vector) or (isinstance(feature, Categorical) and bool(feature.max_values)))
         if self._is_event_column(name):
             rank = 2
         if value.shape.rank == rank + 1 and value.shape[-1] == 1:
@@ -123,6 +148,18 @@ class Preprocessor(tf.Module):
         encoded[feature.name] = value
         return encoded
 
+    def _vector(self, feature: Vector, raw: Mapping[str, Any]) -> tf.Tensor:
+        value = tf.cast(self._column(raw, feature.name, feature), tf.float32)
+        if value.shape[-1] not in (None, feature.dim):
+            raise SchemaError(
+                f"column {feature.name!r} must hold vectors of length {feature.dim}. Received: shape "
+                f"{tuple(value.shape)}"
+            )
+        value = tf.ensure_shape(value, [None, feature.dim])
+        missing = tf.reduce_any(tf.math.is_nan(value), axis=1, keepdims=True)
+        value = tf.where(missing, 0.0, value)
+        return tf.math.l2_normalize(value, axis=1) if feature.normalize else value
+
     def _sequence(self, sequence: Sequence, raw: Mapping[str, Any]) -> dict[str, tf.Tensor]:
         if sequence.length_column not in raw:
             raise SchemaError(
@@ -157,6 +194,12 @@ class Preprocessor(tf.Module):
             encoded[key] = self._ids(key, tf.where(real, window, missing))
         encoded[sequence.length_column] = kept
         return encoded
+
+
+def _given(raw: Mapping[str, Any], name: str) -> Any:
+    if name not in raw:
+        raise SchemaError(f"column {name!r} is missing. Received: {', '.join(sorted(raw))}")
+    return raw[name]
 
 
 def _vocabulary_table(owner: Categorical) -> tf.lookup.StaticHashTable:

@@ -1,10 +1,11 @@
 """A click-through-rate ranking model: schema, backbone, one tower per task."""
 
+import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import tensorflow as tf
@@ -38,6 +39,10 @@ class Ranker(keras.Model):
         tower_units: tuple of int. Hidden units of every tower. Defaults to (128, 64).
         tower_activation: str. Activation of the hidden units. Defaults to `"swish"`.
         tower_dropout: float. Dropout after each hidden layer. Defaults to 0.
+        task_weighting: str. How the tasks' losses `L_t` are added up. `"fixed"`: `sum_t weight_t L_t`, with the
+            labels' weights. `"uncertainty"`: `sum_t exp(-s_t) L_t + s_t / 2` with a trainable log-variance `s_t`
+            per task, as printed for classification. That `s_t` starts at `-log(weight_t)` is ours. Defaults to
+            `"fixed"`.
 
     Call arguments:
         inputs: dict of tensors, an encoded batch.
@@ -47,6 +52,10 @@ class Ranker(keras.Model):
 
     Raises:
         SchemaError: The schema is not learned.
+        ValueError: If `task_weighting` is unknown, or it is `"uncertainty"` and a label's weight is 0.
+
+    References:
+        - [Kendall et al., 2018, section 3](https://arxiv.org/abs/1705.07115): `"uncertainty"`.
 
     Example:
 
@@ -72,8 +81,11 @@ class Ranker(keras.Model):
         tower_units: Sequence[int] = (128, 64),
         tower_activation: str = "swish",
         tower_dropout: float = 0.0,
+        task_weighting: Literal["fixed", "uncertainty"] = "fixed",
         **kwargs: Any,
     ) -> None:
+        if task_weighting not in ("fixed", "uncertainty"):
+            raise ValueError(f"`task_weighting` must be 'fixed' or 'uncertainty'. Received: {task_weighting!r}")
         super().__init__(**kwargs)
         if not isinstance(schema, FeatureSchema):
             schema = FeatureSchema.from_config(schema)
@@ -83,6 +95,7 @@ class Ranker(keras.Model):
         self.tower_units = tuple(tower_units)
         self.tower_activation = tower_activation
         self.tower_dropout = tower_dropout
+        self.task_weighting = task_weighting
 
         dtype = self.dtype_policy
         self.embedder = TokenEmbedder(schema, **self.embedding, name="embedder", dtype=dtype)
@@ -93,7 +106,7 @@ class Ranker(keras.Model):
                 activation=tower_activation,
                 dropout=tower_dropout,
                 # Starting at the base rate saves the first steps, which would only learn it.
-                final_bias_initializer=keras.initializers.Constant(_logit(label.mean)),
+                final_bias_initializer=keras.initializers.Constant(_logit(label.mean) - label.logit_correction),
                 name=f"tower_{label.name}",
                 dtype=dtype,
             )
@@ -101,6 +114,8 @@ class Ranker(keras.Model):
         }
         for name, tower in self.towers.items():
             setattr(self, f"tower_{name}", tower)
+        if task_weighting == "uncertainty":
+            self.log_variances = self._log_variances()
         self._compiled_network = None
         # The schema says every shape, so the weights exist from the start.
         self.build(self.encoded_shapes)
@@ -118,12 +133,25 @@ class Ranker(keras.Model):
             raise ValueError(f"the backbone's tasks must be the schema's labels {tasks}. Received: {made.tasks}")
         return made
 
+    def _log_variances(self) -> Any:
+        weights = {label.name: label.weight for label in self.schema.labels}
+        if not all(weights.values()):
+            raise ValueError(f"'uncertainty' needs labels with a weight above 0. Received: {weights}")
+        start = [-math.log(weight) for weight in weights.values()]
+        return self.add_weight(
+            name="log_variances",
+            shape=(len(start),),
+            initializer=lambda shape, dtype=None, **_: ops.convert_to_tensor(start, dtype),
+            trainable=True,
+        )
+
     @property
     def encoded_shapes(self) -> dict[str, tuple[int | None, ...]]:
         """Shape of every column of an encoded batch."""
         shapes: dict[str, tuple[int | None, ...]] = {f.name: (None,) for f in self.schema.features}
         shapes |= {f"{f.name}_bucket": (None,) for f in self.schema.numerics if f.buckets}
         shapes |= {f.name: (None, f.max_values) for f in self.schema.categoricals if f.max_values}
+        shapes |= {f.name: (None, f.dim) for f in self.schema.vectors}
         for sequence in self.schema.sequences:
             shapes |= {sequence.column(f.name): (None, sequence.max_length) for f in sequence.fields}
             shapes[sequence.length_column] = (None,)
@@ -178,10 +206,20 @@ class Ranker(keras.Model):
         The loss is binary cross-entropy on the logits, with the labels' weights. And on TensorFlow,
         `jit_compile` compiles the network *behind* the embedding tables by XLA, and leaves these outside: XLA
         would update whole tables, where only the rows of a batch change.
+
+        Raises:
+            ValueError: If a loss or weights are given although `task_weighting` is `"uncertainty"`.
         """
+        learned = self.task_weighting == "uncertainty"
+        if learned and (loss is not None or loss_weights is not None):
+            raise ValueError(
+                "task_weighting='uncertainty' brings its own loss and learns the weights: compile without `loss` and "
+                f"`loss_weights`. Received: loss={loss!r:.80}, loss_weights={loss_weights!r:.80}"
+            )
         if loss is None:
             loss = {task: keras.losses.BinaryCrossentropy(from_logits=True) for task in self.schema.tasks}
-            loss_weights = loss_weights or {label.name: label.weight for label in self.schema.labels}
+            if not learned:
+                loss_weights = loss_weights or {label.name: label.weight for label in self.schema.labels}
         self._jit_compile_choice = jit_compile
         if LEGACY or keras.backend.backend() == "tensorflow":
             self.compile_network(bool(jit_compile))
@@ -195,8 +233,49 @@ class Ranker(keras.Model):
         """Let XLA compile what lies behind the embedding tables, or not. `compile` calls it."""
         self._compiled_network = tf.function(self._network, jit_compile=True) if jit_compile else None
 
+    def total_loss(self, losses: Mapping[str, Any]) -> Any:
+        """The tasks' losses added up as `task_weighting` has it, for a training loop of your own.
+
+        Args:
+            losses: dict. Task name -> loss, all of one shape: scalars, or one number per example.
+        """
+        if self.task_weighting == "fixed":
+            return sum(label.weight * losses[label.name] for label in self.schema.labels)
+        variances = zip(self.schema.tasks, ops.unstack(ops.convert_to_tensor(self.log_variances)), strict=True)
+        return sum(ops.exp(-s) * losses[task] + s / 2 for task, s in variances)
+
+    def compute_loss(
+        self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
+    ) -> Any:
+        """As `keras.Model.compute_loss`, the tasks' losses weighted by `task_weighting`."""
+        if self.task_weighting == "fixed":
+            return super().compute_loss(x, y, y_pred, sample_weight)
+        # Keras adds the losses up unweighted, and keeps their means for the logs: what is missing is the difference.
+        means = self._mean_losses(y, y_pred, sample_weight)
+        missing = self.total_loss(means) - sum(means.values())
+        if LEGACY:
+            return self.compiled_loss(y, y_pred, sample_weight, regularization_losses=[*self.losses, missing])
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        return super().compute_loss(x, y, y_pred, sample_weight) + missing / replicas
+
+    def _mean_losses(self, labels: Any, logits: Mapping[str, Any], weights: Any) -> dict[str, Any]:
+        """Binary cross-entropy per task; weighted sums divided by the number of examples, as Keras has it."""
+        means = {}
+        for task, logit in logits.items():
+            label = labels[task] if isinstance(labels, Mapping) else labels
+            label = ops.cast(ops.reshape(label, (-1, 1)), logit.dtype)
+            loss = keras.losses.binary_crossentropy(label, logit, from_logits=True)
+            weight = weights.get(task) if isinstance(weights, Mapping) else weights
+            if weight is not None:
+                loss = loss * ops.cast(ops.reshape(weight, (-1,)), loss.dtype)
+            # A replica may be left without examples.
+            means[task] = ops.sum(loss) / ops.cast(ops.maximum(ops.shape(logit)[0], 1), loss.dtype)
+        return means
+
     def get_compile_config(self) -> dict[str, Any] | None:
         config = super().get_compile_config()
+        if config and self.task_weighting == "uncertainty":
+            config = {name: value for name, value in config.items() if name not in ("loss", "loss_weights")}
         return {**config, "jit_compile": self._jit_compile_choice} if config else None
 
     def compile_from_config(self, config: Mapping[str, Any]) -> None:
@@ -212,12 +291,25 @@ class Ranker(keras.Model):
         """Probability per task `[B]` of a raw batch.
 
         Args:
-            raw: dict of arrays, by column, as in `FeatureSchema.signature`.
+            raw: dict of arrays, by column, as in `FeatureSchema.signature`. Features with `serve_as` take that
+                value, whatever the batch holds.
         """
         if not raw:
             raise SchemaError("a raw batch must hold the schema's columns. Received: {}")
-        logits = self(self.preprocessor(raw), training=False)
+        logits = self.served_logits(raw)
         return {task: ops.convert_to_numpy(ops.sigmoid(logit))[:, 0] for task, logit in logits.items()}
+
+    def served_logits(self, raw: Mapping[str, Any]) -> dict[str, Any]:
+        """Logit per task `[B, 1]` of a raw batch as it is served: `serve_as` put in, down-sampling corrected."""
+        return self.corrected(self(self.preprocessor(raw, serving=True), training=False))
+
+    def corrected(self, logits: Mapping[str, Any]) -> dict[str, Any]:
+        """The logits that `call` returned, corrected for the down-sampling of the training split.
+
+        See `Label.negative_rate`. `call` itself, and so `fit`, `predict` and the training loss, does not correct.
+        """
+        rates = {label.name: label.logit_correction for label in self.schema.labels}
+        return {task: logit + rates[task] if rates[task] else logit for task, logit in logits.items()}
 
     def get_config(self) -> dict[str, Any]:
         config = {"name": self.name, "dtype": self.dtype_policy.name} if LEGACY else super().get_config()
@@ -229,6 +321,7 @@ class Ranker(keras.Model):
             "tower_units": list(self.tower_units),
             "tower_activation": self.tower_activation,
             "tower_dropout": self.tower_dropout,
+            "task_weighting": self.task_weighting,
         }
 
     def get_build_config(self) -> dict[str, Any]:

@@ -7,15 +7,17 @@ from pipelines.datasets.tables import DataError
 from pipelines.schema.history import list_series
 from pipelines.schema.lists import as_lists
 from pipelines.schema.roles import check_label
-from tf_interformer.schema import Categorical, FeatureSchema, Numeric, Sequence
+from tf_interformer.schema import Categorical, FeatureSchema, Numeric, Sequence, Vector
 
 _TYPES = {"int64": pl.Int64, "string": pl.String}
 
 
 def scalar_columns(schema: FeatureSchema) -> set[str]:
     """Names of the columns that hold one value per row."""
-    single = {f.name for f in schema.features if isinstance(f, Numeric) or f.max_values is None}
-    return single | set(schema.tasks) | ({schema.group} if schema.group else set())
+    several = {f.name for f in schema.features if isinstance(f, Vector)}
+    several |= {f.name for f in schema.categoricals if f.max_values is not None}
+    others = {name for name in (schema.group, schema.weight) if name is not None}
+    return {f.name for f in schema.features} - several | set(schema.tasks) | others
 
 
 def examples(frame: pl.DataFrame, schema: FeatureSchema, built: set[str]) -> pl.DataFrame:
@@ -38,6 +40,8 @@ def examples(frame: pl.DataFrame, schema: FeatureSchema, built: set[str]) -> pl.
         column = _column(frame, feature.name)
         if isinstance(feature, Numeric):
             columns[feature.name] = _numbers(column)
+        elif isinstance(feature, Vector):
+            columns[feature.name] = _vectors(column, feature)
         elif feature.max_values is None:
             columns[feature.name] = _values(column, feature)
         else:
@@ -51,6 +55,11 @@ def examples(frame: pl.DataFrame, schema: FeatureSchema, built: set[str]) -> pl.
     if schema.group is not None and schema.group not in columns:
         key = Categorical(name=schema.group, dtype=schema.group_dtype)
         columns[schema.group] = _values(_column(frame, schema.group), key)
+    if schema.weight is not None:
+        weights = _numbers(_column(frame, schema.weight))
+        if weights.is_nan().any() or (weights < 0).any():
+            raise DataError(f"the log's column `{schema.weight}` must hold weights of 0 or more, as the schema says")
+        columns[schema.weight] = weights
     return pl.DataFrame([column.rename(name) for name, column in columns.items()])
 
 
@@ -65,6 +74,18 @@ def _numbers(column: pl.Series) -> pl.Series:
     if numbers is None or numbers.null_count() > column.null_count():
         raise _misfit(column, numbers, "a number")
     return numbers.set(~numbers.is_finite(), None).fill_null(float("nan"))
+
+
+def _vectors(column: pl.Series, feature: Vector) -> pl.Series:
+    lists = as_lists(column).cast(pl.List(pl.Float32))
+    wrong = lists.is_not_null() & (lists.list.len() != feature.dim)
+    if wrong.any():
+        row = int(wrong.arg_max() or 0)
+        raise DataError(
+            f"the log's column `{column.name}` must hold {feature.dim} numbers in every row, as the schema says. "
+            f"Received in row {row + 1}: {len(column[row])}"
+        )
+    return lists.fill_null([float("nan")] * feature.dim)
 
 
 def _values(column: pl.Series, feature: Categorical) -> pl.Series:

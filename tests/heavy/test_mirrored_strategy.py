@@ -1,10 +1,16 @@
-"""A `Ranker` learns the same on one replica and on two at the same global batch."""
+"""A `Ranker` learns the same on one replica and on two at the same global batch, and in mixed precision."""
 
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import tensorflow as tf
+
+from tests.small_log import learned_schema, raw_batch
+from tf_interformer import Ranker
+from tf_interformer._keras import LEGACY, keras
 
 # Logical devices must be made before TensorFlow starts, so this runs in a process of its own.
 PROGRAM = """
@@ -12,6 +18,7 @@ import sys
 import numpy as np
 import tensorflow as tf
 
+jit, weighting = sys.argv[1] == "True", sys.argv[2]
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 
@@ -19,15 +26,24 @@ from tests.small_log import learned_schema, raw_batch
 from tf_interformer import Ranker
 from tf_interformer._keras import keras
 
+TASKS = ("click", "buy")
+
 
 def run(replicas):
     keras.utils.set_random_seed(0)
     strategy = tf.distribute.MirroredStrategy([f"/cpu:{i}" for i in range(replicas)])
     with strategy.scope():
         config = {"num_layers": 1, "information_flow": "sole", "interaction": "dot"}
-        ranker = Ranker(learned_schema(), backbone_config=config, embedding={"dim": 8}, tower_units=(8,))
-        ranker.compile(keras.optimizers.Adam(1e-2), jit_compile=sys.argv[1] == "True")
-    encode, raw = ranker.preprocessor, raw_batch(56, 3)  # 16 + 16 + 16 + 8
+        ranker = Ranker(
+            learned_schema(TASKS),
+            backbone_config=config,
+            embedding={"dim": 8},
+            tower_units=(8,),
+            task_weighting=weighting,
+        )
+        # Adam's own epsilon lets the rounding of a gradient near zero decide a whole step.
+        ranker.compile(keras.optimizers.Adam(1e-2, epsilon=1e-4), jit_compile=jit)
+    encode, raw = ranker.preprocessor, raw_batch(56, 3, TASKS)  # 16 + 16 + 16 + 8
     data = tf.data.Dataset.from_tensor_slices(raw).batch(16).map(lambda b: (encode(b), encode.labels(b)))
     losses = ranker.fit(data, epochs=2, verbose=0, shuffle=False).history["loss"]
     return losses, [np.asarray(w) for w in ranker.get_weights()]
@@ -41,13 +57,33 @@ print("equal")
 """
 
 
-@pytest.mark.parametrize("jit", [False, True])
-def test_two_replicas_equal_one(jit):
+@pytest.mark.parametrize(("jit", "weighting"), [(False, "fixed"), (True, "fixed"), (True, "uncertainty")])
+def test_two_replicas_equal_one(jit, weighting):
     run = subprocess.run(
-        [sys.executable, "-c", PROGRAM, str(jit)],
+        [sys.executable, "-c", PROGRAM, str(jit), weighting],
         check=False,
         capture_output=True,
         text=True,
         cwd=Path(__file__).parents[2],
     )
     assert run.stdout.strip() == "equal", run.stderr[-2000:]
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_mixed_precision_learns(policy):
+    before = keras.mixed_precision.global_policy() if LEGACY else keras.config.dtype_policy()
+    keras.mixed_precision.set_global_policy(policy)
+    try:
+        keras.utils.set_random_seed(0)
+        config = {"num_layers": 1, "information_flow": "both", "interaction": "dot", "num_heads": 2}
+        ranker = Ranker(learned_schema(), backbone_config=config, embedding={"dim": 8}, tower_units=(8,))
+        ranker.compile(keras.optimizers.Adam(1e-2), jit_compile=True)
+        encode, raw = ranker.preprocessor, raw_batch(56, 3)
+        data = tf.data.Dataset.from_tensor_slices(raw).batch(16).map(lambda b: (encode(b), encode.labels(b)))
+        losses = ranker.fit(data, epochs=6, verbose=0, shuffle=False).history["loss"]
+    finally:
+        keras.mixed_precision.set_global_policy(before)
+    assert np.isfinite(losses).all()
+    assert losses[-1] < 0.9 * losses[0]
+    scaled = isinstance(ranker.optimizer, keras.mixed_precision.LossScaleOptimizer)
+    assert scaled == (policy == "mixed_float16")

@@ -16,6 +16,7 @@ from tests.pipelines.small_folder import write_folders
 from tests.small_log import learned_schema
 from tf_interformer._keras import keras
 from tf_interformer.ranker import Ranker
+from tf_interformer.schema import Categorical, FeatureSchema
 
 CONFIG = """
 dataset: {name: small, format: tfrecord}
@@ -289,7 +290,11 @@ ABLATIONS = sorted((Path(__file__).parents[2] / "pipelines" / "configs" / "ablat
 def test_every_variant_of_the_ablations_makes_a_model(path):
     config = path.parents[1] / f"kuairand_{path.stem}.yaml"
     _, variants = ablate.variants_of([str(config)], None, str(path), ["training.jit_compile=false"])
-    sizes = {v.name: build_ranker(load_config(*v[1:]), learned_schema(), 1000).count_params() for v in variants}
+    small = learned_schema()
+    # The configurations name fields by their place among KuaiRand's.
+    more = [Categorical(f"more_{i}", vocabulary=("a", "b")) for i in range(12)]
+    schema = FeatureSchema(features=[*small.features, *more], sequences=small.sequences, labels=small.labels)
+    sizes = {v.name: build_ranker(load_config(*v[1:]), schema, 1000).count_params() for v in variants}
     assert len(sizes) == len(variants) > 4
 
 

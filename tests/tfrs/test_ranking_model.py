@@ -57,6 +57,16 @@ def losses_of(made, tasks=("click",), count=40):
     return {task: np.logaddexp(0, z) - columns[task] * z for task, z in logits.items()}, logits, columns
 
 
+def test_the_weight_column_of_the_schema_weighs_examples():
+    keras.utils.set_random_seed(1)
+    schema = learned_schema().model_copy(update={"weight": "importance"})
+    made = RankingModel(Ranker(schema, **SMALL, embedding={"dim": 8}))
+    columns = raw_batch(8, 3) | {"importance": np.linspace(0.5, 2.0, 8, dtype="float32")}
+    features, _, others = made.encode(columns)
+    assert "importance" not in features
+    assert others["sample_weight"].numpy()[:, 0].tolist() == columns["importance"].tolist()
+
+
 def test_losses_are_means_over_the_epoch_also_with_a_small_last_batch():
     made = model(l2=1e-2)
     data = encoded(made)  # 16 + 16 + 8

@@ -6,5 +6,6 @@ from tf_interformer.schema.feature_schema import Feature, FeatureSchema
 from tf_interformer.schema.label import Label
 from tf_interformer.schema.numeric import Numeric
 from tf_interformer.schema.sequence import Sequence
+from tf_interformer.schema.vector import Vector
 
-__all__ = ["Categorical", "Feature", "FeatureSchema", "Label", "Numeric", "SchemaError", "Sequence"]
+__all__ = ["Categorical", "Feature", "FeatureSchema", "Label", "Numeric", "SchemaError", "Sequence", "Vector"]

@@ -32,6 +32,9 @@ class Categorical(SchemaModel):
             and -1 for integers.
         embedding_dim: int or None. Width of the table when it differs from the model's; the token is
             then projected to the model's width. Defaults to `None`.
+        serve_as: str, int or None. The value that takes the column's place in `Ranker.score` and in an exported
+            model, which do not ask for it: for what is known of a logged impression only, such as its position.
+            Training and evaluation use the logged values. Defaults to `None`: an input like any other.
 
     Raises:
         SchemaError: An argument is out of range or contradicts another.
@@ -56,6 +59,7 @@ class Categorical(SchemaModel):
     pooling: Literal["mean", "sum", "max"] = "mean"
     missing: StrictInt | StrictStr | None = None
     embedding_dim: int | None = Field(default=None, ge=1)
+    serve_as: StrictInt | StrictStr | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -69,6 +73,10 @@ class Categorical(SchemaModel):
         python_type = int if self.dtype == "int64" else str
         if not isinstance(self.missing, python_type):
             raise ValueError(f"`missing` must be of the feature's dtype {self.dtype}. Received: {self.missing!r}")
+        if self.serve_as is not None and not isinstance(self.serve_as, python_type):
+            raise ValueError(f"`serve_as` must be of the feature's dtype {self.dtype}. Received: {self.serve_as!r}")
+        if self.serve_as is not None and self.max_values is not None:
+            raise ValueError("`serve_as` is one value, so the feature may not be multi-valued")
         if self.hash_buckets is not None and self.vocabulary is not None:
             raise ValueError("give `hash_buckets` or `vocabulary`, not both")
         if self.table is not None and (self.hash_buckets is not None or self.vocabulary is not None):

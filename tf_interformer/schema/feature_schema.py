@@ -11,13 +11,14 @@ import tensorflow as tf
 from pydantic import Field, model_validator
 
 from tf_interformer.schema._model import SchemaModel
-from tf_interformer.schema.categorical import Categorical
+from tf_interformer.schema.categorical import Categorical, Name
 from tf_interformer.schema.errors import SchemaError
 from tf_interformer.schema.label import Label
 from tf_interformer.schema.numeric import Numeric
 from tf_interformer.schema.sequence import Sequence
+from tf_interformer.schema.vector import Vector
 
-Feature = Annotated[Categorical | Numeric, Field(discriminator="kind")]
+Feature = Annotated[Categorical | Numeric | Vector, Field(discriminator="kind")]
 
 
 class FeatureSchema(SchemaModel):
@@ -31,16 +32,20 @@ class FeatureSchema(SchemaModel):
 
     Args:
         name: str. Name of the data set. Defaults to `"log"`.
-        features: tuple of `Categorical` and `Numeric`. The non-sequence features.
+        features: tuple of `Categorical`, `Numeric` and `Vector`. The non-sequence features.
         sequences: tuple of `Sequence`. The behaviour sequences. Defaults to none.
         labels: tuple of `Label`. One per task.
         group: str or None. Column by which grouped AUC groups impressions, usually the user; it may but
             need not be a feature. Defaults to `None`.
         group_dtype: `"int64"` or `"string"`. Type of the group column when it is not a feature. Defaults to
             `"int64"`.
+        weight: str or None. Column with the weight of each example in the training loss, at least 0. It is
+            neither a feature nor an input of the served model, and metrics do not use it. Defaults to `None`.
 
     Raises:
-        SchemaError: Two columns of one name, a table that does not exist, no feature or no label.
+        SchemaError: Two columns of one name, a table that does not exist, no feature or no label, a `serve_as`
+            that the vocabulary lacks, no feature left to ask for, or several labels where one has a
+            `negative_rate`: what dropping its negatives does to the others is no constant.
 
     Example:
 
@@ -64,6 +69,7 @@ class FeatureSchema(SchemaModel):
     labels: tuple[Label, ...] = Field(min_length=1)
     group: str | None = None
     group_dtype: Literal["int64", "string"] = "int64"
+    weight: Name | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> "FeatureSchema":
@@ -71,6 +77,7 @@ class FeatureSchema(SchemaModel):
         columns += [f"{f.name}_bucket" for f in self.numerics if f.buckets]
         for sequence in self.sequences:
             columns += [sequence.column(f.name) for f in sequence.fields] + [sequence.length_column]
+        columns += [self.weight] if self.weight is not None else []
         twice = sorted({name for name in columns if columns.count(name) > 1})
         if twice:
             raise ValueError(f"every column needs a name of its own. Received twice: {', '.join(twice)}")
@@ -78,6 +85,12 @@ class FeatureSchema(SchemaModel):
             raise ValueError(f"sequence names must differ. Received: {[s.name for s in self.sequences]}")
         if self.group in {label.name for label in self.labels}:
             raise ValueError(f"`group` may not be a label. Received: {self.group!r}")
+        if self.group is not None and self.group == self.weight:
+            raise ValueError(f"`group` may not be the weight. Received: {self.group!r}")
+        if len(self.labels) > 1 and any(label.negative_rate < 1 for label in self.labels):
+            raise ValueError(f"`negative_rate` needs a schema with one label. Received: {list(self.tasks)}")
+        if len(self.served_as) == len(self.features) and not self.sequences:
+            raise ValueError("every feature has `serve_as`: nothing is left to ask for")
         owners = {key: f for key, f in self._categoricals() if f.table is None}
         for key, feature in self._categoricals():
             if feature.table is None:
@@ -90,11 +103,23 @@ class FeatureSchema(SchemaModel):
             if owner.dtype != feature.dtype:
                 raise ValueError(f"feature {key!r} has dtype {feature.dtype} but shares table {feature.table!r} "
                                  f"of dtype {owner.dtype}")  # fmt: skip
+        self._check_served_values()
         return self
+
+    def _check_served_values(self) -> None:
+        for feature in self.categoricals:
+            owner = self.tables[self.table_of(feature.name)]
+            if feature.serve_as is None or owner.vocabulary is None:
+                continue
+            if feature.serve_as != feature.missing and feature.serve_as not in owner.vocabulary:
+                raise ValueError(
+                    f"feature {feature.name!r}: `serve_as` must be in the vocabulary or the missing value: no other "
+                    f"has a trained embedding. Received: {feature.serve_as!r}"
+                )
 
     # What is in it
 
-    def __getitem__(self, name: str) -> Categorical | Numeric:
+    def __getitem__(self, name: str) -> Feature:
         """The feature, or sequence field (by its column), of that name."""
         for key, feature in self._keyed_features():
             if key == name:
@@ -111,6 +136,16 @@ class FeatureSchema(SchemaModel):
     def numerics(self) -> tuple[Numeric, ...]:
         """The numeric features."""
         return tuple(f for f in self.features if isinstance(f, Numeric))
+
+    @property
+    def vectors(self) -> tuple[Vector, ...]:
+        """The vectors made elsewhere."""
+        return tuple(f for f in self.features if isinstance(f, Vector))
+
+    @property
+    def served_as(self) -> dict[str, int | float | str]:
+        """The columns that the served model does not ask for, and the value each is served as."""
+        return {f.name: f.serve_as for f in self.features if not isinstance(f, Vector) and f.serve_as is not None}
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -160,7 +195,7 @@ class FeatureSchema(SchemaModel):
             if isinstance(feature, Categorical):
                 yield key, feature
 
-    def _keyed_features(self) -> Iterator[tuple[str, Categorical | Numeric]]:
+    def _keyed_features(self) -> Iterator[tuple[str, Feature]]:
         yield from ((f.name, f) for f in self.features)
         for sequence in self.sequences:
             yield from ((sequence.column(f.name), f) for f in sequence.fields)
@@ -215,7 +250,8 @@ class FeatureSchema(SchemaModel):
             A copy of the schema in which everything that was not given by hand is filled in.
 
         Raises:
-            SchemaError: A column is missing, a label is neither 0 nor 1, or there is no example.
+            SchemaError: A column is missing, a label is neither 0 nor 1, a weight is negative, or there is no
+                example.
         """
         from tf_interformer.schema.learning import learn
 
@@ -227,12 +263,15 @@ class FeatureSchema(SchemaModel):
         """The raw batch as tensor specs, by column: what a serving signature takes.
 
         Args:
-            labels: bool. Whether labels and the group key are in it, as in training. Defaults to `False`.
+            labels: bool. Whether all that training needs is in it: labels, group key, weight, and the features
+                with `serve_as`. Defaults to `False`.
         """
         specs: dict[str, tf.TensorSpec] = {}
-        for feature in self.features:
+        for feature in self._features(labels):
             if isinstance(feature, Numeric):
                 specs[feature.name] = tf.TensorSpec([None], tf.float32, feature.name)
+            elif isinstance(feature, Vector):
+                specs[feature.name] = tf.TensorSpec([None, feature.dim], tf.float32, feature.name)
             else:
                 shape = [None] if feature.max_values is None else [None, None]
                 specs[feature.name] = tf.TensorSpec(shape, tf.as_dtype(feature.dtype), feature.name)
@@ -246,14 +285,22 @@ class FeatureSchema(SchemaModel):
                 specs[label.name] = tf.TensorSpec([None], tf.float32, label.name)
             if self.group is not None and self.group not in specs:
                 specs[self.group] = tf.TensorSpec([None], tf.as_dtype(self.group_dtype), self.group)
+            if self.weight is not None:
+                specs[self.weight] = tf.TensorSpec([None], tf.float32, self.weight)
         return specs
+
+    def _features(self, labels: bool) -> Iterator[Feature]:
+        yield from (f for f in self.features if labels or f.name not in self.served_as)
 
     def parsing_spec(self, labels: bool = True) -> dict[str, Any]:
         """The spec with which `tf.io.parse_example` reads this schema's columns from `tf.train.Example`s."""
         spec: dict[str, Any] = {}
-        for feature in self.features:
+        for feature in self._features(labels):
             if isinstance(feature, Numeric):
                 spec[feature.name] = tf.io.FixedLenFeature([], tf.float32, default_value=float("nan"))
+            elif isinstance(feature, Vector):
+                absent = [float("nan")] * feature.dim
+                spec[feature.name] = tf.io.FixedLenFeature([feature.dim], tf.float32, default_value=absent)
             elif feature.max_values is None:
                 dtype = tf.as_dtype(feature.dtype)
                 spec[feature.name] = tf.io.FixedLenFeature([], dtype, default_value=feature.missing)
@@ -268,6 +315,8 @@ class FeatureSchema(SchemaModel):
                 spec[label.name] = tf.io.FixedLenFeature([], tf.int64)
             if self.group is not None and self.group not in spec:
                 spec[self.group] = tf.io.FixedLenFeature([], tf.as_dtype(self.group_dtype))
+            if self.weight is not None:
+                spec[self.weight] = tf.io.FixedLenFeature([], tf.float32)
         return spec
 
     def parse_examples(self, serialized: tf.Tensor, labels: bool = True) -> dict[str, tf.Tensor]:
@@ -275,7 +324,7 @@ class FeatureSchema(SchemaModel):
 
         Args:
             serialized: string tensor `[batch]`.
-            labels: bool. Whether labels and group key are read too. Defaults to `True`.
+            labels: bool. Whether all that training needs is read, as in `signature`. Defaults to `True`.
         """
         parsed = tf.io.parse_example(serialized, self.parsing_spec(labels))
         return self.dense_batch(parsed, labels)
@@ -283,7 +332,7 @@ class FeatureSchema(SchemaModel):
     def dense_batch(self, columns: Mapping[str, Any], labels: bool = True) -> dict[str, tf.Tensor]:
         """Make a raw batch of parsed columns: pad the ragged ones and say the length of every history."""
         batch: dict[str, tf.Tensor] = {}
-        for feature in self.features:
+        for feature in self._features(labels):
             value = columns[feature.name]
             if isinstance(value, tf.RaggedTensor):
                 assert isinstance(feature, Categorical)
@@ -311,6 +360,8 @@ class FeatureSchema(SchemaModel):
                 batch[label.name] = tf.cast(columns[label.name], tf.float32)
             if self.group is not None:
                 batch[self.group] = columns[self.group]
+            if self.weight is not None:
+                batch[self.weight] = columns[self.weight]
         return batch
 
     def tfds_features(self, **extra: Any) -> Any:
@@ -321,6 +372,8 @@ class FeatureSchema(SchemaModel):
         for feature in self.features:
             if isinstance(feature, Numeric):
                 columns[feature.name] = tfds.features.Scalar(np.float32)
+            elif isinstance(feature, Vector):
+                columns[feature.name] = tfds.features.Tensor(shape=(feature.dim,), dtype=np.float32)
             elif feature.max_values is None:
                 columns[feature.name] = _tfds_scalar(feature.dtype)
             else:
@@ -332,6 +385,8 @@ class FeatureSchema(SchemaModel):
             columns[label.name] = tfds.features.Scalar(np.int64)
         if self.group is not None and self.group not in columns:
             columns[self.group] = _tfds_scalar(self.group_dtype)
+        if self.weight is not None:
+            columns[self.weight] = tfds.features.Scalar(np.float32)
         return tfds.features.FeaturesDict({**columns, **extra})
 
 

@@ -8,10 +8,11 @@ import numpy as np
 
 from tf_interformer.schema.categorical import Categorical
 from tf_interformer.schema.errors import SchemaError
-from tf_interformer.schema.feature_schema import FeatureSchema
+from tf_interformer.schema.feature_schema import Feature, FeatureSchema
 from tf_interformer.schema.label import Label
 from tf_interformer.schema.numeric import Numeric
 from tf_interformer.schema.sequence import Sequence
+from tf_interformer.schema.vector import Vector
 
 # Quantiles are cut from so many values at most; their error is then far below one bucket.
 _SAMPLE = 1_000_000
@@ -108,7 +109,9 @@ def learn(schema: FeatureSchema, batches: Iterable[Mapping[str, Any]]) -> Featur
 
     owners = {name: learner.result() for name, learner in tables.items()}
 
-    def learned(key: str, feature: Categorical | Numeric) -> Categorical | Numeric:
+    def learned(key: str, feature: Feature) -> Feature:
+        if isinstance(feature, Vector):
+            return feature
         if isinstance(feature, Numeric):
             return numerics[feature.name].result()
         return owners.get(key, feature)
@@ -118,17 +121,24 @@ def learn(schema: FeatureSchema, batches: Iterable[Mapping[str, Any]]) -> Featur
         return sequence.model_copy(update={"fields": fields})
 
     def learned_label(label: Label) -> Label:
-        return label if label.mean is not None else label.model_copy(
-            update={"mean": positives[label.name] / examples}
-        )  # fmt: skip
+        if label.mean is not None:
+            return label
+        # Every negative stands for those that were dropped, too.
+        count = positives[label.name] + (examples - positives[label.name]) / label.negative_rate
+        return label.model_copy(update={"mean": positives[label.name] / count})
 
-    return schema.model_copy(
+    made = schema.model_copy(
         update={
             "features": tuple(learned(f.name, f) for f in schema.features),
             "sequences": tuple(learned_sequence(s) for s in schema.sequences),
             "labels": tuple(learned_label(label) for label in schema.labels),
         }
     )
+    try:
+        made._check_served_values()
+    except ValueError as error:
+        raise SchemaError(f"schema {schema.name!r}: {error}") from None
+    return made
 
 
 def _learn_batch(
@@ -142,6 +152,8 @@ def _learn_batch(
     for feature in schema.features:
         if isinstance(feature, Numeric):
             numerics[feature.name].update(columns[feature.name])
+        elif isinstance(feature, Vector):
+            _check_vectors(feature, columns[feature.name])
         else:
             tables[schema.table_of(feature.name)].update(columns.values(feature.name, feature))
     for sequence in schema.sequences:
@@ -159,7 +171,22 @@ def _learn_batch(
             raise SchemaError(f"Label {name!r} must be 0 or 1. Received: {wrong[0]}")
         positives[name] += float(label.sum())
         examples = label.size
+    if schema.weight is not None:
+        weight = columns[schema.weight].astype(np.float64)
+        wrong = weight[~(np.isfinite(weight) & (weight >= 0))]
+        if wrong.size:
+            raise SchemaError(f"weight {schema.weight!r} must be finite and at least 0. Received: {wrong[0]}")
     return examples
+
+
+def _check_vectors(feature: Vector, values: np.ndarray) -> None:
+    if values.dtype.kind not in "fiu" or values.ndim != 2 or values.shape[1] != feature.dim:
+        raise SchemaError(
+            f"Vector {feature.name!r} must hold numbers of the shape [batch, {feature.dim}]. "
+            f"Received: {values.dtype} {values.shape}"
+        )
+    if np.isinf(values).any():
+        raise SchemaError(f"Vector {feature.name!r} must be finite (NaN means missing). Received: inf")
 
 
 class _Columns:

@@ -20,6 +20,8 @@ class Numeric(SchemaModel):
         mean: float or None. Mean of the transformed values. Learned when `None`.
         std: float or None. Standard deviation of the transformed values. Learned when `None`.
         boundaries: tuple or None. Inner boundaries of the buckets, increasing. Learned when `None`.
+        serve_as: float or None. The raw value that takes the column's place in `Ranker.score` and in an exported
+            model, as in `Categorical`. Defaults to `None`.
 
     Raises:
         SchemaError: An argument is out of range, or boundaries do not increase.
@@ -37,6 +39,7 @@ class Numeric(SchemaModel):
     mean: float | None = None
     std: float | None = Field(default=None, gt=0)
     boundaries: tuple[float, ...] | None = None
+    serve_as: float | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> "Numeric":

@@ -21,7 +21,7 @@ class Sequence(SchemaModel):
         max_length: int. Only the most recent so many events are used. Defaults to 50.
 
     Raises:
-        SchemaError: No field, two fields of one name, or a multi-valued field.
+        SchemaError: No field, two fields of one name, a multi-valued field, or one with `serve_as`.
 
     Example:
 
@@ -45,6 +45,8 @@ class Sequence(SchemaModel):
         for field in self.fields:
             if field.max_values is not None:
                 raise ValueError(f"field {field.name!r} may not be multi-valued: an event holds one value per field")
+            if field.serve_as is not None:
+                raise ValueError(f"field {field.name!r} may not set `serve_as`: only a feature may")
         return self
 
     @property

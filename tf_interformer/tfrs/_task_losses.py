@@ -21,15 +21,15 @@ class TaskLosses:
 
     Args:
         tasks: dict. Task name -> `tfrs.tasks.Ranking` with a loss per example.
-        weights: dict. Task name -> weight.
+        weigh: callable. Adds up a dict of losses `[B]` by task.
 
     Raises:
         ValueError: If two metrics have one name.
     """
 
-    def __init__(self, tasks: Mapping[str, Any], weights: Mapping[str, float]) -> None:
+    def __init__(self, tasks: Mapping[str, Any], weigh: Callable[[Mapping[str, Any]], Any]) -> None:
         self.tasks = dict(tasks)
-        self.weights = dict(weights)
+        self._weigh = weigh
         # float64, because a float32 sum stops resolving batches after some ten million examples.
         self._total = keras.metrics.Mean("loss", dtype="float64")
         self._penalty = keras.metrics.Mean("regularization_loss", dtype="float64")
@@ -58,7 +58,7 @@ class TaskLosses:
             weights: Sample weights, a dict of them by task, or `None`.
             with_metrics: Whether to update the tasks' metrics too.
         """
-        total: Any = 0.0
+        losses = {}
         for name, task in self.tasks.items():
             weight = weights.get(name) if isinstance(weights, Mapping) else weights
             weight = None if weight is None else as_column(weight)
@@ -70,7 +70,8 @@ class TaskLosses:
                 )
             loss = tf.reshape(loss, [-1])
             self._means[name].update_state(loss)
-            total += self.weights[name] * loss
+            losses[name] = loss
+        total = self._weigh(losses)
         self._total.update_state(total)
         return total
 

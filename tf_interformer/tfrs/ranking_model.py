@@ -46,7 +46,8 @@ class RankingModel(tfrs.models.Model):
         ranker: `Ranker` or its config.
         tasks: dict or `None`. Task name -> `tfrs.tasks.Ranking` with a loss per example (`reduction="none"`) on
             logits. Defaults to `None`: binary cross-entropy and `metrics`.
-        weights: dict or `None`. Task name -> weight of its loss. Defaults to `None`: the labels' weights.
+        weights: dict or `None`. Task name -> weight of its loss. Defaults to `None`: those of the ranker, by its
+            `task_weighting`.
         metrics: list of str. `"auc"` (Keras's, by thresholds), `"ne"`, `"calibration"`, `"gauc"` (weighted by
             impressions), `"gauc_click_weighted"`; with several tasks their names begin with the task's. The last two
             need groups and a synchronous strategy, and are added when an evaluation ends. Defaults to
@@ -99,6 +100,8 @@ class RankingModel(tfrs.models.Model):
         known = (*STREAMED, *_GROUPED)
         if isinstance(metrics, str) or set(metrics) - set(known):
             raise ValueError(f"`metrics` must be a list of {', '.join(known)}. Received: metrics={metrics!r}")
+        if weights and own.task_weighting == "uncertainty":
+            raise ValueError(f"the ranker's task_weighting='uncertainty' learns the weights. Received: {weights=}")
         labels = {label.name: label for label in self.schema.labels}
         for name, given in {"tasks": tasks or labels, "weights": weights or {}}.items():
             if set(given) - set(labels) or (name == "tasks" and set(given) != set(labels)):
@@ -110,10 +113,8 @@ class RankingModel(tfrs.models.Model):
         self._chosen_metrics = tuple(metrics)
         self._grouped = tuple(name for name in metrics if name in _GROUPED)
         made = tasks or default_tasks(self.schema.labels, metrics)
-        self._tasks = TaskLosses(
-            {name: made[name] for name in labels},
-            {name: label.weight for name, label in labels.items()} | dict(weights or {}),
-        )
+        self._weights = {name: label.weight for name, label in labels.items()} | dict(weights or {})
+        self._tasks = TaskLosses({name: made[name] for name in labels}, self._weigh)
         self._stored: StoredExamples | None = None
         # The logs are of all replicas already: Keras would add them up.
         self.distribute_reduction_method = "first"
@@ -139,8 +140,9 @@ class RankingModel(tfrs.models.Model):
         group = self.schema.group
         if group is not None and group in raw:
             others[self.group_column] = tf.convert_to_tensor(raw[group])
-        if self.weight_column in raw:
-            others[self.weight_column] = as_column(raw[self.weight_column])
+        weight = self.schema.weight or self.weight_column
+        if weight in raw:
+            others[self.weight_column] = as_column(raw[weight])
         return encode(raw), encode.labels(raw), others
 
     def compile(self, optimizer: Any = "adam", jit_compile: bool | str = "auto", **kwargs: Any) -> None:
@@ -164,6 +166,10 @@ class RankingModel(tfrs.models.Model):
     def call(self, inputs: Mapping[str, Any], training: bool | None = None) -> dict[str, Any]:
         columns = self.ranker.encoded_shapes
         return self.ranker({name: x for name, x in inputs.items() if name in columns}, training=training)
+
+    def corrected(self, logits: Mapping[str, Any]) -> dict[str, Any]:
+        """`Ranker.corrected`, for `tf_interformer.evaluation`; `fit` and `evaluate` here use the logits as they are."""
+        return self.ranker.corrected(logits)
 
     def compute_loss(self, inputs: Any, training: bool = False) -> tf.Tensor:
         """This replica's share of the mean loss over the global batch, without regularisation.
@@ -218,6 +224,11 @@ class RankingModel(tfrs.models.Model):
         self._tasks.update_penalty(tf.math.divide_no_nan(penalty, here), here)
         return tf.math.divide_no_nan(tf.reduce_sum(loss), everywhere), tf.math.divide_no_nan(penalty, everywhere)
 
+    def _weigh(self, losses: Mapping[str, Any]) -> Any:
+        if self.ranker.task_weighting == "uncertainty":
+            return self.ranker.total_loss(losses)
+        return sum(self._weights[task] * loss for task, loss in losses.items())
+
     def _store(self, labels: Mapping[str, Any], logits: Mapping[str, Any], groups: Any) -> None:
         if groups is None:
             raise ValueError(
@@ -251,7 +262,7 @@ class RankingModel(tfrs.models.Model):
         return {
             "name": self.name,
             "ranker": self.ranker.get_config(),
-            "weights": dict(self._tasks.weights),
+            "weights": dict(self._weights) if self.ranker.task_weighting == "fixed" else None,
             "metrics": list(self._chosen_metrics),
             "training_metrics": self.training_metrics,
             "group_column": self.group_column,

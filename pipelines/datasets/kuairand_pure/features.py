@@ -12,7 +12,7 @@ from pipelines.datasets.kuairand_pure.history import FloatArray, IntArray, Strea
 from pipelines.datasets.kuairand_pure.rates import add_earlier_day_rates
 from pipelines.datasets.kuairand_pure.raw import RawTables
 from pipelines.datasets.kuairand_pure.schema import HISTORIES, LABELS, MAX_LENGTH, schema
-from tf_interformer.schema import Numeric
+from tf_interformer.schema import Categorical, Numeric
 
 # How many impressions the global rate is worth beside the entity's own.
 RATE_STRENGTH = {"video_id": 20.0, "author_id": 20.0, "tag": 50.0, "tab": 50.0, "user_id": 5.0}
@@ -212,9 +212,7 @@ def _finish(rows: pl.DataFrame) -> pl.DataFrame:
         column = pl.col(feature.name)
         if isinstance(feature, Numeric):
             columns.append(column.cast(pl.Float32).fill_null(float("nan")))
-        elif feature.max_values is not None:
-            columns.append(column.fill_null([]))
-        else:
-            columns.append(column.fill_null(feature.missing))
+        elif isinstance(feature, Categorical):
+            columns.append(column.fill_null(feature.missing if feature.max_values is None else []))
     columns += [pl.col(s.column(f.name)) for s in declared.sequences for f in s.fields]
     return rows.select(*columns, *LABELS, "date", "time_ms")

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.hiformer_cost import table
+
 ROOT = Path(__file__).parents[1]
 RESULTS = sorted((ROOT / "docs" / "results").glob("*.json"))
 ABLATIONS = [path for path in RESULTS if "rows" in (found := json.loads(path.read_text())) and "key" in found]
@@ -50,3 +52,12 @@ def test_planted_effects():
     for run in found["collapse"]:
         for key in ("abundance_of_large_after_first_attention", "abundance_of_large_after_last_layer"):
             assert run["filter"][key] > run["no_filter"][key]
+
+
+def test_the_cost_of_hiformers_projections():
+    rows = json.loads((ROOT / "docs/results/hiformer_cost.json").read_text())["rows"]
+    assert table(rows) in (ROOT / "README.md").read_text()
+    times = {row["form"]: row["score_256_ms"] for row in rows if row["fields"] == 40}
+    saved = 1 - times["composite low rank, pruned"] / times["composite full, unpruned"]
+    assert saved >= 0.6
+    assert f"take {saved:.0%}".replace("%", " %") in (ROOT / "README.md").read_text()

@@ -63,8 +63,19 @@ def tensorflow_gradients(layer: Any, inputs: Any) -> list[np.ndarray]:
     return [tf.convert_to_tensor(g).numpy() for g in found]
 
 
+def torch_gradients(layer: Any, inputs: Any) -> list[np.ndarray]:
+    if not layer.trainable_variables:
+        return []
+    layer.zero_grad()
+    loss_of(layer(inputs)).backward()
+    return [w.value.grad.numpy() for w in layer.trainable_variables]
+
+
+GRADIENTS = {"jax": jax_gradients, "tensorflow": tensorflow_gradients, "torch": torch_gradients}
+
+
 def main(path: str) -> None:
-    gradients = {"jax": jax_gradients, "tensorflow": tensorflow_gradients}[keras.backend.backend()]
+    gradients = GRADIENTS[keras.backend.backend()]
     written = {}
     for name, (kind, arguments, inputs) in {**CASES, **MORE}.items():
         layer = partial(kind, **arguments)()

@@ -1,4 +1,4 @@
-"""The layers give the same outputs and gradients on the JAX backend of Keras 3 as on TensorFlow's."""
+"""The layers give the same outputs and gradients on Keras 3's other backends as on TensorFlow's."""
 
 import importlib.util
 import os
@@ -10,10 +10,7 @@ import pytest
 
 from tf_interformer._keras import LEGACY
 
-pytestmark = [
-    pytest.mark.skipif(LEGACY, reason="tf_keras has no other backend"),
-    pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="needs jax: pip install jax"),
-]
+pytestmark = pytest.mark.skipif(LEGACY, reason="tf_keras has no other backend")
 
 
 def written_on(backend: str, folder) -> dict:
@@ -25,8 +22,11 @@ def written_on(backend: str, folder) -> dict:
     return dict(np.load(path))
 
 
-def test_every_layer_on_jax(tmp_path):
-    expected, got = written_on("tensorflow", tmp_path), written_on("jax", tmp_path)
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_every_layer(backend, tmp_path):
+    if importlib.util.find_spec(backend) is None:
+        pytest.skip(f"needs {backend}: pip install {backend}")
+    expected, got = written_on("tensorflow", tmp_path), written_on(backend, tmp_path)
     assert len(expected) > 100
     assert [name.split("/")[0] for name in got] == [name.split("/")[0] for name in expected]
     for (name, a), (_, e) in zip(got.items(), expected.items(), strict=True):

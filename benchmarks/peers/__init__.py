@@ -1,0 +1,1 @@
+"""Models of others, or written as others would, to measure beside."""

@@ -8,12 +8,13 @@ RUNS ?= runs
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 export TFDS_DATA_DIR ?= $(CURDIR)/data/tensorflow_datasets
 
-.PHONY: help install demo demo-kuairand kuairand-there flows kuairand-models hiformer-ablation dea-ablation planted hiformer-cost test test-keras3 test-legacy lint clean
+.PHONY: help install demo demo-kuairand kuairand-there flows kuairand-models kuairand-multitask hiformer-ablation dea-ablation planted hiformer-cost test test-keras3 test-legacy lint clean
 
 help:
 	@echo "make demo            train, judge and export InterFormer on a simulated click log, then score an example"
 	@echo "make demo-kuairand   the same on KuaiRand-Pure: TF_INTERFORMER_DATA=DIR make demo-kuairand"
 	@echo "make kuairand-models every model of the package on KuaiRand-Pure, three seeds: mean and spread"
+	@echo "make kuairand-multitask   three labels at once, with fixed and with learned weights"
 	@echo "make flows           the information flows of InterFormer compared on the simulated log"
 	@echo "make hiformer-ablation, make dea-ablation    the parts of Hiformer, of Dual Enhanced Attention, on KuaiRand-Pure"
 	@echo "make planted         what Dual Enhanced Attention claims, on data in which it is planted"
@@ -26,7 +27,7 @@ $(READY): setup.cfg pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "error: $(PYTHON) is needed; name another with make PYTHON=..." >&2; exit 2; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[pipelines,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[pipelines,serving,onnx,dev]'
 	@touch $@
 
 demo: $(READY)
@@ -60,6 +61,10 @@ dea-ablation: $(READY) kuairand-there
 	$(BIN)/python -m pipelines.ablate --config pipelines/configs/kuairand_dual_enhanced_attention.yaml \
 	    --variants pipelines/configs/ablations/dual_enhanced_attention.yaml --output $(RUNS)/dea-ablation $(KUAIRAND) \
 	    --seeds 2
+
+kuairand-multitask: $(READY) kuairand-there
+	$(BIN)/python -m pipelines.ablate --config pipelines/configs/kuairand_multitask.yaml \
+	    --vary model.task_weighting=fixed,uncertainty --output $(RUNS)/kuairand-multitask $(KUAIRAND) --seeds 2
 
 kuairand-there:
 	@test -n "$(TF_INTERFORMER_DATA)" || { echo "error: set TF_INTERFORMER_DATA to the folder that holds KuaiRand-Pure" >&2; exit 2; }

@@ -120,34 +120,34 @@ def _train(config: str, run: Path, settings: list[str], data_dir: str | None, pr
 def _write(folder: Path, key: str, values: list[str], seeds: int) -> None:
     rows: list[dict[str, Any]] = []
     best: dict[str, float] = {}
-    task = ""
     for value in values:
         runs = [json.loads((folder / f"{value}-seed{s}" / "metrics.json").read_text()) for s in range(seeds)]
-        task = next(iter(runs[0]["test"]))
-        measured = {name: [run["test"][task][name] for run in runs] for name in METRICS}
-        rows.append({"value": value, "parameters": runs[0]["parameters"], **measured})
+        for task in runs[0]["test"]:
+            measured = {name: [run["test"][task][name] for run in runs] for name in METRICS}
+            rows.append({"value": value, "task": task, "parameters": runs[0]["parameters"], **measured})
         if "best_possible" in runs[0]:
-            best = {name: runs[0]["best_possible"]["test"][task][name] for name in METRICS}
+            best = {name: runs[0]["best_possible"]["test"][rows[0]["task"]][name] for name in METRICS}
+    task = rows[0]["task"]
     result = {"key": key, "task": task, "split": "test", "seeds": seeds, "rows": rows, "best_possible": best}
     write_text(folder / "ablation.json", json.dumps(result, indent=1))
-    text = _markdown(result)
+    text = table(result) + f"\n\nTask {task}, mean ± standard deviation over {seeds} seeds.\n"
     write_text(folder / "ablation.md", text)
-    plots.spread({row["value"]: row["auc"] for row in rows}, folder / "ablation.png", f"test AUC of {task}", key)
+    first = {row["value"]: row["auc"] for row in rows if row["task"] == task}
+    plots.spread(first, folder / "ablation.png", f"test AUC of {task}", key)
     print(text)
 
 
-def _markdown(result: dict[str, Any]) -> str:
-    lines = [
-        f"| {result['key'].split('.')[-1]} | " + " | ".join(f"test {name}" for name in METRICS) + " |",
-        "|---|" + "---|" * len(METRICS),
-    ]
+def table(result: dict[str, Any]) -> str:
+    """The rows of an `ablation.json` as Markdown; with several labels, each has a row."""
+    several = len({row.get("task") for row in result["rows"]}) > 1
+    head = [result["key"].split(".")[-1], *(["label"] if several else []), *(f"test {name}" for name in METRICS)]
+    lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     for row in result["rows"]:
-        cells = [_mean_and_spread(row[name]) for name in METRICS]
-        lines.append(f"| {row['value']} | " + " | ".join(cells) + " |")
+        cells = [row["value"], *([row["task"]] if several else []), *(_mean_and_spread(row[name]) for name in METRICS)]
+        lines.append(f"| {' | '.join(cells)} |")
     if result["best_possible"]:
         cells = [f"{result['best_possible'][name]:.4f}" for name in METRICS]
         lines.append("| best possible | " + " | ".join(cells) + " |")
-    lines.append(f"\nTask {result['task']}, mean ± standard deviation over {result['seeds']} seeds.\n")
     return "\n".join(lines)
 
 

@@ -55,7 +55,8 @@ class TrainingConfig(_Section):
         patience: Stop after so many epochs without a better `monitor`.
         monitor: Metric of the whole validation split, `TASK/METRIC`, or `METRIC` of the first task: `auc`,
             `gauc`, `log_loss`, `ne`.
-        optimizer: Name of a Keras optimizer.
+        optimizer: Name of a Keras optimizer, or, for large embedding tables, `lazy_adam`, `lazy_adamw`,
+            `row_wise_adagrad` or `sparse_ftrl`: a step touches only the rows of its batch.
         learning_rate: Its peak learning rate.
         warmup_steps: Steps over which the rate rises linearly from 0.
         decay: `cosine` lets the rate fall to 0 over all epochs.

@@ -14,6 +14,7 @@ from pipelines.config import ConfigError, TrainConfig, TrainingConfig
 from pipelines.input import Source, evaluation_dataset, training_dataset
 from pipelines.run_directory import RunDirectory, RunState
 from pipelines.weight_average import WeightAverage
+from tf_interformer import optimizers
 from tf_interformer._keras import keras
 from tf_interformer.evaluation import evaluate
 from tf_interformer.ranker import Ranker
@@ -250,8 +251,7 @@ def build_optimizer(training: TrainingConfig, steps: int) -> Any:
         config["global_clipnorm"] = training.clip_norm
     if training.ema:
         config |= {"use_ema": True, "ema_momentum": training.ema}
-    optimizer_class = type(keras.optimizers.get(training.optimizer))
-    return optimizer_class(**config)
+    return optimizers.get(training.optimizer, **config)
 
 
 def _monitor(monitor: str, schema: FeatureSchema) -> tuple[str, str]:

@@ -1,13 +1,17 @@
-"""Prediction requests as JSON, in the row format of TensorFlow Serving's REST API."""
+"""Prediction requests as JSON, in the row and column formats of TensorFlow Serving's REST API."""
 
+import base64
+import binascii
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
 
 from tf_interformer.schema import Categorical, FeatureSchema, Vector
+
+_FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
 class RequestError(ValueError):
@@ -17,20 +21,23 @@ class RequestError(ValueError):
 def to_request(schema: FeatureSchema, raw: Mapping[str, Any]) -> str:
     """A raw batch as a request: `{"instances": [{column: value, ...}, ...]}`.
 
+    Of a history longer than the schema's `max_length`, the most recent events are written.
+
     Args:
         schema: `FeatureSchema`.
         raw: dict of arrays, by column; columns that no signature takes are left out.
     """
     names = list(schema.signature())
-    count = len(np.asarray(raw[names[0]]))
-    rows = [{name: _plain(np.asarray(raw[name])[row]) for name in names} for row in range(count)]
+    columns = _most_recent(schema, {name: np.asarray(raw[name]) for name in names})
+    rows = [{name: _plain(columns[name][row]) for name in names} for row in range(len(columns[names[0]]))]
     return json.dumps({"signature_name": "serving_default", "instances": rows}, indent=1)
 
 
 def parse_request(schema: FeatureSchema, text: str | bytes) -> dict[str, np.ndarray]:
     """The raw batch of a request.
 
-    Histories and multi-valued features of different lengths are padded to the longest.
+    Histories and multi-valued features of different lengths are padded to the longest. A string may also be given
+    as `{"b64": "..."}`.
 
     Args:
         schema: `FeatureSchema` of the model.
@@ -39,31 +46,100 @@ def parse_request(schema: FeatureSchema, text: str | bytes) -> dict[str, np.ndar
     Raises:
         RequestError: No JSON, no instances, an unknown or missing column, or a value of a wrong type.
     """
-    try:
-        body = json.loads(text)
-    except ValueError as error:
-        raise RequestError(f"the request is not JSON: {error}") from None
+    body = read_json(text)
     if not isinstance(body, dict) or not isinstance(body.get("instances"), list) or not body["instances"]:
         raise RequestError('the request must be {"instances": [{column: value, ...}, ...]} with at least one instance')
-    signature = schema.signature()
-    for place, row in enumerate(body["instances"]):
+    return parse_columns(schema, columns_of_rows(body["instances"], schema.signature()))
+
+
+def read_json(text: str | bytes) -> Any:
+    """What a JSON text holds; it may hold `NaN`, as TensorFlow Serving's API has it.
+
+    Raises:
+        RequestError: It is not JSON.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise RequestError("the request is not JSON: it is nested too deeply") from None
+    except ValueError as error:
+        raise RequestError(f"the request is not JSON: {error}") from None
+
+
+def columns_of_rows(rows: list, names: Collection[str]) -> dict[str, list]:
+    """The columns of `[{column: value, ...}, ...]`.
+
+    Args:
+        rows: The instances of a request in the row format.
+        names: The columns that each has to hold.
+
+    Raises:
+        RequestError: A row is no object, or lacks a column, or holds another.
+    """
+    wanted = set(names)
+    for place, row in enumerate(rows):
         if not isinstance(row, dict):
             raise RequestError(f"instance {place} must be an object. Received: {row!r:.80}")
-        missing, unknown = sorted(set(signature) - set(row)), sorted(set(row) - set(signature))
-        if missing or unknown:
+        if row.keys() != wanted:
+            missing, unknown = sorted(wanted - set(row)), sorted(set(row) - wanted)
             raise RequestError(f"instance {place}: missing columns {missing}, unknown columns {unknown}")
-    lengths = {sequence.length_column for sequence in schema.sequences}
-    return {
-        name: _column(schema, name, [row[name] for row in body["instances"]], spec, name in lengths)
-        for name, spec in signature.items()
-    }
+    return {name: [row[name] for row in rows] for name in names}
 
 
-def _column(schema: FeatureSchema, name: str, values: list, spec: Any, is_length: bool) -> np.ndarray:
-    kind = "string" if spec.dtype.name == "string" else "number" if spec.dtype.is_floating else "integer"
+def parse_columns(schema: FeatureSchema, columns: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """The arrays of a request in the column format, `{column: [value, ...], ...}`.
+
+    Args:
+        schema: `FeatureSchema` of the model.
+        columns: A list for each column of `schema.signature()`; they may differ in length.
+
+    Raises:
+        RequestError: An unknown or missing column, or a value of a wrong type.
+    """
+    signature = schema.signature()
+    missing, unknown = sorted(set(signature) - set(columns)), sorted(set(columns) - set(signature))
+    if missing or unknown:
+        raise RequestError(f"missing columns {missing}, unknown columns {unknown}")
+    for name, values in columns.items():
+        if not isinstance(values, list) or not values:
+            raise RequestError(f"{name!r} must hold a list with a value for each row. Received: {values!r:.80}")
+    arrays = {name: _column(schema, name, columns[name], spec) for name, spec in signature.items()}
+    for sequence in schema.sequences:
+        lengths = arrays[sequence.length_column]
+        for field in sequence.fields:
+            column = sequence.column(field.name)
+            # The padded array would hide that a row has fewer events than it says.
+            for place, (length, events) in enumerate(zip(lengths, columns[column], strict=False)):
+                if length > len(events):
+                    raise RequestError(
+                        f"instance {place}: {sequence.length_column!r} exceeds the {len(events)} events in "
+                        f"{column!r}. Received: {length}"
+                    )
+    return arrays
+
+
+def _most_recent(schema: FeatureSchema, columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    for sequence in schema.sequences:
+        length, limit = columns[sequence.length_column], sequence.max_length
+        kept = np.minimum(length, limit)
+        for field in sequence.fields:
+            column = sequence.column(field.name)
+            events = columns[column]
+            if events.shape[1] <= limit:
+                continue
+            cut = np.full((len(events), limit), field.missing, events.dtype)
+            for row, (end, count) in enumerate(zip(length, kept, strict=True)):
+                cut[row, :count] = events[row, end - count : end]
+            columns[column] = cut
+        columns[sequence.length_column] = kept
+    return columns
+
+
+def _column(schema: FeatureSchema, name: str, values: list, spec: Any) -> np.ndarray:
+    dtype = spec.dtype.as_numpy_dtype
     if spec.shape.rank == 1:
-        checked = [_scalar(name, place, value, kind) for place, value in enumerate(values)]
-        return np.array(checked, object if kind == "string" else spec.dtype.as_numpy_dtype)
+        checked = [checked_scalar(name, place, value, dtype) for place, value in enumerate(values)]
+        return np.array(checked, dtype)
     feature = schema[name]
     if isinstance(feature, Vector):
         return np.array([_vector(feature, place, value) for place, value in enumerate(values)], np.float32)
@@ -72,10 +148,10 @@ def _column(schema: FeatureSchema, name: str, values: list, spec: Any, is_length
         if not isinstance(value, list):
             raise RequestError(f"instance {place}: {name!r} must be a list. Received: {value!r:.80}")
     width = max(len(value) for value in values)
-    padded = np.full((len(values), width), feature.missing, object if kind == "string" else np.int64)
+    padded = np.full((len(values), width), feature.missing, dtype)
     for place, value in enumerate(values):
         for step, item in enumerate(value):
-            padded[place, step] = _scalar(name, place, item, kind)
+            padded[place, step] = checked_scalar(name, place, item, dtype)
     return padded
 
 
@@ -86,18 +162,61 @@ def _vector(feature: Vector, place: int, value: Any) -> list[float]:
         raise RequestError(
             f"instance {place}: {feature.name!r} must be a list of {feature.dim} numbers. Received: {value!r:.80}"
         )
-    return [_scalar(feature.name, place, item, "number") for item in value]
+    return [checked_scalar(feature.name, place, item, np.float32) for item in value]
 
 
-def _scalar(name: str, place: int, value: Any, kind: str) -> Any:
-    fits = {
-        "string": isinstance(value, str),
-        "integer": isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**63,
-        "number": value is None or (isinstance(value, (int, float)) and not isinstance(value, bool)),
-    }[kind]
-    if not fits:
-        raise RequestError(f"instance {place}: {name!r} must hold a {kind}. Received: {value!r:.80}")
-    return math.nan if value is None else value
+def checked_scalar(name: str, place: int, value: Any, dtype: Any) -> Any:
+    """The value of one cell as `dtype` takes it: text or bytes, an integer in range, or a finite number.
+
+    Args:
+        name: Name of the column.
+        place: The row.
+        value: What the JSON holds; null and NaN are a missing number.
+        dtype: NumPy type of the column; `object` for strings.
+
+    Raises:
+        RequestError: The value does not fit.
+    """
+    kind = np.dtype(dtype).kind
+    if kind == "O":
+        text = _bytes(value) if isinstance(value, dict) else value
+        if isinstance(text, bytes) or (isinstance(text, str) and _is_unicode(text)):
+            return text
+        wanted = "a string"
+    elif kind in "iu":
+        limits = np.iinfo(dtype)
+        if isinstance(value, int) and not isinstance(value, bool) and limits.min <= value <= limits.max:
+            return value
+        wanted = "an integer"
+    elif kind == "b":
+        if isinstance(value, bool):
+            return value
+        wanted = "a boolean"
+    else:
+        if value is None or value != value:
+            return math.nan
+        largest = _FLOAT32_MAX if dtype == np.float32 else float(np.finfo(np.float64).max)
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and -largest <= value <= largest:
+            return value
+        wanted = "a number"
+    raise RequestError(f"instance {place}: {name!r} must hold {wanted}. Received: {value!r:.80}")
+
+
+def _bytes(value: dict) -> bytes | None:
+    if set(value) != {"b64"} or not isinstance(value["b64"], str):
+        return None
+    try:
+        return base64.b64decode(value["b64"], validate=True)
+    except (binascii.Error, ValueError):
+        return None
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _plain(value: Any) -> Any:

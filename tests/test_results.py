@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.hiformer_cost import table
+from pipelines import ablate
 
 ROOT = Path(__file__).parents[1]
 RESULTS = sorted((ROOT / "docs" / "results").glob("*.json"))
@@ -15,14 +16,7 @@ ABLATIONS = [path for path in RESULTS if "rows" in (found := json.loads(path.rea
 
 @pytest.mark.parametrize("path", ABLATIONS, ids=lambda path: path.stem)
 def test_readme_quotes_the_results(path):
-    readme = (ROOT / "README.md").read_text()
-    result = json.loads(path.read_text())
-    for row in result["rows"]:
-        cells = [f"{statistics.mean(row[m]):.4f} ± {statistics.stdev(row[m]):.4f}" for m in ("auc", "gauc", "ne")]
-        assert f"| {row['value']} | {' | '.join(cells)} |" in readme
-    if result["best_possible"]:
-        cells = [f"{result['best_possible'][m]:.4f}" for m in ("auc", "gauc", "ne")]
-        assert f"| best possible | {' | '.join(cells)} |" in readme
+    assert ablate.table(json.loads(path.read_text())) in (ROOT / "README.md").read_text()
 
 
 def test_both_directions_of_information_flow_show_on_the_simulated_log():

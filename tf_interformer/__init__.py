@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from tf_interformer.callbacks import RankingMetrics
     from tf_interformer.embedding import TokenEmbedder
     from tf_interformer.evaluation import evaluate, predict
+    from tf_interformer.optimizers import LazyAdam, LazyAdamW, RowWiseAdagrad, SparseFtrl, TableOptimizer
     from tf_interformer.preprocessing import Preprocessor
     from tf_interformer.ranker import Ranker
     from tf_interformer.sampling import downsample_negatives
@@ -22,12 +23,17 @@ __all__ = [
     "Hiformer",
     "InterFormer",
     "Label",
+    "LazyAdam",
+    "LazyAdamW",
     "Numeric",
     "Preprocessor",
     "Ranker",
     "RankingMetrics",
+    "RowWiseAdagrad",
     "SchemaError",
     "Sequence",
+    "SparseFtrl",
+    "TableOptimizer",
     "TokenEmbedder",
     "Vector",
     "downsample_negatives",
@@ -41,6 +47,7 @@ _MODULES = {
     "callbacks": ("RankingMetrics",),
     "embedding": ("TokenEmbedder",),
     "evaluation": ("evaluate", "predict"),
+    "optimizers": ("LazyAdam", "LazyAdamW", "RowWiseAdagrad", "SparseFtrl", "TableOptimizer"),
     "preprocessing": ("Preprocessor",),
     "ranker": ("Ranker",),
     "sampling": ("downsample_negatives",),

@@ -1,13 +1,13 @@
 """From ids and floats to tokens: one gather per embedding width."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from tf_interformer._keras import keras, ops, register
-from tf_interformer.layers._common import build_sublayer
+from tf_interformer.layers._common import build_sublayer, check_choice, repeat_rows, wide
 from tf_interformer.layers._lookup import NO_AUTOCAST, take_rows
 from tf_interformer.layers.mlp import MLP
 from tf_interformer.schema import Categorical, FeatureSchema
@@ -44,6 +44,9 @@ class TokenEmbedder(keras.layers.Layer):
         l2: float. Penalty `l2 * sum of squares` on the rows that a batch reads, divided by the batch size.
             Defaults to 0.
         dropout: float. Share of each feature token's and event's components dropped in training. Defaults to 0.
+        table_dtype: str. How the tables are stored: `"float32"`, or `"bfloat16"` or `"float16"`, half as large, for
+            a model that is only served: training would lose small steps. Rows are cast once they are read. Defaults
+            to `"float32"`.
 
     Call arguments:
         inputs: dict of tensors, as the `Preprocessor` makes it.
@@ -76,6 +79,7 @@ class TokenEmbedder(keras.layers.Layer):
         stddev: float = 0.05,
         l2: float = 0.0,
         dropout: float = 0.0,
+        table_dtype: str = "float32",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -92,6 +96,7 @@ class TokenEmbedder(keras.layers.Layer):
         self.stddev = stddev
         self.l2 = l2
         self.dropout = dropout
+        self.table_dtype = check_choice("table_dtype", table_dtype, ("float32", "bfloat16", "float16"))
         self._columns, self._table_rows = self._lay_out()
 
     def _lay_out(self) -> tuple[dict[str, _Column], dict[int, int]]:
@@ -139,7 +144,12 @@ class TokenEmbedder(keras.layers.Layer):
         """Embeddings `[ids, width]` of a column's vocabulary, id 0 first; columns that share a table share them."""
         place = self._columns[column]
         rows = np.arange(place.offset, place.offset + place.rows)
-        return ops.convert_to_numpy(take_rows(self._tables[str(place.width)], rows))
+        return ops.convert_to_numpy(wide(take_rows(self._tables[str(place.width)], rows)))
+
+    @property
+    def _stored_dtype(self) -> str:
+        # "float32" is the variables' own type, which is wider under a policy of float64.
+        return self.variable_dtype if self.table_dtype == "float32" else self.table_dtype
 
     def build(self, input_shape: Any = None) -> None:
         # By name: TensorFlow tracks only dicts whose keys are strings.
@@ -149,6 +159,7 @@ class TokenEmbedder(keras.layers.Layer):
                 shape=(rows, width),
                 initializer=keras.initializers.RandomNormal(stddev=self.stddev),
                 trainable=True,
+                dtype=self._stored_dtype,
                 **NO_AUTOCAST,
             )
             for width, rows in self._table_rows.items()
@@ -187,43 +198,83 @@ class TokenEmbedder(keras.layers.Layer):
 
     def call(self, inputs: Mapping[str, Any], training: bool | None = None) -> dict[str, Any]:
         self._check(inputs)
-        rows = self._gather(inputs)
+        rows, penalty = self._gather(inputs, self._columns.values())
+        if self.l2:
+            batch = ops.cast(ops.shape(next(iter(rows.values())))[0], "float32")
+            # A replica's part of the last batch may be empty.
+            self.add_loss(self.l2 * penalty / ops.maximum(batch, 1.0))
+        tokens = self._tokens(inputs, rows, lambda _, value: value, training)
+        if self.drop is not None:
+            tokens["features"] = self.drop(tokens["features"], training=training)
+            tokens["sequences"] = {name: self.drop(x, training=training) for name, x in tokens["sequences"].items()}
+        return tokens
+
+    def candidate_tokens(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """The tokens of one user's candidates, as in inference.
+
+        Args:
+            inputs: dict of tensors, an encoded batch in which the columns of the schema's `candidate` have a row for
+                each of N items and all others one row, the user's. What is the user's is looked up once.
+
+        Returns:
+            dict as of `call`, with N rows of `"features"` and `"ids"`, and one of `"sequences"` and `"lengths"`.
+        """
+        self._check(inputs)
+        theirs = {*self.schema.candidate, *(f"{name}_bucket" for name in self.schema.candidate)}
+        users, _ = self._gather(inputs, [c for c in self._columns.values() if c.key not in theirs])
+        items, _ = self._gather(inputs, [c for c in self._columns.values() if c.key in theirs])
+        count = ops.shape(inputs[self.schema.candidate[0]])[0]
+
+        def spread(key: str, value: Any) -> Any:
+            return value if key in theirs else repeat_rows(value, count)
+
+        return self._tokens(inputs, users | items, spread, training=False)
+
+    def _tokens(
+        self, inputs: Mapping[str, Any], rows: Mapping[str, Any], spread: Callable[[str, Any], Any], training: Any
+    ) -> dict[str, Any]:
+        """The tokens; `spread` gives what belongs to a feature as many rows as the batch has."""
         tokens = []
         if self.dense is not None:
-            numbers = ops.stack([ops.cast(inputs[f.name], self.compute_dtype) for f in self.schema.numerics], axis=-1)
+            columns = {f.name: ops.cast(inputs[f.name], self.compute_dtype) for f in self.schema.numerics}
+            numbers = ops.stack([spread(name, value) for name, value in columns.items()], axis=-1)
             dense = self.dense(numbers, training=training)
             tokens.append(ops.reshape(dense, (-1, self.dense_tokens, self.dim)))  # [B, dense_tokens, D]
-        tokens += [rows[f"{f.name}_bucket"] for f in self.schema.numerics if f.buckets]
-        tokens += [_pool(rows[f.name], inputs[f.name], f) for f in self.schema.categoricals]
+        buckets = [f"{f.name}_bucket" for f in self.schema.numerics if f.buckets]
+        tokens += [spread(key, rows[key]) for key in buckets]
+        tokens += [spread(f.name, _pool(rows[f.name], inputs[f.name], f)) for f in self.schema.categoricals]
         for name, vector_map in self._vector_maps.items():
             token = vector_map(ops.cast(inputs[name], self.compute_dtype))
-            tokens.append(ops.expand_dims(token, axis=1))  # [B, 1, D]
+            tokens.append(spread(name, ops.expand_dims(token, axis=1)))  # [B, 1, D]
         features = ops.concatenate(tokens, axis=1)  # [B, N, D]
         sequences, lengths = {}, {}
         for sequence in self.schema.sequences:
             events = [rows[sequence.column(f.name)] for f in sequence.fields]  # F x [B, T, D]
             sequences[sequence.name] = ops.concatenate(events, axis=-1) if len(events) > 1 else events[0]
             lengths[sequence.name] = ops.cast(inputs[sequence.length_column], "int32")
-        if self.drop is not None:
-            features = self.drop(features, training=training)
-            sequences = {name: self.drop(events, training=training) for name, events in sequences.items()}
-        return {"features": features, "sequences": sequences, "lengths": lengths, "ids": self._ids(inputs)}
+        ids = self._ids({key: spread(key, inputs[key]) for key in self._id_columns if key}, ops.shape(features)[0])
+        return {"features": features, "sequences": sequences, "lengths": lengths, "ids": ids}
 
-    def _ids(self, inputs: Mapping[str, Any]) -> Any:
+    @property
+    def _id_columns(self) -> list[str]:
+        """For each feature token behind the dense ones the column of its id, or nothing where it has none."""
         columns = [f"{f.name}_bucket" for f in self.schema.numerics if f.buckets]
         columns += [f.name if f.max_values is None else "" for f in self.schema.categoricals]
-        columns += [""] * len(self.schema.vectors)
-        some = next(iter(inputs.values()))
-        none = ops.zeros((ops.shape(some)[0],), "int32")
-        dense = [none] * (self.dense_tokens if self.dense is not None else 0)
-        return ops.stack([*dense, *(ops.cast(inputs[c], "int32") if c else none for c in columns)], axis=1)
+        return columns + [""] * len(self.schema.vectors)
 
-    def _gather(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
-        """Embedding of every id column `[B, columns, D]`, by one gather per width."""
+    def _ids(self, inputs: Mapping[str, Any], count: Any) -> Any:
+        none = ops.zeros((count,), "int32")
+        dense = [none] * (self.dense_tokens if self.dense is not None else 0)
+        return ops.stack([*dense, *(ops.cast(inputs[c], "int32") if c else none for c in self._id_columns)], axis=1)
+
+    def _gather(self, inputs: Mapping[str, Any], wanted: Iterable[_Column]) -> tuple[dict[str, Any], Any]:
+        """Embedding of id columns `[B, columns, D]`, by one gather per width, and the sum of their squares."""
         found: dict[str, Any] = {}
         penalty = 0.0
         for width, table in self._tables.items():
-            columns = [column for column in self._columns.values() if str(column.width) == width]
+            columns = [column for column in wanted if str(column.width) == width]
+            if not columns:
+                continue
             ids = [_as_matrix(inputs[column.key]) for column in columns]  # each [B, values]
             # An id past its vocabulary must not read another feature's rows.
             safe = [ops.where((i >= 0) & (i < column.rows), i, 1) for i, column in zip(ids, columns, strict=True)]
@@ -239,12 +290,7 @@ class TokenEmbedder(keras.layers.Layer):
             ends = np.cumsum([matrix.shape[1] for matrix in ids])[:-1].tolist()
             parts = ops.split(rows, ends, axis=1) if ends else [rows]
             found |= {column.key: part for column, part in zip(columns, parts, strict=True)}
-        if self.l2:
-            batch = ops.cast(ops.shape(next(iter(found.values())))[0], "float32")
-            self.add_loss(
-                self.l2 * penalty / ops.maximum(batch, 1.0)
-            )  # a replica's part of the last batch may be empty
-        return found
+        return found, penalty
 
     def _check(self, inputs: Mapping[str, Any]) -> None:
         needed = [*self._columns, *(f.name for f in self.schema.numerics)]
@@ -287,6 +333,7 @@ class TokenEmbedder(keras.layers.Layer):
             "stddev": self.stddev,
             "l2": self.l2,
             "dropout": self.dropout,
+            "table_dtype": self.table_dtype,
         }
 
 

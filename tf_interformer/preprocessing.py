@@ -92,7 +92,9 @@ class Preprocessor(tf.Module):
         return batch if self.schema.weight is None else (*batch, self.weights(raw))
 
     def _as_served(self, raw: Mapping[str, Any]) -> dict[str, Any]:
-        rows = tf.shape(_given(raw, next(iter(self.schema.signature()))))[0]
+        # A column of the user where there is one: with several candidates the others have more rows.
+        column = min(self.schema.signature(), key=lambda name: name in self.schema.candidate)
+        rows = tf.shape(_given(raw, column))[0]
         served = {}
         for name, value in self.schema.served_as.items():
             feature = self.schema[name]

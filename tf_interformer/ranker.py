@@ -10,10 +10,11 @@ from typing import Any, Literal
 import numpy as np
 import tensorflow as tf
 
-from tf_interformer import backbones
+from tf_interformer import backbones, optimizers
 from tf_interformer._keras import LEGACY, keras, ops, register
+from tf_interformer.backbones.base import sequences_of
 from tf_interformer.embedding import TokenEmbedder
-from tf_interformer.layers._common import build_sublayer, wide
+from tf_interformer.layers._common import build_sublayer, repeat_rows, wide
 from tf_interformer.layers.mlp import MLP
 
 # Named here to be registered: a saved model may have been compiled with them.
@@ -178,7 +179,10 @@ class Ranker(keras.Model):
 
     def _network(self, tokens: Mapping[str, Any], training: bool | None) -> dict[str, Any]:
         """Everything behind the embedding tables."""
-        representations = self.backbone(tokens, training=training)
+        return self.logits_of(self.backbone(tokens, training=training), training)
+
+    def logits_of(self, representations: Mapping[str, Any], training: bool | None = None) -> dict[str, Any]:
+        """Logit per task `[B, 1]` of what the backbone returned: the towers alone."""
         return {task: wide(tower(representations[task], training=training)) for task, tower in self.towers.items()}
 
     @contextmanager
@@ -224,6 +228,10 @@ class Ranker(keras.Model):
         if LEGACY or keras.backend.backend() == "tensorflow":
             self.compile_network(bool(jit_compile))
             jit_compile = False
+        optimizer = optimizers.get(optimizer)
+        scales = self.compute_dtype == "float16" and kwargs.get("auto_scale_loss", True)
+        if scales and not LEGACY and not isinstance(optimizer, keras.mixed_precision.LossScaleOptimizer):
+            optimizer = optimizers.RowLossScaleOptimizer(optimizer)  # Keras would take its own
         super().compile(optimizer=optimizer, loss=loss, loss_weights=loss_weights, jit_compile=jit_compile, **kwargs)
         if hasattr(self.optimizer, "build"):
             # Loading builds it too: a model that was saved before its first step must have the same state.
@@ -285,7 +293,8 @@ class Ranker(keras.Model):
     @cached_property
     def preprocessor(self) -> Preprocessor:
         """The schema's `Preprocessor`: map it over a dataset of raw batches before `fit`."""
-        return Preprocessor(self.schema)
+        with tf.init_scope():  # its tables outlive the graph in which it may be asked for first
+            return Preprocessor(self.schema)
 
     def score(self, raw: Mapping[str, Any]) -> dict[str, np.ndarray]:
         """Probability per task `[B]` of a raw batch.
@@ -298,6 +307,75 @@ class Ranker(keras.Model):
             raise SchemaError("a raw batch must hold the schema's columns. Received: {}")
         logits = self.served_logits(raw)
         return {task: ops.convert_to_numpy(ops.sigmoid(logit))[:, 0] for task, logit in logits.items()}
+
+    def score_candidates(self, user: Mapping[str, Any], items: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        """Probability per task `[N]` of N items for one user, as `score` gives them for N rows.
+
+        What does not depend on the item is computed once: the user's and the context's columns, and the part of the
+        backbone that sees the sequences alone.
+
+        Args:
+            user: dict of arrays with one row: the columns of `FeatureSchema.signature` that the schema's `candidate`
+                does not name.
+            items: dict of arrays with N rows: the columns that it names.
+
+        Raises:
+            SchemaError: The schema names no candidate features, a column is missing, or the rows are not so many.
+
+        Example:
+
+        >>> schema = FeatureSchema.from_config({
+        ...     "features": [{"kind": "categorical", "name": "item", "vocabulary": ["a", "b"]},
+        ...                  {"kind": "categorical", "name": "user", "hash_buckets": 10}],
+        ...     "labels": [{"name": "click", "mean": 0.1}], "candidate": ["item"]})
+        >>> ranker = Ranker(schema, backbone="hiformer", backbone_config={"num_heads": 2}, embedding={"dim": 8})
+        >>> ranker.score_candidates({"user": np.array(["u1"])}, {"item": np.array(["a", "b", "new"])})["click"].shape
+        (3,)
+        """
+        logits = self.served_candidate_logits(self._candidate_columns(user, items))
+        return {task: ops.convert_to_numpy(ops.sigmoid(logit))[:, 0] for task, logit in logits.items()}
+
+    def _candidate_columns(self, user: Mapping[str, Any], items: Mapping[str, Any]) -> dict[str, Any]:
+        names = self.schema.candidate
+        if not names:
+            raise SchemaError(
+                f"schema {self.schema.name!r} does not say which features describe the candidates: give "
+                "`FeatureSchema(candidate=(...))` their names"
+            )
+        raw = {}
+        for name in self.schema.signature():
+            owner, given = ("items", items) if name in names else ("user", user)
+            if name not in given:
+                raise SchemaError(f"`{owner}` lacks the column {name!r}. Received: {', '.join(sorted(given))}")
+            raw[name] = given[name]
+        rows = {name: np.shape(value)[0] if np.ndim(value) else 0 for name, value in raw.items()}
+        for name, count in rows.items():
+            if name not in names and count != 1:
+                raise SchemaError(f"`user` must hold one row. Received: {count} rows of column {name!r}")
+            if name in names and (count != rows[names[0]] or count == 0):
+                raise SchemaError(
+                    "all columns of `items` must have the same number of rows, at least one. Received: "
+                    f"{rows[names[0]]} of {names[0]!r}, {count} of {name!r}"
+                )
+        return raw
+
+    def served_candidate_logits(self, raw: Mapping[str, Any]) -> dict[str, Any]:
+        """Logit per task `[N, 1]` of N candidates as they are served.
+
+        Args:
+            raw: dict of tensors, by column, as in `FeatureSchema.candidate_signature`.
+        """
+        tokens = self.embedder.candidate_tokens(self.preprocessor(raw, serving=True))
+        shared = self.backbone.shared(sequences_of(tokens))
+        count = ops.shape(tokens["features"])[0]
+        shared = tf.nest.map_structure(lambda value: repeat_rows(value, count), shared)
+        network_inputs = {"features": tokens["features"], "ids": tokens["ids"], **shared}
+        return self.corrected(self._network(network_inputs, training=False))
+
+    def served_representations(self, raw: Mapping[str, Any]) -> dict[str, Any]:
+        """The backbone's output per task `[B, R]`, float32 or wider, of a raw batch as it is served."""
+        tokens = self.embedder(self.preprocessor(raw, serving=True), training=False)
+        return {task: wide(value) for task, value in self.backbone(tokens, training=False).items()}
 
     def served_logits(self, raw: Mapping[str, Any]) -> dict[str, Any]:
         """Logit per task `[B, 1]` of a raw batch as it is served: `serve_as` put in, down-sampling corrected."""

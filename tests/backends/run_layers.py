@@ -15,6 +15,7 @@ from keras import ops, tree
 from tests.backbones.case import batch
 from tests.layers.test_contract import CASES
 from tf_interformer import backbones, layers
+from tf_interformer.layers._common import build_sublayer
 
 rng = np.random.default_rng(0)
 TOKENS = rng.normal(size=(4, 5, 8)).astype("float32")
@@ -44,50 +45,54 @@ def loss_of(outputs: Any) -> Any:
     return sum(ops.sum(ops.square(y)) for y in floats)
 
 
-def jax_gradients(layer: Any, inputs: Any) -> list[np.ndarray]:
+def on_jax(layer: Any, inputs: Any) -> tuple[Any, list[Any]]:
     import jax
 
     def loss(weights: list[Any]) -> Any:
         others = [v.value for v in layer.non_trainable_variables]
-        return loss_of(layer.stateless_call(weights, others, inputs)[0])
+        outputs = layer.stateless_call(weights, others, inputs)[0]
+        return loss_of(outputs), outputs
 
-    return [np.asarray(g) for g in jax.jit(jax.grad(loss))([w.value for w in layer.trainable_variables])]
+    # Compiled at once: JAX compiles every operation of an eager call by itself.
+    gradients, outputs = jax.jit(jax.grad(loss, has_aux=True))([w.value for w in layer.trainable_variables])
+    return outputs, gradients
 
 
-def tensorflow_gradients(layer: Any, inputs: Any) -> list[np.ndarray]:
+def on_tensorflow(layer: Any, inputs: Any) -> tuple[Any, list[Any]]:
     import tensorflow as tf
 
     with tf.GradientTape() as tape:
-        loss = loss_of(layer(inputs))
-    found = tape.gradient(loss, [w.value for w in layer.trainable_variables])
-    return [tf.convert_to_tensor(g).numpy() for g in found]
+        outputs = layer(inputs)
+        loss = loss_of(outputs)
+    return outputs, [tf.convert_to_tensor(g) for g in tape.gradient(loss, [w.value for w in layer.trainable_variables])]
 
 
-def torch_gradients(layer: Any, inputs: Any) -> list[np.ndarray]:
-    if not layer.trainable_variables:
-        return []
-    layer.zero_grad()
-    loss_of(layer(inputs)).backward()
-    return [w.value.grad.numpy() for w in layer.trainable_variables]
+def on_torch(layer: Any, inputs: Any) -> tuple[Any, list[Any]]:
+    outputs = layer(inputs)
+    if layer.trainable_variables:
+        loss_of(outputs).backward()
+    return outputs, [w.value.grad for w in layer.trainable_variables]
 
 
-GRADIENTS = {"jax": jax_gradients, "tensorflow": tensorflow_gradients, "torch": torch_gradients}
+RUN = {"jax": on_jax, "tensorflow": on_tensorflow, "torch": on_torch}
 
 
 def main(path: str) -> None:
-    gradients = GRADIENTS[keras.backend.backend()]
+    run = RUN[keras.backend.backend()]
     written = {}
     for name, (kind, arguments, inputs) in {**CASES, **MORE}.items():
         layer = partial(kind, **arguments)()
         inputs = tree.map_structure(ops.convert_to_tensor, inputs)
-        layer(inputs)
+        shapes = tree.map_structure(lambda x: tuple(x.shape), inputs)
+        build_sublayer(layer, shapes)
         set_weights(layer)
-        for i, y in enumerate(tree.flatten(layer(inputs))):
+        outputs, gradients = run(layer, inputs)
+        for i, y in enumerate(tree.flatten(outputs)):
             written[f"{name}/output_{i}"] = ops.convert_to_numpy(y)
-        for weight, g in zip(layer.trainable_variables, gradients(layer, inputs), strict=True):
-            written[f"{name}/gradient of {weight.path}"] = g
+        for weight, g in zip(layer.trainable_variables, gradients, strict=True):
+            written[f"{name}/gradient of {weight.path}"] = ops.convert_to_numpy(g)
         clone = kind.from_config(layer.get_config())
-        clone(inputs)
+        build_sublayer(clone, shapes)
         assert [w.shape for w in clone.weights] == [w.shape for w in layer.weights], name
     np.savez(path, **written)
 

@@ -10,7 +10,8 @@ from tf_interformer.layers._common import Tensor
 class Backbone(keras.layers.Layer):
     """Base class of the backbones: tokens in, one representation per task out.
 
-    A subclass implements `build`, `call` and `representation_size`.
+    A subclass implements `build`, `call` and `representation_size`, and `shared` where a part of its work depends on
+    the sequences alone.
 
     Args:
         tasks: list of str. Names of the tasks. Defaults to `("label",)`.
@@ -37,6 +38,17 @@ class Backbone(keras.layers.Layer):
     def representation_size(self, input_shape: Any) -> int:
         """Returns the width of a task's representation."""
         raise NotImplementedError
+
+    def shared(self, tokens: dict[str, Any]) -> dict[str, Any]:
+        """Returns what the sequences come to before they meet the features.
+
+        The items that are ranked for one user share their sequences: this is computed for one row, every tensor of it
+        is repeated for each item, and `call` takes it in place of the sequences. By default it is the sequences.
+
+        Args:
+            tokens: dict. `"sequences"` and `"lengths"`, as in the input of `call`.
+        """
+        return tokens
 
     def for_each_task(self, representation: Tensor) -> dict[str, Tensor]:
         """Returns the same representation for every task."""

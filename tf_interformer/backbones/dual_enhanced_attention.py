@@ -116,10 +116,14 @@ class DualEnhancedAttentionNetwork(Backbone):
         build_sublayer(self.interaction, shape)
         super().build(input_shape)
 
+    def shared(self, tokens: dict[str, Any]) -> dict[str, Any]:
+        return {} if self.pooling is None else {"pooled": self.pooling(sequences_of(tokens))}
+
     def call(self, inputs: dict[str, Any], training: bool | None = None) -> dict[str, Tensor]:
         tokens = stack_tokens(inputs["features"])
         if self.pooling is not None:
-            tokens = ops.concatenate([tokens, self.pooling(sequences_of(inputs))], axis=1)
+            pooled = inputs["pooled"] if "pooled" in inputs else self.shared(inputs)["pooled"]
+            tokens = ops.concatenate([tokens, pooled], axis=1)
         tokens = self.entry_norm(tokens)
         count, width = tokens.shape[1:]
         joined = tokens

@@ -144,13 +144,16 @@ class Hiformer(HiformerBlocks, Backbone):
             build_sublayer(self.output_norm, (batch, number, width))
         super().build(input_shape)
 
+    def shared(self, tokens: dict[str, Any]) -> dict[str, Any]:
+        return {} if self.pooling is None else {"pooled": self.pooling(sequences_of(tokens))}
+
     def call(self, inputs: dict[str, Any], training: bool | None = None) -> dict[str, Tensor]:
         features = stack_tokens(inputs["features"])
         number, width = self.task_tokens.shape
         tasks = ops.expand_dims(ops.cast(self.task_tokens, features.dtype), 0)
         parts = [features, ops.broadcast_to(tasks, (ops.shape(features)[0], number, width))]
         if self.pooling is not None:
-            parts.insert(1, self.pooling(sequences_of(inputs)))
+            parts.insert(1, inputs["pooled"] if "pooled" in inputs else self.shared(inputs)["pooled"])
         x = ops.concatenate(parts, axis=1)  # [B, N + sequences + tasks, D]
         if self.entry_norm:
             x = self.token_norm(x)

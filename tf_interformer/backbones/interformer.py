@@ -324,10 +324,19 @@ class InterFormer(Backbone):
         tokens = ops.concatenate(summaries, axis=1) if len(summaries) > 1 else summaries[0]
         return self.for_each_task(ops.reshape(tokens, (-1, tokens.shape[1] * tokens.shape[2])))
 
+    def shared(self, tokens: dict[str, Any]) -> dict[str, Any]:
+        if not self._has_sequence_arch:
+            return {} if self.early_aggregation is None else {"pooled": self.early_aggregation(sequences_of(tokens))}
+        merged = self.merge(sequences_of(tokens))
+        if not self.faithful:
+            merged = {**merged, "sequence": self.sequence_norm(merged["sequence"])}
+        return {"merged": merged}
+
     def _sole(self, inputs: dict[str, Any], training: bool | None) -> Tensor:
         features = stack_tokens(inputs["features"])
         if self.early_aggregation is not None:
-            features = ops.concatenate([features, self.early_aggregation(sequences_of(inputs))], axis=1)
+            pooled = inputs["pooled"] if "pooled" in inputs else self.shared(inputs)["pooled"]
+            features = ops.concatenate([features, pooled], axis=1)
         if not self.faithful:
             features = self.feature_norm(features)
         for arch in self.interaction_arches:
@@ -336,10 +345,10 @@ class InterFormer(Backbone):
 
     def _interleaved(self, inputs: dict[str, Any], training: bool | None) -> list[Tensor]:
         features = stack_tokens(inputs["features"])
-        merged = self.merge(sequences_of(inputs))
+        merged = inputs["merged"] if "merged" in inputs else self.shared(inputs)["merged"]
         sequence, lengths = merged["sequence"], merged["lengths"]
         if not self.faithful:
-            features, sequence = self.feature_norm(features), self.sequence_norm(sequence)
+            features = self.feature_norm(features)
 
         state = {"features": features, "sequence": sequence, "lengths": lengths}
         for i in range(self._blocks):

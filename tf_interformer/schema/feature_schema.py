@@ -41,11 +41,15 @@ class FeatureSchema(SchemaModel):
             `"int64"`.
         weight: str or None. Column with the weight of each example in the training loss, at least 0. It is
             neither a feature nor an input of the served model, and metrics do not use it. Defaults to `None`.
+        candidate: tuple of str. Names of the features that describe the candidate: those that differ between the
+            items ranked in one request. Everything else then belongs to the user or the context, and
+            `Ranker.score_candidates` computes it once. Defaults to none.
 
     Raises:
         SchemaError: Two columns of one name, a table that does not exist, no feature or no label, a `serve_as`
-            that the vocabulary lacks, no feature left to ask for, or several labels where one has a
-            `negative_rate`: what dropping its negatives does to the others is no constant.
+            that the vocabulary lacks, no feature left to ask for, a name in `candidate` that is no feature or one
+            with `serve_as`, or several labels where one has a `negative_rate`: what dropping its negatives does to
+            the others is no constant.
 
     Example:
 
@@ -70,6 +74,7 @@ class FeatureSchema(SchemaModel):
     group: str | None = None
     group_dtype: Literal["int64", "string"] = "int64"
     weight: Name | None = None
+    candidate: tuple[Name, ...] = ()
 
     @model_validator(mode="after")
     def _consistent(self) -> "FeatureSchema":
@@ -104,7 +109,20 @@ class FeatureSchema(SchemaModel):
                 raise ValueError(f"feature {key!r} has dtype {feature.dtype} but shares table {feature.table!r} "
                                  f"of dtype {owner.dtype}")  # fmt: skip
         self._check_served_values()
+        self._check_candidate()
         return self
+
+    def _check_candidate(self) -> None:
+        names = [f.name for f in self.features]
+        unknown = [name for name in self.candidate if name not in names]
+        if unknown:
+            raise ValueError(f"`candidate` must name features, which are {names}. Received: {unknown}")
+        if len(set(self.candidate)) != len(self.candidate):
+            raise ValueError(f"`candidate` must name each feature once. Received: {list(self.candidate)}")
+        served = [name for name in self.candidate if name in self.served_as]
+        if served:
+            raise ValueError(f"`candidate` may not name features with `serve_as`: no request holds them. "
+                             f"Received: {served}")  # fmt: skip
 
     def _check_served_values(self) -> None:
         for feature in self.categoricals:
@@ -258,6 +276,17 @@ class FeatureSchema(SchemaModel):
         return learn(self, batches)
 
     # Formats
+
+    def candidate_signature(self) -> dict[str, tf.TensorSpec]:
+        """What a request with one user and any number of candidates holds, as tensor specs by column.
+
+        The columns of `signature`: those in `candidate` have a row for each item, the others exactly one.
+        """
+        rows = {name: None if name in self.candidate else 1 for name in self.signature()}
+        return {
+            name: tf.TensorSpec([rows[name], *spec.shape[1:]], spec.dtype, name)
+            for name, spec in self.signature().items()
+        }
 
     def signature(self, labels: bool = False) -> dict[str, tf.TensorSpec]:
         """The raw batch as tensor specs, by column: what a serving signature takes.

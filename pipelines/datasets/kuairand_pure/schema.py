@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Literal
 
 from pipelines.datasets.kuairand_pure.raw import USER_CODES
-from tf_interformer.schema import Categorical, FeatureSchema, Label, Numeric, Sequence
+from tf_interformer.schema import Categorical, Feature, FeatureSchema, Label, Numeric, Sequence
 
 LABELS = ("is_click", "long_view", "is_like")
 HISTORIES = ("watched", "long_watched", "liked")
@@ -84,6 +84,11 @@ _NUMERICS: tuple[tuple[str, Literal["standardize", "log", "none"], bool], ...] =
     ("user_events_last_day", "log", False),
 )
 
+# What differs between the videos that are ranked in one request; `user_tag_*` and `*_in_watched` tell how the user
+# and the video go together.
+_CANDIDATE_PREFIXES = ("video_", "author_", "tag_", "user_tag_")
+_CANDIDATE = ("tag", "upload_type", "music_type")
+
 
 def schema(labels: Iterable[str] | None = ("is_click",)) -> FeatureSchema:
     """Returns the schema of the examples that `KuairandPure` writes.
@@ -113,10 +118,12 @@ def schema(labels: Iterable[str] | None = ("is_click",)) -> FeatureSchema:
         for name, transform, bucketed in _NUMERICS
     ]
     fields = tuple(Categorical(name=n, dtype="int64", table=n) for n in ("video_id", "author_id", "tag"))
+    features: tuple[Feature, ...] = (*numerics, *_CATEGORICALS)
     return FeatureSchema(
         name="kuairand_pure",
-        features=(*numerics, *_CATEGORICALS),
+        features=features,
         sequences=tuple(Sequence(name=name, fields=fields, max_length=MAX_LENGTH) for name in HISTORIES),
         labels=tuple(Label(name=label) for label in labels),
         group="user_id",
+        candidate=tuple(f.name for f in features if f.name in _CANDIDATE or f.name.startswith(_CANDIDATE_PREFIXES)),
     )

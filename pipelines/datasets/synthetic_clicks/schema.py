@@ -56,5 +56,6 @@ def schema(labels: ListOf[str] | None = DEFAULT_LABELS) -> FeatureSchema:
         ),
         labels=tuple(Label(name=name) for name in LABELS),
         group="user_id",
+        candidate=("item_id", "category", "brand", "style", "tags", "price", "discount_percent", "rating"),
     )
     return both if labels is None else both.with_labels(*labels)

@@ -1,0 +1,85 @@
+"""The work that every benchmark of speed does: one schema, made batches, an InterFormer of a common size.
+
+16 categorical fields, a target item and its category, two sequences of 50 events with an item and a category each,
+everything 16 numbers wide. Ids are log-uniform: few come often, most come rarely, as in a click log.
+"""
+
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tf_interformer import Categorical, FeatureSchema, Label, Ranker, Sequence
+
+FIELDS = 16
+EVENTS = 50
+SEQUENCES = ("clicked", "bought")
+WIDTH = 16
+LAYERS = 3
+BATCH_SIZE = 1024
+
+Batch = tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]
+
+
+def schema(rows: int = 100_000, fields: int = FIELDS, events: int = EVENTS) -> FeatureSchema:
+    """Returns a learned schema whose tables have `rows` rows together, half of them those of the items.
+
+    Args:
+        rows: int. Defaults to `100_000`.
+        fields: int. Categorical features beside item and category. Defaults to `16`.
+        events: int. Length of both sequences. Defaults to `50`.
+    """
+    category = max(10, rows // 100)
+    field = (rows // 2 - category) // fields - 2
+    if field < 1:
+        raise ValueError(f"`rows` must be at least {8 * (fields + 10)}. Received: rows={rows}")
+    item = rows - (category + 2) - fields * (field + 2) - 2
+    sizes = {"item": item, "category": category, **{f"field_{i}": field for i in range(fields)}}
+    events_of = tuple(Categorical(name=name, dtype="int64", table=name) for name in ("item", "category"))
+    return FeatureSchema(
+        name="standard_work",
+        features=tuple(Categorical(name=name, dtype="int64", hash_buckets=size) for name, size in sizes.items()),
+        sequences=tuple(Sequence(name=name, fields=events_of, max_length=events) for name in SEQUENCES),
+        labels=(Label(name="click", mean=0.2),),
+    )
+
+
+def batches(of: FeatureSchema, count: int = 4, size: int = BATCH_SIZE, seed: int = 0) -> list[Batch]:
+    """Returns encoded batches with their labels, all histories full."""
+    random = np.random.default_rng(seed)
+
+    def ids(name: str, shape: tuple[int, ...]) -> tf.Tensor:
+        buckets = of.tables[name].num_ids - 2
+        drawn = np.floor(buckets ** random.random(shape))  # 1 to buckets
+        return tf.constant(1 + drawn, tf.int32)
+
+    made = []
+    for _ in range(count):
+        columns = {feature.name: ids(feature.name, (size,)) for feature in of.categoricals}
+        for sequence in of.sequences:
+            for field in sequence.fields:
+                columns[sequence.column(field.name)] = ids(field.name, (size, sequence.max_length))
+            columns[sequence.length_column] = tf.fill((size,), sequence.max_length)
+        clicks = random.random((size, 1)) < 0.2
+        made.append((columns, {label.name: tf.constant(clicks, tf.float32) for label in of.labels}))
+    return made
+
+
+def distinct_rows(of: FeatureSchema, batch: Batch) -> int:
+    """Returns how many rows of the tables a batch reads."""
+    read: dict[str, list[tf.Tensor]] = {}
+    for column, ids in batch[0].items():
+        if not column.endswith("_length"):
+            read.setdefault(of.table_of(column), []).append(tf.reshape(ids, (-1,)))
+    return sum(int(tf.size(tf.unique(tf.concat(ids, axis=0))[0])) for ids in read.values())
+
+
+def interformer(
+    of: FeatureSchema, optimizer: Any = "lazy_adam", jit_compile: bool = True, width: int = WIDTH
+) -> Ranker:
+    """Returns a compiled `Ranker` with an InterFormer of three layers and towers of [256, 64]."""
+    ranker = Ranker(
+        of, backbone_config={"num_layers": LAYERS}, embedding={"dim": width}, tower_units=(256, 64), name="standard"
+    )
+    ranker.compile(optimizer, jit_compile=jit_compile)
+    return ranker

@@ -1,0 +1,173 @@
+"""Score the same rows on every way there is to serve a run, and say how far the scores lie apart.
+
+    python -m serving.agreement runs/demo --rows 10000
+
+In process, reloaded from a `.keras` file, the SavedModel in Python and in TensorFlow's C++ session, over gRPC and REST
+from `serving.serve`, and ONNX. Ends with 1 where TensorFlow's ways differ by more than 1e-6 or ONNX by more than 1e-5.
+"""
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import grpc
+import httpx
+import numpy as np
+import tensorflow as tf
+from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
+from tqdm import tqdm
+
+from pipelines.command import run_command
+from pipelines.config import ConfigError, load_config
+from pipelines.input import explained_read_errors, open_source
+from pipelines.run_directory import RunDirectory
+from serving.encoder import Encoder
+from serving.export import export_saved_model
+from serving.export.rebuild import for_serving
+from serving.native_session import NativeSession
+from serving.onnx import export_onnx, open_session
+from serving.request import to_request
+from serving.server.in_thread import in_thread
+from serving.server.options import Options
+from tf_interformer.ranker import Ranker
+
+WITHIN_TENSORFLOW, ONNX = 1e-6, 1e-5
+_BATCH = 500
+
+Raw = dict[str, np.ndarray]
+Scores = dict[str, np.ndarray]
+
+
+def agreement(
+    run_path: str,
+    rows: int = 10_000,
+    data_dir: str | None = None,
+    prepared_dir: str | None = None,
+    say: Callable[[str], None] = print,
+) -> dict[str, float]:
+    """The largest difference in probability to the model in process, by way of serving.
+
+    Args:
+        run_path: Folder of a finished run.
+        rows: The first so many rows of its test split. Defaults to 10,000.
+        data_dir: As for `pipelines.train`.
+        prepared_dir: As for `pipelines.train`.
+        say: Where progress goes. Defaults to `print`.
+
+    Raises:
+        ConfigError: The folder holds no finished run.
+    """
+    run = RunDirectory(run_path)
+    if not run.metrics.is_file():
+        raise ConfigError(f"{run.path} holds no finished run: {run.metrics} does not exist")
+    source = open_source(load_config(run.config).dataset, data_dir, prepared_dir)
+    ranker = for_serving(Ranker.from_file(run.model))
+    with explained_read_errors(source):
+        raw = source.raw_batches("test", _BATCH, schema=ranker.schema).take(-(-rows // _BATCH))
+        batches = [_first(batch, rows - i * _BATCH) for i, batch in enumerate(raw.as_numpy_iterator())]
+    served = ranker.schema.signature()
+    batches = [{name: batch[name] for name in served} for batch in batches]
+    say(f"{sum(len(next(iter(b.values()))) for b in batches):,} rows of the test split of {ranker.schema.name}")
+    expected = [ranker.score(batch) for batch in batches]
+    worst = {}
+    with tempfile.TemporaryDirectory() as folder, _ways(ranker, Path(folder)) as ways:
+        for name, way in ways.items():
+            differences = [
+                np.abs(found[task] - scores[task]).max()
+                for batch, scores in zip(tqdm(batches, desc=name, leave=False, disable=None), expected, strict=True)
+                for found in [way(batch)]
+                for task in scores
+            ]
+            worst[name] = float(np.max(differences))
+            say(f"{name}: {worst[name]:.1e}")
+    return worst
+
+
+def _first(batch: Raw, count: int) -> Raw:
+    return {name: values[:count] for name, values in batch.items()}
+
+
+@contextmanager
+def _ways(ranker: Ranker, folder: Path) -> Iterator[dict[str, Callable[[Raw], Scores]]]:
+    schema, tasks = ranker.schema, ranker.schema.tasks
+    prefix = {task: "" if len(tasks) == 1 else f"{task}_" for task in tasks}
+
+    def by_task(outputs: Any) -> Scores:
+        return {task: np.asarray(outputs[f"{prefix[task]}probability"]).reshape(-1) for task in tasks}
+
+    ranker.save(str(folder / "model.keras"))
+    reloaded = Ranker.from_file(folder / "model.keras")
+    version = export_saved_model(ranker, folder / "model", 1)
+    signature = tf.saved_model.load(str(version)).signatures["serving_default"]
+    native = NativeSession(version)
+    export_onnx(ranker, folder / "model.onnx")
+    encoder, session = Encoder(folder / "model.schema.json"), open_session(folder / "model.onnx")
+    wanted = [output.name for output in session.get_outputs()]
+    asked = [column.name for column in session.get_inputs()]
+
+    def in_python(batch: Raw) -> Scores:
+        return by_task(signature(**{name: tf.constant(value) for name, value in batch.items()}))
+
+    def in_onnx(batch: Raw) -> Scores:
+        encoded = encoder.encode(batch)
+        outputs = session.run(wanted, {name: encoded[name] for name in asked})
+        return by_task(dict(zip(wanted, outputs, strict=True)))
+
+    with in_thread(Options(folder / "model", name="model", port=0, rest_port=0, grace=2)) as (server, _):
+        stub = prediction_service_pb2_grpc.PredictionServiceStub(
+            grpc.insecure_channel(f"127.0.0.1:{server.port}", [("grpc.max_receive_message_length", -1)])
+        )
+        url = f"http://127.0.0.1:{server.rest_port}/v1/models/model:predict"
+
+        def over_grpc(batch: Raw) -> Scores:
+            request = predict_pb2.PredictRequest()
+            request.model_spec.name = "model"
+            for name, value in batch.items():
+                request.inputs[name].CopyFrom(tf.make_tensor_proto(value))
+            answer = stub.Predict(request, timeout=60)
+            return by_task({name: tf.make_ndarray(tensor) for name, tensor in answer.outputs.items()})
+
+        def over_rest(batch: Raw) -> Scores:
+            answer = httpx.post(url, content=to_request(schema, batch), timeout=60)
+            if answer.is_error:
+                raise RuntimeError(f"the server refused a batch: {answer.text}")
+            rows = answer.json()["predictions"]
+            return by_task({name: [row[name] for row in rows] for name in rows[0]})
+
+        yield {
+            "reloaded from .keras": reloaded.score,
+            "SavedModel in Python": in_python,
+            "SavedModel in the C++ session": lambda batch: by_task(native.run("serving_default", batch)),
+            "gRPC": over_grpc,
+            "REST": over_rest,
+            "ONNX": in_onnx,
+        }
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m serving.agreement", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("run", metavar="RUN", help="folder of a finished run")
+    parser.add_argument("--rows", type=int, default=10_000, metavar="N", help="of the test split (default: 10000)")
+    parser.add_argument("--data-dir", metavar="DIR", help="as for pipelines.train")
+    parser.add_argument("--prepared-dir", metavar="DIR", help="as for pipelines.train")
+    given = parser.parse_args(arguments)
+    apart: list[str] = []
+
+    def run() -> None:
+        worst = agreement(given.run, given.rows, given.data_dir, given.prepared_dir)
+        limits = {name: ONNX if name == "ONNX" else WITHIN_TENSORFLOW for name in worst}
+        apart.extend(name for name, difference in worst.items() if not difference <= limits[name])
+        print(f"too far apart: {', '.join(apart)}" if apart else "all agree")
+
+    return run_command(run) or int(bool(apart))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

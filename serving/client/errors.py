@@ -1,0 +1,9 @@
+"""What can go wrong with a ranking request."""
+
+
+class InvalidRequest(ValueError):
+    """The request, schema or address is wrong; nothing was sent. The message names the feature and the value."""
+
+
+class ServerError(RuntimeError):
+    """The server refused the request, or gave no answer within the deadline."""

@@ -1,0 +1,108 @@
+"""Export the model of a finished run as a SavedModel that TensorFlow Serving loads.
+
+    python -m serving.export runs/demo --output models/demo
+
+Writes `models/demo/N` under a temporary name and renames it: a server that polls the folder never sees half a
+version. See docs/serving.md for the signatures.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+import numpy as np
+
+from pipelines.command import run_command
+from pipelines.config import ConfigError
+from pipelines.run_directory import RunDirectory
+from serving.export.example_rows import example_rows
+from serving.export.rebuild import for_serving, rebuilt, weight_bytes
+from serving.export.saved_model import export_saved_model, next_version
+from tf_interformer.compression import low_rank
+from tf_interformer.ranker import Ranker
+
+# Rows on which the scores before and after are compared.
+_COMPARED = 1000
+
+
+def export(
+    run_path: str,
+    output: str,
+    version: int | None = None,
+    compress_rank: int | None = None,
+    table_dtype: str | None = None,
+) -> None:
+    """Export a run's model; see the module's text.
+
+    Raises:
+        ConfigError: The folder holds no finished run, the version exists, or the model cannot be exported so.
+    """
+    run = RunDirectory(run_path)
+    if not run.metrics.is_file():
+        raise ConfigError(f"{run.path} holds no finished run: {run.metrics} does not exist")
+    try:
+        ranker = Ranker.from_file(run.model)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"cannot load {run.model}: {error}") from None
+    trained = smaller = for_serving(ranker)
+    rows = example_rows(trained.schema, _COMPARED)
+    if compress_rank is not None:
+        try:
+            smaller, report = low_rank(smaller, rank=compress_rank, batch=trained.preprocessor(rows, serving=True))
+        except ValueError as error:
+            raise ConfigError(f"{run.model}: --compress-rank {compress_rank}: {error}") from None
+        print(report.table())
+    if table_dtype is not None:
+        smaller = rebuilt(smaller, table_dtype=table_dtype)
+    if smaller is not trained:
+        _compare(trained, smaller, rows)
+    number = next_version(output) if version is None else version
+    try:
+        target = export_saved_model(smaller, output, number)
+    except FileExistsError as error:
+        raise ConfigError(f"--version {number}: {error}") from None
+    except ValueError as error:
+        raise ConfigError(f"{run.model}: {error}") from None
+    if not smaller.schema.candidate:
+        print("no signature score_candidates: the run's schema does not say which features describe the candidates")
+    print(f"{target} is written")
+
+
+def _compare(before: Ranker, after: Ranker, rows: dict[str, np.ndarray]) -> None:
+    old, new = before.score(rows), after.score(rows)
+    worst = max(float(np.abs(new[task] - old[task]).max()) for task in old)
+    if not np.isfinite(worst):
+        raise ConfigError("the smaller model's scores are not finite: export with --narrow-tables bfloat16, or without")
+    print(
+        f"weights: {weight_bytes(before):,} -> {weight_bytes(after):,} bytes; probabilities of {_COMPARED:,} "
+        f"generated rows differ by at most {worst:.2e}"
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m serving.export", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("run", metavar="RUN", help="folder of a finished run")
+    parser.add_argument("--output", required=True, metavar="BASE", help="folder of the model, as the server polls it")
+    parser.add_argument("--version", type=int, metavar="N", help="version to write (default: the next free number)")
+    parser.add_argument(
+        "--compress-rank",
+        type=int,
+        metavar="R",
+        help="rank of the composite projections of a Hiformer, without training",
+    )
+    parser.add_argument(
+        "--narrow-tables",
+        nargs="?",
+        const="float16",
+        choices=("float16", "bfloat16"),
+        help="store the embedding tables in half precision (default: float16)",
+    )
+    given = parser.parse_args(arguments)
+    return run_command(lambda: export(given.run, given.output, given.version, given.compress_rank, given.narrow_tables))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,84 @@
+"""The signatures of an exported model."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import tensorflow as tf
+
+from tf_interformer._keras import ops
+from tf_interformer.ranker import Ranker
+
+# The method names by which TensorFlow Serving finds the signatures of its Classify and Regress calls.
+METHOD_NAMES = {"classify": "tensorflow/serving/classify", "regress": "tensorflow/serving/regress"}
+
+
+@dataclass(frozen=True)
+class Signature:
+    """One signature: its name, what computes it, and what that takes."""
+
+    name: str
+    function: Callable[[Any], dict[str, Any]]
+    takes: Any
+
+
+def signatures(ranker: Ranker) -> Iterator[Signature]:
+    """The signatures of a ranker: all of those that take rows share one graph of the model."""
+    schema = ranker.schema
+    raw_rows = schema.signature()
+    representations = tf.function(ranker.served_representations, input_signature=[raw_rows], autograph=False)
+
+    def logits(raw: Mapping[str, tf.Tensor]) -> dict[str, Any]:
+        return ranker.corrected(ranker.logits_of(representations(raw)))
+
+    def parsed(examples: tf.Tensor) -> dict[str, tf.Tensor]:
+        return schema.parse_examples(examples, labels=False)
+
+    def first_probability(examples: tf.Tensor) -> Any:
+        return ops.sigmoid(logits(parsed(examples))[schema.tasks[0]])  # [B, 1]
+
+    def serving_default(raw: dict[str, tf.Tensor]) -> dict[str, Any]:
+        return named_outputs(logits(raw))
+
+    def serve_examples(examples: tf.Tensor) -> dict[str, Any]:
+        return named_outputs(logits(parsed(examples)))
+
+    def score_candidates(raw: dict[str, tf.Tensor]) -> dict[str, Any]:
+        return named_outputs(ranker.served_candidate_logits(raw))
+
+    def embed(raw: dict[str, tf.Tensor]) -> dict[str, Any]:
+        # Without a copy of its own the second of two equal outputs would be left out.
+        return {
+            f"{_prefix(task, len(schema.tasks))}representation": tf.identity(value)
+            for task, value in representations(raw).items()
+        }
+
+    def classify(inputs: tf.Tensor) -> dict[str, Any]:
+        probability = first_probability(inputs)
+        classes = tf.tile(tf.constant([["0", "1"]]), [tf.shape(probability)[0], 1])
+        return {"scores": tf.concat([1.0 - probability, probability], axis=1), "classes": classes}
+
+    def regress(inputs: tf.Tensor) -> dict[str, Any]:
+        return {"outputs": first_probability(inputs)}
+
+    yield Signature("serving_default", serving_default, raw_rows)
+    yield Signature("serve_examples", serve_examples, tf.TensorSpec([None], tf.string, "examples"))
+    if schema.candidate:
+        yield Signature("score_candidates", score_candidates, schema.candidate_signature())
+    yield Signature("embed", embed, raw_rows)
+    for name, function in (("classify", classify), ("regress", regress)):
+        yield Signature(name, function, tf.TensorSpec([None], tf.string, "inputs"))
+
+
+def named_outputs(logits: dict[str, Any]) -> dict[str, Any]:
+    """`probability` and `logit` of each task, prefixed by the task when there are several."""
+    outputs = {}
+    for task, logit in logits.items():
+        prefix = _prefix(task, len(logits))
+        outputs[f"{prefix}probability"] = ops.sigmoid(logit)
+        outputs[f"{prefix}logit"] = logit
+    return outputs
+
+
+def _prefix(task: str, tasks: int) -> str:
+    return "" if tasks == 1 else f"{task}_"

@@ -1,0 +1,298 @@
+"""Convert the model of a finished run to ONNX: encoded ids and floats in, probabilities and logits out.
+
+    python -m serving.onnx runs/demo --output demo.onnx
+
+Beside `demo.onnx` it writes `demo.schema.json`, with which `serving.encoder` makes the file's inputs from raw columns,
+without TensorFlow. The files appear only if onnxruntime and TensorFlow score random batches alike.
+"""
+
+import argparse
+import importlib.util
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from pipelines.command import run_command
+from pipelines.config import ConfigError
+from pipelines.run_directory import RunDirectory
+from serving.export import named_outputs
+from tf_interformer.ranker import Ranker
+
+OPSETS = (17, 18)
+TOLERANCE = 1e-5
+CHECKED_ROWS = (1, 7, 64)
+# Bytes of weights: a file of the format may have 2^31 in all.
+_LARGEST = 2**31 - 2**24
+
+
+class OnnxError(ValueError):
+    """The model cannot be converted, or its file gives other scores."""
+
+
+def export_onnx(ranker: Ranker, path: str | os.PathLike, opset: int = 17) -> float:
+    """Write `FILE.onnx`, and `FILE.schema.json` beside it.
+
+    The inputs are the columns that the `Preprocessor` and `serving.encoder.Encoder` make, by name: ids and lengths as
+    int32, numbers as float32. Any batch size, any number of events; of more than `max_length` the most recent count.
+    The outputs are `probability` and `logit`, `[batch, 1]`, float32; with several tasks `TASK_probability` and
+    `TASK_logit`. Both are corrected for the down-sampling of the training split. A model of another precision is
+    converted in float32.
+
+    Args:
+        ranker: `Ranker`.
+        path: File to write; its name ends in `.onnx`.
+        opset: int. Version of the ONNX operators, 17 or 18. Defaults to 17.
+
+    Returns:
+        The largest difference from TensorFlow's outputs on random batches, divided by `max(1, |output|)`.
+
+    Raises:
+        FileExistsError: One of the files exists already.
+        ValueError: The name does not end in `.onnx`, or the opset is another.
+        OnnxError: The model does not convert, is too large, or an output differs by more than 1e-5. Then no file is
+            written.
+    """
+    target = Path(path)
+    if target.suffix != ".onnx":
+        raise ValueError(f"the name of the file must end in .onnx. Received: {target}")
+    if opset not in OPSETS:
+        raise ValueError(f"`opset` must be 17 or 18. Received: {opset}")
+    schema = target.with_suffix(".schema.json")
+    for file in (target, schema):
+        if file.exists():
+            raise FileExistsError(f"{file} exists already: give another name, or remove it first")
+    ranker = in_float32(ranker)
+    _check_convertible(ranker)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f".{target.name}.partial")
+    try:
+        _convert(ranker, partial, opset)
+        difference = _check(ranker, partial)
+        ranker.schema.to_json(schema)
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)
+    return difference
+
+
+def numeric_core(ranker: Ranker) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
+    """A function from an encoded batch to `probability` and `logit` of each task, as they are served.
+
+    Histories may be of any width; the function keeps the most recent `max_length` events.
+    """
+
+    def score(encoded: Mapping[str, Any]) -> dict[str, Any]:
+        fitted = dict(encoded)
+        for sequence in ranker.schema.sequences:
+            length, limit = encoded[sequence.length_column], sequence.max_length
+            kept = tf.minimum(length, limit)
+            window = tf.range(limit)[None] + (length - kept)[:, None]  # [B, max_length]
+            for field in sequence.fields:
+                column = sequence.column(field.name)
+                padded = tf.pad(encoded[column], [[0, 0], [0, limit]])
+                fitted[column] = tf.gather(padded, window, batch_dims=1)
+            fitted[sequence.length_column] = kept
+        with ranker.without_xla():
+            return named_outputs(ranker.corrected(ranker(fitted, training=False)))
+
+    return score
+
+
+def encoded_signature(ranker: Ranker) -> dict[str, tf.TensorSpec]:
+    """The inputs of `numeric_core`, by column."""
+    schema = ranker.schema
+    floats = {f.name for f in schema.numerics} | {f.name for f in schema.vectors}
+    events = {s.column(f.name) for s in schema.sequences for f in s.fields}
+    return {
+        name: tf.TensorSpec([None, None] if name in events else shape, tf.float32 if name in floats else tf.int32, name)
+        for name, shape in ranker.encoded_shapes.items()
+    }
+
+
+def random_batch(
+    ranker: Ranker, rows: int, random: np.random.Generator, events: int | None = None
+) -> dict[str, np.ndarray]:
+    """An encoded batch of random ids and floats; of several rows the first has empty histories.
+
+    Args:
+        ranker: `Ranker`.
+        rows: int. Number of examples.
+        random: The generator.
+        events: int or None. Width of every history. Defaults to `None`: each sequence's `max_length`.
+    """
+    schema = ranker.schema
+    id_counts = {f"{f.name}_bucket": f.num_ids for f in schema.numerics if f.buckets}
+    keys = [f.name for f in schema.categoricals] + [s.column(f.name) for s in schema.sequences for f in s.fields]
+    id_counts |= {key: schema.tables[schema.table_of(key)].num_ids for key in keys}
+    widths = {s.length_column: s.max_length if events is None else events for s in schema.sequences}
+    of_column = {s.column(f.name): widths[s.length_column] for s in schema.sequences for f in s.fields}
+    batch: dict[str, np.ndarray] = {}
+    for name, shape in ranker.encoded_shapes.items():
+        size = (rows, of_column[name]) if name in of_column else (rows, *(width or 0 for width in shape[1:]))
+        if name in id_counts:
+            batch[name] = random.integers(0, id_counts[name], size, np.int32)
+        elif name in widths:
+            batch[name] = random.integers(0, widths[name], rows, np.int32, endpoint=True)
+            batch[name][: int(rows > 1)] = 0
+        else:
+            batch[name] = random.normal(size=size).astype(np.float32)
+    return batch
+
+
+def in_float32(ranker: Ranker) -> Ranker:
+    """The ranker, or a copy with the same weights that stores its tables and computes in float32."""
+    if ranker.compute_dtype == ranker.embedder.table_dtype == "float32":
+        return ranker
+
+    def policy_replaced(config: Any, key: str = "") -> Any:
+        if key in ("dtype", "table_dtype"):
+            return "float32"
+        if isinstance(config, dict) and key != "schema":  # a schema's dtypes are those of raw columns
+            return {name: policy_replaced(value, name) for name, value in config.items()}
+        return [policy_replaced(value) for value in config] if isinstance(config, list) else config
+
+    made: Ranker = type(ranker).from_config(policy_replaced(ranker.get_config()))
+    made.set_weights([np.asarray(weight, np.float32) for weight in ranker.get_weights()])
+    return made
+
+
+def open_session(path: str | os.PathLike) -> Any:
+    """The file as an `onnxruntime.InferenceSession` on the processor."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(os.fspath(path), options, providers=["CPUExecutionProvider"])
+
+
+def _check_convertible(ranker: Ranker) -> None:
+    size = 4 * ranker.count_params()
+    if size > _LARGEST:
+        raise OnnxError(
+            f"the weights take {size:,} bytes in float32, and an ONNX file may have 2^31 in all: use fewer rows "
+            "(`min_count`, `hash_buckets`) or a smaller embedding, or serve the SavedModel"
+        )
+    prefixes = [""] if len(ranker.schema.tasks) == 1 else [f"{task}_" for task in ranker.schema.tasks]
+    outputs = {f"{prefix}{name}" for prefix in prefixes for name in ("logit", "probability")}
+    taken = sorted(outputs & set(ranker.encoded_shapes))
+    if taken:
+        raise OnnxError(f"the columns {taken} have the names of outputs: give them other names in the schema")
+
+
+def _convert(ranker: Ranker, path: Path, opset: int) -> None:
+    import onnx
+    import tf2onnx
+
+    function = tf.function(numeric_core(ranker), autograph=False)
+    with _quiet("tf2onnx", "tensorflow"):
+        model, _ = tf2onnx.convert.from_function(
+            function, [encoded_signature(ranker)], opset=opset, custom_op_handlers={"Erfc": (_convert_erfc, [])}
+        )
+    for value in (*model.graph.input, *model.graph.output):
+        for axis, name in enumerate(("batch", f"{value.name}_events")):
+            dimensions = value.type.tensor_type.shape.dim
+            if axis < len(dimensions) and not dimensions[axis].dim_value:
+                dimensions[axis].dim_param = name
+    onnx.save(model, os.fspath(path))
+
+
+def _convert_erfc(context: Any, node: Any, name: str, arguments: Any) -> None:
+    """`erfc(x) = 1 - erf(x)`, of the exact GELU, which tf2onnx does not know."""
+    output = node.output[0]
+    dtype, shape = context.get_dtype(output), context.get_shape(output)
+    context.remove_node(node.name)
+    one = context.make_const(f"{name}_one", np.ones((), np.float32))
+    erf = context.make_node("Erf", node.input)
+    context.make_node(
+        "Sub", [one.output[0], erf.output[0]], name=name, outputs=[output], dtypes=[dtype], shapes=[shape]
+    )
+
+
+def _check(ranker: Ranker, path: Path) -> float:
+    import onnx
+
+    try:
+        onnx.checker.check_model(os.fspath(path), full_check=True)
+        loaded = open_session(path)
+    except Exception as error:  # each of the two libraries has many of its own
+        raise OnnxError(f"the model does not convert to ONNX: {str(error).strip():.500}") from None
+    score = tf.function(numeric_core(ranker), autograph=False, input_signature=[encoded_signature(ranker)])
+    random = np.random.default_rng(0)
+    longer = 3 + max((sequence.max_length for sequence in ranker.schema.sequences), default=0)
+    worst = 0.0
+    for rows in CHECKED_ROWS:
+        for events in (None, 0, longer):
+            batch = random_batch(ranker, rows, random, events)
+            expected = score({name: tf.constant(value) for name, value in batch.items()})
+            for name, value in zip(expected, loaded.run(list(expected), batch), strict=True):
+                wanted = expected[name].numpy()
+                difference = float(np.max(np.abs(value - wanted) / np.maximum(1, np.abs(wanted))))
+                if not difference <= TOLERANCE:  # a NaN, too
+                    raise OnnxError(
+                        f"onnxruntime's {name} differs from TensorFlow's by {difference:.1e} on {rows} random "
+                        f"examples; {TOLERANCE:.0e} is allowed"
+                    )
+                worst = max(worst, difference)
+    return worst
+
+
+@contextmanager
+def _quiet(*names: str) -> Iterator[None]:
+    """They warn of what the check finds, too, and at length."""
+    loggers = [logging.getLogger(name) for name in names]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)
+
+
+def convert_run(run_path: str, output: str, opset: int = 17) -> None:
+    """Convert the run's model; see the module's text.
+
+    Raises:
+        ConfigError: The folder holds no finished run, a file exists, or the model does not convert.
+    """
+    missing = [name for name in ("onnx", "onnxruntime", "tf2onnx") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ConfigError(f"{', '.join(missing)} not found: install the extra, pip install 'tf_interformer[onnx]'")
+    run = RunDirectory(run_path)
+    if not run.metrics.is_file() or not run.model.is_file():
+        absent = next(file for file in (run.metrics, run.model) if not file.is_file())
+        raise ConfigError(f"{run.path} holds no finished run: {absent} does not exist")
+    print(f"converting {run.model}", flush=True)
+    ranker = Ranker.from_file(run.model)
+    try:
+        difference = export_onnx(ranker, output, opset)
+    except OnnxError as error:
+        raise ConfigError(f"{run.model}: {error}") from None
+    except (FileExistsError, ValueError) as error:
+        raise ConfigError(f"--output: {error}") from None
+    schema = Path(output).with_suffix(".schema.json")
+    print(f"{output} and {schema} written; largest difference from TensorFlow {difference:.1e}")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m serving.onnx", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("run", metavar="RUN", help="folder of a finished run")
+    parser.add_argument("--output", required=True, metavar="FILE.onnx", help="file to write; must not exist")
+    parser.add_argument("--opset", type=int, choices=OPSETS, default=17, help="version of the ONNX operators")
+    given = parser.parse_args(arguments)
+    return run_command(lambda: convert_run(given.run, given.output, given.opset))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,74 @@
+"""Shows on a web page what a trained ranker does for users of the simulated shop.
+
+    python -m serving.page runs/demo
+
+RUN is a run of `pipelines.train` on the data set `synthetic_clicks`. The page is served on this machine only.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import uvicorn
+
+from pipelines.command import run_command
+from pipelines.config import ConfigError
+from pipelines.datasets import synthetic_clicks
+from pipelines.run_directory import RunDirectory
+from serving.page.app import page_app
+from serving.page.browser import LogBrowser, PageError
+from tf_interformer.ranker import Ranker
+
+_EXAMPLES, _SEED = 4_000, 11
+
+
+def open_run(path: str) -> LogBrowser:
+    """The model of a run with a simulated log that it was not trained on.
+
+    Raises:
+        ConfigError: No finished run, or one of another data set.
+    """
+    run = RunDirectory(path)
+    if not run.model.is_file():
+        raise ConfigError(f"{path} holds no finished run: {run.model} does not exist")
+    try:
+        ranker = Ranker.from_file(run.model)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"cannot read {run.model}: {error}") from None
+    if ranker.schema.name != "synthetic_clicks":
+        raise ConfigError(
+            f"{run.model}: the page brings a log of synthetic_clicks only. Received: a model of "
+            f"{ranker.schema.name!r}. Give your own log to serving.page.LogBrowser"
+        )
+    # Runs from before schemas named their candidate features lack them.
+    candidate = ranker.schema.candidate or synthetic_clicks.schema().candidate
+    log = synthetic_clicks.simulate(_EXAMPLES, seed=_SEED)
+    try:
+        return LogBrowser(ranker, synthetic_clicks.split_by_time(log)["test"], candidate)
+    except PageError as error:
+        raise ConfigError(f"{run.model}: {error}") from None
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m serving.page", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("run", metavar="RUN", help="folder of a finished run")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    parser.add_argument("--port", type=int, default=8600, help="port to listen on (default: %(default)s)")
+    given = parser.parse_args(arguments)
+    if not 0 < given.port < 65536:
+        parser.error(f"--port must be between 1 and 65535. Received: {given.port}")
+
+    def serve() -> None:
+        app = page_app(open_run(str(Path(given.run))))
+        print(f"http://{given.host}:{given.port}/ (Ctrl-C ends it)", flush=True)
+        uvicorn.run(app, host=given.host, port=given.port, log_level="warning")
+
+    return run_command(serve)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,42 @@
+"""How a request may fail."""
+
+import grpc
+
+_HTTP = {
+    grpc.StatusCode.INVALID_ARGUMENT: 400,
+    grpc.StatusCode.NOT_FOUND: 404,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: 429,
+    grpc.StatusCode.INTERNAL: 500,
+    grpc.StatusCode.UNAVAILABLE: 503,
+    grpc.StatusCode.DEADLINE_EXCEEDED: 504,
+}
+# gRPC sends the message in a header, whose size is limited.
+_LONGEST = 1000
+
+
+class ServingError(Exception):
+    """A request that gets no scores, and why.
+
+    Args:
+        code: The gRPC status; `http_status` is the same for REST.
+        message: What is wrong, with the name of the feature, signature or model.
+    """
+
+    def __init__(self, code: grpc.StatusCode, message: str) -> None:
+        super().__init__(message if len(message) <= _LONGEST else f"{message[:_LONGEST]}...")
+        self.code = code
+
+    @property
+    def http_status(self) -> int:
+        """The status of the REST answer."""
+        return _HTTP[self.code]
+
+
+def invalid(message: str) -> ServingError:
+    """The request itself is wrong: INVALID_ARGUMENT, 400."""
+    return ServingError(grpc.StatusCode.INVALID_ARGUMENT, message)
+
+
+def not_found(message: str) -> ServingError:
+    """No such model or version: NOT_FOUND, 404."""
+    return ServingError(grpc.StatusCode.NOT_FOUND, message)

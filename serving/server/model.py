@@ -1,0 +1,68 @@
+"""One loaded version."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from serving.server.signature import Signature, signature_of
+from tf_interformer.schema import FeatureSchema
+
+
+class LoadedModel:
+    """A SavedModel in a TensorFlow session, as TensorFlow Serving loads it.
+
+    Args:
+        path: Folder of the version; its name is the version's number.
+
+    Raises:
+        SchemaError: `assets.extra/schema.json` is there but cannot be read.
+        OSError, RuntimeError, tf.errors.OpError: TensorFlow cannot load it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.version = int(path.name)
+        schema_file = path / "assets.extra" / "schema.json"
+        self.schema = FeatureSchema.from_json(schema_file) if schema_file.exists() else None
+        graph = tf.Graph()
+        self._session = tf.compat.v1.Session(graph=graph)
+        try:
+            meta = tf.compat.v1.saved_model.load(self._session, ["serve"], str(path))
+            self.signatures: dict[str, Signature] = {}
+            self._calls: dict[str, Any] = {}
+            for name, definition in sorted(meta.signature_def.items()):
+                if name.startswith("__"):  # the initialisation operation, which is no signature
+                    continue
+                signature = signature_of(name, definition, self.schema)
+                self.signatures[name] = signature
+                with graph.as_default():
+                    self._calls[name] = self._session.make_callable(
+                        [definition.outputs[output].name for output in signature.outputs],
+                        [definition.inputs[column].name for column in signature.inputs],
+                    )
+        except BaseException:
+            self._session.close()
+            raise
+
+    def run(self, signature: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Compute a signature.
+
+        Args:
+            signature: Its name.
+            inputs: An array for each of its inputs.
+
+        Raises:
+            tf.errors.OpError: The graph refused the inputs.
+        """
+        known = self.signatures[signature]
+        values = self._calls[signature](*(inputs[name] for name in known.inputs))
+        # A session gives a scalar string as bytes.
+        arrays = [np.array(value, object) if isinstance(value, bytes) else value for value in values]
+        return dict(zip(known.outputs, arrays, strict=True))
+
+    def close(self) -> None:
+        """Free the session; nothing may be computing."""
+        self._session.close()

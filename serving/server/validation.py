@@ -1,0 +1,172 @@
+"""Checks a request before it is computed: a wrong one must fail alone, and must not be scored."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from google.protobuf.message import DecodeError
+
+from serving.server.errors import invalid
+from serving.server.signature import Signature
+from tf_interformer.schema import Categorical, FeatureSchema, Vector
+
+_KINDS = {tf.string: "bytes_list", tf.int64: "int64_list", tf.float32: "float_list"}
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request that fits the model.
+
+    Args:
+        signature: `Signature`.
+        inputs: An array for each of its inputs.
+        rows: Rows of the answer.
+    """
+
+    signature: Signature
+    inputs: dict[str, np.ndarray]
+    rows: int
+
+
+def check(
+    signature: Signature, schema: FeatureSchema | None, inputs: Mapping[str, np.ndarray], max_rows: int
+) -> Request:
+    """Checks names, dtypes, shapes, batch sizes, lengths and numbers.
+
+    Args:
+        signature: What is asked.
+        schema: `FeatureSchema` of the model, if known.
+        inputs: An array for each input.
+        max_rows: Rows that a request may have.
+
+    Raises:
+        ServingError: INVALID_ARGUMENT, naming the input.
+    """
+    missing, unknown = sorted(set(signature.inputs) - set(inputs)), sorted(set(inputs) - set(signature.inputs))
+    if missing or unknown:
+        raise invalid(f"signature {signature.name!r}: missing inputs {missing}, unknown inputs {unknown}")
+    for name, spec in signature.inputs.items():
+        _check_array(name, inputs[name], spec)
+    rows = _rows(signature, schema, inputs, max_rows)
+    if schema is not None and signature.kind in ("columns", "candidates"):
+        _check_columns(schema, inputs)
+    elif schema is not None and signature.kind == "examples":
+        (name,) = signature.inputs
+        _check_examples(name, schema, inputs[name])
+    return Request(signature, dict(inputs), rows)
+
+
+def _check_array(name: str, array: np.ndarray, spec: tf.TensorSpec) -> None:
+    dtype = tf.string if array.dtype == object else tf.as_dtype(array.dtype)
+    if dtype != spec.dtype:
+        raise invalid(f"input {name!r} must be {spec.dtype.name}. Received: {dtype.name}")
+    shape = spec.shape
+    if shape.rank is not None and not _fits(array.shape, shape):
+        raise invalid(f"input {name!r} must have the shape {_text(shape)}. Received: {list(array.shape)}")
+    if array.dtype.kind == "f" and np.isinf(array).any():
+        raise invalid(f"input {name!r} must hold finite numbers, or NaN where one is missing. Received: an infinity")
+
+
+def _fits(shape: tuple[int, ...], wanted: tf.TensorShape) -> bool:
+    return len(shape) == wanted.rank and all(
+        known in (None, size) for size, known in zip(shape, wanted.as_list(), strict=True)
+    )
+
+
+def _text(shape: tf.TensorShape) -> str:
+    names = ["rows" if not axis else "any" for axis in range(shape.rank)]
+    return f"[{', '.join(names[axis] if size is None else str(size) for axis, size in enumerate(shape.as_list()))}]"
+
+
+def _rows(signature: Signature, schema: FeatureSchema | None, inputs: Mapping[str, np.ndarray], max_rows: int) -> int:
+    batched = [name for name, spec in signature.inputs.items() if spec.shape.rank and spec.shape[0] is None]
+    if signature.kind == "candidates":
+        assert schema is not None
+        for name in signature.inputs:
+            if name not in schema.candidate and len(inputs[name]) != 1:
+                raise invalid(
+                    f"input {name!r} describes the one user of the request, so it must have 1 row. "
+                    f"Received: {len(inputs[name])}"
+                )
+        batched = list(schema.candidate)
+    for name in batched:
+        count, first = len(inputs[name]), len(inputs[batched[0]])
+        if count == 0:
+            raise invalid(f"input {name!r} has no row")
+        if count > max_rows:
+            raise invalid(f"input {name!r} has {count} rows: this server takes at most {max_rows}")
+        if signature.kind != "other" and count != first:
+            raise invalid(f"inputs must have the same number of rows: {batched[0]!r} has {first}, {name!r} has {count}")
+    return len(inputs[batched[0]]) if batched else 1
+
+
+def _check_columns(schema: FeatureSchema, inputs: Mapping[str, np.ndarray]) -> None:
+    for feature in schema.categoricals:
+        if feature.max_values is not None and feature.name in inputs:
+            _check_width(feature.name, inputs[feature.name].shape[1], feature.max_values, "values")
+    for sequence in schema.sequences:
+        lengths = inputs[sequence.length_column]
+        if (lengths < 0).any():
+            raise invalid(f"input {sequence.length_column!r} must not be negative. Received: {lengths.min()}")
+        for field in sequence.fields:
+            column = sequence.column(field.name)
+            width = inputs[column].shape[1]
+            _check_width(column, width, sequence.max_length, "events")
+            if lengths.max() > width:
+                raise invalid(
+                    f"input {sequence.length_column!r} exceeds the {width} events in {column!r}. "
+                    f"Received: {lengths.max()}"
+                )
+
+
+def _check_width(name: str, width: int, limit: int, what: str) -> None:
+    if width > limit:
+        raise invalid(f"input {name!r} may hold at most {limit} {what} in a row. Received: {width}")
+
+
+def _check_examples(name: str, schema: FeatureSchema, serialized: np.ndarray) -> None:
+    signature = schema.signature()
+    lengths = {sequence.length_column for sequence in schema.sequences}
+    wanted = {column: spec for column, spec in signature.items() if column not in lengths}
+    for place, text in enumerate(serialized):
+        where = f"input {name!r}, example {place}"
+        try:
+            example = tf.train.Example.FromString(text if isinstance(text, bytes) else text.encode())
+        except DecodeError:
+            raise invalid(f"{where} is no serialized tf.train.Example") from None
+        given = example.features.feature
+        if not any(column in given for column in wanted):
+            raise invalid(f"{where} holds none of the model's features")
+        counts = {
+            column: _check_feature(where, column, given[column], spec, schema) if column in given else 0
+            for column, spec in wanted.items()
+        }
+        for sequence in schema.sequences:
+            columns = [sequence.column(field.name) for field in sequence.fields]
+            for column in columns:
+                _check_width(column, counts[column], sequence.max_length, "events")
+                if counts[column] != counts[columns[0]]:
+                    raise invalid(
+                        f"{where}: features {columns[0]!r} and {column!r} must hold the same number of events. "
+                        f"Received: {counts[columns[0]]} and {counts[column]}"
+                    )
+
+
+def _check_feature(where: str, column: str, feature: Any, spec: tf.TensorSpec, schema: FeatureSchema) -> int:
+    kind = feature.WhichOneof("kind")
+    if kind is None:  # read as absent
+        return 0
+    if kind != _KINDS[spec.dtype]:
+        raise invalid(f"{where}: feature {column!r} must be a {_KINDS[spec.dtype]}. Received: {kind}")
+    values = getattr(feature, kind).value
+    if kind == "float_list" and np.isinf(np.asarray(values, np.float32)).any():
+        raise invalid(f"{where}: feature {column!r} must hold finite numbers. Received: an infinity")
+    described = schema[column]
+    size = described.dim if isinstance(described, Vector) else 1 if spec.shape.rank == 1 else None
+    if size is not None and len(values) != size:
+        raise invalid(f"{where}: feature {column!r} must hold {size} values. Received: {len(values)}")
+    if isinstance(described, Categorical) and described.max_values is not None:
+        _check_width(column, len(values), described.max_values, "values")
+    return len(values)

@@ -1,0 +1,222 @@
+"""Row updates against loops over rows; dense gradients against Keras's own optimisers."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.reference import optimizers as reference
+from tf_interformer._keras import LEGACY, keras
+from tf_interformer.optimizers import LazyAdam, LazyAdamW, RowWiseAdagrad, SparseFtrl
+
+ROWS, DIM, STEPS = 9, 3, 5
+RATE = 0.05
+
+
+def batches(seed=0):
+    """Rows of each step, some twice, and their gradients; rows 0 and 8 never come."""
+    random = np.random.default_rng(seed)
+    return [(random.integers(1, 8, 6), random.normal(size=(6, DIM))) for _ in range(STEPS)]
+
+
+def start(dtype):
+    return np.random.default_rng(1).normal(size=(ROWS, DIM)).astype(dtype)
+
+
+def sparse(rows, values, dtype):
+    return tf.IndexedSlices(tf.convert_to_tensor(values, dtype), tf.convert_to_tensor(rows, tf.int32), (ROWS, DIM))
+
+
+def trained(optimizer, dtype, graph=True):
+    table = tf.Variable(start(dtype))
+    optimizer.build([table])
+
+    def step(rows, values):
+        optimizer.apply_gradients([(sparse(rows, values, dtype), table)])
+
+    step = tf.function(step) if graph else step
+    for rows, values in batches():
+        step(tf.constant(rows, tf.int32), tf.constant(values, dtype))
+    return table.numpy()
+
+
+def zeros():
+    return np.zeros((ROWS, DIM))
+
+
+def looped_adam(**config):
+    table, state = start("float64"), {"m": zeros(), "v": zeros(), "highest": zeros()}
+    for step, (rows, values) in enumerate(batches(), 1):
+        reference.adam(table, state, list(zip(rows, values, strict=True)), step, RATE, **config)
+    return table
+
+
+def looped_adagrad(**config):
+    table, state = start("float64"), {"accumulator": zeros() + 0.1}
+    for rows, values in batches():
+        reference.adagrad(table, state, list(zip(rows, values, strict=True)), RATE, **config)
+    return table
+
+
+def looped_ftrl(**config):
+    table, state = start("float64"), {"accumulator": zeros() + 0.1, "linear": zeros()}
+    for rows, values in batches():
+        reference.ftrl(table, state, list(zip(rows, values, strict=True)), RATE, **config)
+    return table
+
+
+FTRL = {
+    "l1_regularization_strength": 0.6,
+    "l2_regularization_strength": 0.1,
+    "l2_shrinkage_regularization_strength": 0.2,
+    "beta": 0.3,
+}
+CASES = {
+    "adam": (lambda: LazyAdam(RATE), looped_adam),
+    "amsgrad": (lambda: LazyAdam(RATE, amsgrad=True, beta_2=0.7), lambda: looped_adam(amsgrad=True, beta_2=0.7)),
+    "adamw": (lambda: LazyAdamW(RATE, weight_decay=0.3), lambda: looped_adam(weight_decay=0.3)),
+    "adagrad": (lambda: RowWiseAdagrad(RATE), looped_adagrad),
+    "adagrad, decay": (lambda: RowWiseAdagrad(RATE, weight_decay=0.3), lambda: looped_adagrad(weight_decay=0.3)),
+    "ftrl": (lambda: SparseFtrl(RATE), looped_ftrl),
+    "ftrl, all terms": (
+        lambda: SparseFtrl(RATE, **FTRL),
+        lambda: looped_ftrl(l1=0.6, l2=0.1, shrinkage=0.2, beta=0.3),
+    ),
+}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("case", CASES)
+def test_equals_loops_over_rows(case, dtype):
+    make, looped = CASES[case]
+    # The learning rate is a float32 variable in both cases.
+    tolerance = {"rtol": 2e-5, "atol": 2e-6} if dtype == "float32" else {"rtol": 1e-6, "atol": 1e-7}
+    np.testing.assert_allclose(trained(make(), dtype), looped(), **tolerance)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_rows_outside_the_batch_stay_as_they_are(case):
+    table = trained(CASES[case][0](), "float32", graph=False)
+    changed = (table != start("float32")).any(axis=1)
+    seen = np.unique(np.concatenate([rows for rows, _ in batches()]))
+    np.testing.assert_array_equal(np.flatnonzero(changed), seen)
+
+
+def test_moments_of_other_rows_stay_too():
+    optimizer, table = LazyAdam(RATE), tf.Variable(start("float32"))
+    for rows in ([1, 2], [2, 3], [3, 4]):
+        before = [np.array(v) for v in optimizer.variables if tuple(v.shape) == (ROWS, DIM)]
+        optimizer.apply_gradients([(sparse(rows, np.ones((2, DIM)), "float32"), table)])
+        after = [np.array(v) for v in optimizer.variables if tuple(v.shape) == (ROWS, DIM)]
+        for one, two in zip(before, after, strict=bool(before)):
+            assert np.flatnonzero((one != two).any(axis=1)).tolist() == rows
+
+
+def test_an_empty_batch_changes_nothing():
+    optimizer, table = LazyAdam(RATE), tf.Variable(start("float32"))
+    optimizer.apply_gradients([(sparse([], np.zeros((0, DIM)), "float32"), table)])
+    np.testing.assert_array_equal(table.numpy(), start("float32"))
+
+
+CLIPPING = [{}, {"clipnorm": 0.5}, {"global_clipnorm": 0.5}, {"clipvalue": 0.1}, {"weight_decay": 0.1}]
+PAIRS = [
+    (LazyAdam, "Adam"),
+    (LazyAdamW, "AdamW"),
+    (RowWiseAdagrad, "Adagrad"),
+    (SparseFtrl, "Ftrl"),
+]
+
+
+@pytest.mark.parametrize("config", CLIPPING, ids=str)
+@pytest.mark.parametrize(("ours", "name"), PAIRS, ids=[name for _, name in PAIRS])
+def test_dense_gradients_equal_keras(ours, name, config):
+    results = []
+    for kind in (ours, getattr(keras.optimizers, name)):
+        variables = [tf.Variable(start("float32")), tf.Variable([1.0, -2.0])]
+        optimizer = kind(RATE, **config)
+        for _, values in batches():
+            gradients = [tf.constant(values[:1].repeat(ROWS, axis=0), "float32"), tf.constant([0.3, -3.0])]
+            optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        results.append([v.numpy() for v in variables])
+    for one, two in zip(*results, strict=True):
+        np.testing.assert_allclose(one, two, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("graph", [False, True])
+def test_global_norm_counts_every_row_once(graph):
+    rows, values = [2, 2, 5], np.array([[3.0, 0, 0], [-1.0, 4, 0], [0, 0, 2]])
+    dense = np.array([1.0, -1.0])
+    table, bias = tf.Variable(start("float64")), tf.Variable([0.5, 0.5], dtype="float64")
+    optimizer = RowWiseAdagrad(RATE, global_clipnorm=0.7)
+    optimizer.build([table, bias])
+
+    def step():
+        gradients = [sparse(rows, values, "float64"), tf.constant(dense)]
+        optimizer.apply_gradients(zip(gradients, [table, bias], strict=True))
+
+    (tf.function(step) if graph else step)()
+    summed, (clipped,) = reference.clip_by_global_norm(reference.by_row(zip(rows, values, strict=True)), [dense], 0.7)
+    expected, state = start("float64"), {"accumulator": zeros() + 0.1}
+    reference.adagrad(expected, state, summed.items(), RATE)
+    np.testing.assert_allclose(table.numpy(), expected, rtol=1e-6)
+    naive = 0.5 - RATE * clipped / np.sqrt(0.1 + clipped**2 + 1e-7)
+    np.testing.assert_allclose(bias.numpy(), naive, rtol=1e-6)
+
+
+def test_no_operation_is_as_large_as_the_table():
+    """Whatever a step computes, clipped and decayed, has the size of the batch."""
+    rows = 100_000
+    table = tf.Variable(tf.zeros((rows, 2)))
+    optimizer = LazyAdamW(RATE, global_clipnorm=1.0)
+    optimizer.build([table])
+
+    @tf.function
+    def step(ids):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(tf.square(tf.gather(table, ids) - 1.0))
+        optimizer.apply_gradients([(tape.gradient(loss, table), table)])
+
+    graph = step.get_concrete_function(tf.TensorSpec((5,), tf.int32)).graph
+    large = [t.name for op in graph.get_operations() for t in op.outputs if t.shape.rank and t.shape[0] == rows]
+    assert not large
+    reads = [op.outputs[0].shape.rank for op in graph.get_operations() if op.type == "ReadVariableOp"]
+    assert reads
+    assert max(reads) == 0
+
+
+def test_learning_rate_schedule():
+    schedule = keras.optimizers.schedules.PiecewiseConstantDecay([0], [0.5, 0.0])
+    optimizer, table = RowWiseAdagrad(schedule), tf.Variable(start("float32"))
+    seen = []
+    for _ in range(3):
+        optimizer.apply_gradients([(sparse([1], np.ones((1, DIM)), "float32"), table)])
+        seen.append(table.numpy())
+    assert (seen[0] != start("float32")).any()
+    np.testing.assert_array_equal(seen[1], seen[2])
+
+
+@pytest.mark.skipif(LEGACY, reason="an option of Keras 3")
+def test_loss_scale_factor():
+    tables = []
+    for config, scale in (({}, 1.0), ({"loss_scale_factor": 8.0}, 8.0)):
+        table = tf.Variable(start("float32"))
+        optimizer = RowWiseAdagrad(RATE, **config)
+        gradients = [(sparse([1, 1], np.full((2, DIM), scale), "float32"), table)]
+        optimizer.apply_gradients(gradients)
+        assert float(optimizer.scale_loss(1.0)) == scale
+        tables.append(table.numpy())
+    np.testing.assert_array_equal(*tables)
+
+
+def test_accumulation_is_refused():
+    with pytest.raises(ValueError, match=r"LazyAdam takes no `gradient_accumulation_steps`.*Received: 2"):
+        LazyAdam(gradient_accumulation_steps=2)
+
+
+@pytest.mark.parametrize(("ours", "name"), PAIRS, ids=[name for _, name in PAIRS])
+def test_config_round_trip(ours, name):
+    schedule = keras.optimizers.schedules.ExponentialDecay(0.1, 10, 0.5)
+    made = ours(schedule, clipnorm=0.5, name="mine")
+    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(made))
+    assert type(again) is ours
+    assert again.get_config() == made.get_config()
+    assert issubclass(ours, getattr(keras.optimizers, name))

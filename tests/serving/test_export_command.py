@@ -1,0 +1,52 @@
+"""`python -m serving.export` on the folder of a run."""
+
+import pytest
+
+from serving.export.__main__ import main
+from tests.small_log import learned_schema
+from tf_interformer._keras import keras
+from tf_interformer.ranker import Ranker
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    keras.utils.set_random_seed(2)
+    path = tmp_path_factory.mktemp("runs") / "run"
+    path.mkdir()
+    config = {"num_layers": 1, "num_heads": 2, "ffn_dim": 4}
+    ranker = Ranker(learned_schema(), "hiformer", config, embedding={"dim": 4, "stddev": 0.5}, tower_units=(8,))
+    ranker.save(str(path / "model.keras"))
+    (path / "metrics.json").write_text("{}")
+    return path
+
+
+def test_each_export_takes_the_next_number(run, tmp_path, capsys):
+    base = tmp_path / "clicks"
+    assert main([str(run), "--output", str(base)]) == 0
+    assert "no signature score_candidates: the run's schema does not say which" in capsys.readouterr().out
+    assert main([str(run), "--output", str(base), "--compress-rank", "2", "--narrow-tables"]) == 0
+    out = capsys.readouterr().out
+    assert "backbone/block_0/attention/key" in out
+    assert "probabilities of 1,000 generated rows differ by at most " in out
+    assert sorted(path.name for path in base.iterdir()) == ["1", "2"]
+    weights = [(base / version / "variables" / "variables.data-00000-of-00001").stat().st_size for version in "12"]
+    assert weights[1] < weights[0]
+
+    assert main([str(run), "--output", str(base), "--version", "2"]) == 2
+    assert f"error: --version 2: {base / '2'} exists already: export another version" in capsys.readouterr().err
+
+
+def test_what_is_wrong_is_one_error(run, tmp_path, capsys):
+    wrong = {
+        "holds no finished run: ": [str(tmp_path)],
+        "`version` must be a positive integer. Received: 0": [str(run), "--version", "0"],
+        "--compress-rank 0: `rank` must be an integer of at least 1": [str(run), "--compress-rank", "0"],
+    }
+    for message, arguments in wrong.items():
+        assert main([*arguments, "--output", str(tmp_path / "out")]) == 2
+        error = capsys.readouterr().err
+        assert error.startswith("error: ") and message in error
+    (tmp_path / "metrics.json").write_text("{}")
+    assert main([str(tmp_path), "--output", str(tmp_path / "out")]) == 2
+    assert "cannot load " in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

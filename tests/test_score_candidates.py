@@ -1,0 +1,185 @@
+"""Items ranked for one user: the same scores as that many rows, with the user's part computed once."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.small_log import learned_schema, raw_batch
+from tf_interformer._keras import keras, ops, register
+from tf_interformer.backbones import Backbone
+from tf_interformer.ranker import Ranker
+from tf_interformer.schema import FeatureSchema, SchemaError
+
+CANDIDATE = ("item", "tags", "price")
+TASKS = ("click", "buy")
+TINY = {"num_layers": 1, "information_flow": "both", "interaction": "dot", "num_heads": 2}
+BACKBONES = {
+    "interformer": ("interformer", TINY),
+    "sole": ("interformer", {**TINY, "information_flow": "sole"}),
+    "faithful": ("interformer", {**TINY, "faithful": True}),
+    "hiformer": ("hiformer", {"num_layers": 1, "num_heads": 2}),
+    "dual enhanced attention": ("dual_enhanced_attention", {"num_layers": 1, "num_heads": 2}),
+}
+
+
+def schema(**changes):
+    return FeatureSchema.from_config({**learned_schema(TASKS).get_config(), "candidate": CANDIDATE, **changes})
+
+
+def make(backbone="interformer", made=None, **options):
+    keras.utils.set_random_seed(4)
+    name, config = BACKBONES[backbone]
+    # Rows far from zero, so that every column matters.
+    embedding = {"dim": 8, "stddev": 0.5, **options.pop("embedding", {})}
+    made = made or schema()
+    return Ranker(made, name, config, embedding=embedding, tower_units=(8,), **options)
+
+
+def request(count=9, row=5, seed=3):
+    """One user's columns, the items' columns, and the same as rows."""
+    raw = raw_batch(max(count, row + 1), seed, TASKS)
+    raw = {name: value for name, value in raw.items() if name not in TASKS}
+    user = {name: value[row : row + 1] for name, value in raw.items() if name not in CANDIDATE}
+    items = {name: raw[name][:count] for name in CANDIDATE}
+    return user, items, {**{name: np.repeat(value, count, axis=0) for name, value in user.items()}, **items}
+
+
+@pytest.fixture(scope="module")
+def ranker():
+    return make()
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_equals_independent_rows(backbone):
+    ranker = make(backbone)
+    user, items, rows = request()
+    found, expected = ranker.score_candidates(user, items), ranker.score(rows)
+    for task in TASKS:
+        assert found[task].shape == (9,)
+        np.testing.assert_allclose(found[task], expected[task], atol=1e-6)
+    assert np.ptp(expected["click"]) > 1e-4
+
+
+@pytest.mark.parametrize("count, row", [(1, 0), (4, 1)])
+def test_one_item_and_empty_histories(ranker, count, row):
+    user, items, rows = request(count, row)
+    np.testing.assert_allclose(ranker.score_candidates(user, items)["buy"], ranker.score(rows)["buy"], atol=1e-6)
+
+
+def test_what_is_shared_is_computed_for_one_row(ranker, monkeypatch):
+    seen = []
+    plain = type(ranker.backbone).shared
+
+    def spy(self, tokens):
+        seen.extend(int(value.shape[0]) for value in tf.nest.flatten(tokens))
+        return plain(self, tokens)
+
+    monkeypatch.setattr(type(ranker.backbone), "shared", spy)
+    user, items, _ = request()
+    ranker.score_candidates(user, items)
+    assert set(seen) == {1}
+
+
+@register
+class Lengths(Backbone):
+    """Shares nothing: it meets the sequences as they are, a row for each item."""
+
+    def call(self, inputs, training=None):
+        lengths = ops.cast(inputs["lengths"]["viewed"], "float32")
+        events = ops.sum(inputs["sequences"]["viewed"], axis=(1, 2))
+        features = ops.sum(inputs["features"], axis=1)
+        return self.for_each_task(features * ops.expand_dims(lengths + events, 1))
+
+    def representation_size(self, input_shape):
+        return input_shape["features"][-1]
+
+
+def test_a_backbone_that_shares_nothing():
+    ranker = Ranker(schema(), Lengths(tasks=TASKS), embedding={"dim": 8, "stddev": 0.5}, tower_units=(8,))
+    user, items, rows = request()
+    np.testing.assert_allclose(ranker.score_candidates(user, items)["click"], ranker.score(rows)["click"], atol=1e-6)
+
+
+def test_everything_but_one_column_is_served_as_something():
+    config = schema().get_config()
+    for feature in config["features"]:
+        if feature["name"] == "age":
+            feature["serve_as"] = 33.0
+    made = FeatureSchema.from_config(config)
+    # In the order of the signature a candidate's column comes first.
+    assert next(iter(made.signature())) in CANDIDATE
+    ranker = make(made=made)
+    user, items, rows = request()
+    np.testing.assert_allclose(ranker.score_candidates(user, items)["click"], ranker.score(rows)["click"], atol=1e-6)
+
+
+def test_half_precision_and_narrow_tables(tmp_path):
+    ranker = make(dtype="mixed_bfloat16", embedding={"table_dtype": "float16"})
+    user, items, rows = request()
+    found, expected = ranker.score_candidates(user, items), ranker.score(rows)
+    np.testing.assert_allclose(found["click"], expected["click"], atol=2e-2)
+    ranker.save(str(tmp_path / "model.keras"))
+    loaded = Ranker.from_file(tmp_path / "model.keras")
+    assert {weight.dtype for weight in loaded.embedder._tables.values()} <= {"float16", tf.float16}
+    np.testing.assert_allclose(loaded.score(rows)["click"], expected["click"], atol=1e-6)
+
+
+def test_a_schema_without_candidates(ranker):
+    plain = schema(candidate=())
+    assert FeatureSchema.from_json(schema().to_json()) == schema()
+    config = plain.get_config()
+    del config["candidate"]  # as files have it that were written before
+    assert FeatureSchema.from_config(config) == plain
+    assert plain.candidate_signature()["item"].shape == [1]
+    user, items, _ = request()
+    with pytest.raises(SchemaError, match=r"schema 'small' does not say which features describe the candidates: give"):
+        make(made=plain).score_candidates(user, items)
+
+
+def test_signature_of_candidates():
+    signature = schema().candidate_signature()
+    assert set(signature) == set(schema().signature())
+    shapes = {name: spec.shape.as_list() for name, spec in signature.items()}
+    assert shapes["item"] == [None] and shapes["tags"] == [None, None] and shapes["price"] == [None]
+    assert shapes["user"] == [1] and shapes["viewed_item"] == [1, None] and shapes["viewed_length"] == [1]
+
+
+WRONG = {
+    "no user column": (lambda user, items: user.pop("age"), r"`user` lacks the column 'age'. Received: "),
+    "no item column": (lambda user, items: items.pop("price"), r"`items` lacks the column 'price'. Received: item, t"),
+    "two users": (lambda user, items: user.update(age=np.zeros(2)), r"`user` must hold one row. Received: 2 .*'age'"),
+    "uneven": (
+        lambda user, items: items.update(price=np.zeros(4)),
+        r"`items` must have the same number of rows, at least one. Received: 9 of 'item', 4 of 'price'",
+    ),
+    "no item": (lambda user, items: items.update(item=np.array([], object)), r"Received: 0 of 'item', 0 of 'item'"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_wrong_request_names_the_column(ranker, case):
+    change, message = WRONG[case]
+    user, items, _ = request()
+    change(user, items)
+    with pytest.raises(SchemaError, match=message):
+        ranker.score_candidates(user, items)
+
+
+@pytest.mark.parametrize(
+    "names, message",
+    [
+        (["price", "colour"], r"FeatureSchema 'small': `candidate` must name features, which are \[.*colour"),
+        (["viewed_item"], r"`candidate` must name features"),
+        (["price", "price"], r"`candidate` must name each feature once. Received: \['price', 'price'\]"),
+    ],
+)
+def test_wrong_candidates(names, message):
+    with pytest.raises(SchemaError, match=message):
+        schema(candidate=names)
+
+
+def test_a_candidate_feature_is_asked_for():
+    config = schema().get_config()
+    next(feature for feature in config["features"] if feature["name"] == "price")["serve_as"] = 1.0
+    with pytest.raises(SchemaError, match=r"`candidate` may not name features with `serve_as`.*\['price'\]"):
+        FeatureSchema.from_config(config)

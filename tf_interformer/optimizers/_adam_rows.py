@@ -1,0 +1,35 @@
+"""Adam's rule for the rows of a batch."""
+
+from typing import Any
+
+import tensorflow as tf
+
+from tf_interformer._keras import ops
+from tf_interformer.optimizers._row_updates import RowUpdates
+
+
+class AdamRows(RowUpdates):
+    """Goes in front of `Adam` and `AdamW`, which keep the same moments under the same names."""
+
+    def _update_rows(self, variable: Any, rows: Any, gradient: Any, rate: Any) -> None:
+        dtype = variable.dtype
+        step = ops.cast(self.iterations + 1, dtype)
+        beta_1_power = tf.pow(tf.constant(self.beta_1, dtype), step)
+        beta_2_power = tf.pow(tf.constant(self.beta_2, dtype), step)
+        alpha = rate * tf.sqrt(1 - beta_2_power) / (1 - beta_1_power)
+        epsilon = self.epsilon
+        if getattr(self, "adaptive_epsilon", False):  # tf_keras only
+            epsilon = epsilon * tf.sqrt(1 - beta_2_power)
+
+        momentums = self._slot(self._momentums, variable)
+        velocities = self._slot(self._velocities, variable)
+        momentum, velocity = tf.gather(momentums, rows), tf.gather(velocities, rows)
+        momentum += (gradient - momentum) * (1 - self.beta_1)
+        velocity += (tf.square(gradient) - velocity) * (1 - self.beta_2)
+        momentums.scatter_update(tf.IndexedSlices(momentum, rows))
+        velocities.scatter_update(tf.IndexedSlices(velocity, rows))
+        if self.amsgrad:
+            highest = self._slot(self._velocity_hats, variable)
+            velocity = tf.maximum(tf.gather(highest, rows), velocity)
+            highest.scatter_update(tf.IndexedSlices(velocity, rows))
+        self._subtract(variable, rows, momentum * alpha / (tf.sqrt(velocity) + epsilon))

@@ -1,0 +1,114 @@
+"""What lets an optimiser of either Keras update the rows of a batch alone."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from tf_interformer._keras import LEGACY, keras, ops
+from tf_interformer.optimizers._gradients import clipped, summed_rows
+
+
+class RowUpdates(keras.optimizers.Optimizer):
+    """Goes in front of an optimiser of Keras, whose `update_step` is left to dense gradients.
+
+    A subclass has `_update_rows`. Clipping and weight decay, which in Keras pass over whole tables, are done here.
+    """
+
+    loss_scale_factor: float | None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kind = type(self).__name__
+        if not LEGACY and keras.backend.backend() != "tensorflow":
+            raise ValueError(
+                f"{kind} needs the TensorFlow backend: elsewhere the gradient of a table is dense. Take Keras's own "
+                f"optimizer there. Received: backend {keras.backend.backend()!r}"
+            )
+        if kwargs.get("gradient_accumulation_steps"):
+            raise ValueError(
+                f"{kind} takes no `gradient_accumulation_steps`: accumulated gradients are as large as the tables. "
+                f"Take larger batches. Received: {kwargs['gradient_accumulation_steps']}"
+            )
+        if LEGACY:
+            kwargs["jit_compile"] = False  # XLA would update whole tables
+        super().__init__(*args, **kwargs)
+
+    def update_step(self, gradient: Any, variable: Any, *learning_rate: Any) -> None:
+        rate = ops.cast(learning_rate[0] if learning_rate else self.learning_rate, variable.dtype)
+        if isinstance(gradient, tf.IndexedSlices):
+            rows = gradient.indices
+            if self._decays(self, variable):
+                decay = tf.gather(variable, rows) * ops.cast(self.weight_decay, variable.dtype) * rate
+                self._subtract(variable, rows, decay)
+            self._update_rows(variable, rows, tf.cast(gradient.values, variable.dtype), rate)
+        else:
+            if self._decays(self, variable):
+                self._decay(variable, self.weight_decay, rate)
+            super().update_step(gradient, variable, *learning_rate)
+
+    def _update_rows(self, variable: Any, rows: Any, gradient: Any, rate: Any) -> None:
+        """Update distinct rows, and their moments.
+
+        Args:
+            variable: The table.
+            rows: `[R]`, each row once.
+            gradient: `[R, ...]`.
+            rate: Learning rate, of the table's dtype.
+        """
+        raise NotImplementedError
+
+    def _slot(self, slots: Sequence[Any], variable: Any) -> Any:
+        """The variable of the optimiser that belongs to a variable of the model."""
+        if LEGACY:
+            return slots[self._index_dict[self._var_key(variable)]]
+        return slots[self._get_variable_index(variable)].value
+
+    @staticmethod
+    def _subtract(variable: Any, rows: Any, change: Any) -> None:
+        # `scatter_sub`, made for rows that come twice, takes longer than these two.
+        variable.scatter_update(tf.IndexedSlices(tf.gather(variable, rows) - change, rows))
+
+    @staticmethod
+    def _decays(optimizer: Any, variable: Any) -> bool:
+        return bool(optimizer.weight_decay) and optimizer._use_weight_decay(variable)
+
+    @staticmethod
+    def _decay(variable: Any, weight_decay: float, rate: Any) -> None:
+        variable.assign_sub(variable * ops.cast(weight_decay, variable.dtype) * ops.cast(rate, variable.dtype))
+
+    def _apply_weight_decay(self, variables: Sequence[Any]) -> None:
+        """Nothing to do here: `update_step` knows which rows to decay."""
+
+    if LEGACY:
+
+        def _clip_gradients(self, grads: Sequence[Any]) -> Sequence[Any]:
+            return clipped([summed_rows(gradient) for gradient in grads], self)
+
+        def _deduplicate_sparse_grad(self, grads: Sequence[Any]) -> Sequence[Any]:
+            return grads  # done above, before the norms are taken
+
+    else:
+
+        def apply(self, grads: Sequence[Any], trainable_variables: Sequence[Any] | None = None) -> None:
+            scale = self.loss_scale_factor
+            self.loss_scale_factor = None
+            try:
+                # Keras would divide the gradient of a table with an operator that it lacks.
+                unscaled = grads if scale is None else [_divided(gradient, scale) for gradient in grads]
+                super().apply(unscaled, trainable_variables)
+            finally:
+                self.loss_scale_factor = scale
+
+        def _clip_gradients(self, grads: Sequence[Any]) -> Sequence[Any]:
+            return grads  # below: here Keras clips every replica's share by itself
+
+        def _all_reduce_sum_gradients(self, grads_and_vars: Any) -> list[tuple[Any, Any]]:
+            reduced, variables = zip(*super()._all_reduce_sum_gradients(grads_and_vars), strict=True)
+            gradients = clipped([summed_rows(gradient) for gradient in reduced], self)
+            return list(zip(gradients, variables, strict=True))
+
+
+def _divided(gradient: Any, divisor: float) -> Any:
+    if isinstance(gradient, tf.IndexedSlices):
+        return tf.IndexedSlices(gradient.values / divisor, gradient.indices, gradient.dense_shape)
+    return None if gradient is None else gradient / divisor

@@ -11,7 +11,7 @@ export TFDS_DATA_DIR ?= $(CURDIR)/data/tensorflow_datasets
 .PHONY: help install demo demo-kuairand kuairand-there flows kuairand-models kuairand-multitask hiformer-ablation dea-ablation planted hiformer-cost test test-keras3 test-legacy lint clean
 
 help:
-	@echo "make demo            train, judge and export InterFormer on a simulated click log, then score an example"
+	@echo "make demo            train, judge and export InterFormer on a simulated click log, then rank candidates with it"
 	@echo "make demo-kuairand   the same on KuaiRand-Pure: TF_INTERFORMER_DATA=DIR make demo-kuairand"
 	@echo "make kuairand-models every model of the package on KuaiRand-Pure, three seeds: mean and spread"
 	@echo "make kuairand-multitask   three labels at once, with fixed and with learned weights"
@@ -34,12 +34,14 @@ demo: $(READY)
 	rm -rf $(RUNS)/demo
 	$(BIN)/python -m pipelines.train --config pipelines/configs/synthetic.yaml --output $(RUNS)/demo
 	$(BIN)/python -m serving.score $(RUNS)/demo/saved_model/1 $(RUNS)/demo/example_request.json
+	$(BIN)/python -m serving.rank $(RUNS)/demo
 
 demo-kuairand: $(READY) kuairand-there
 	rm -rf $(RUNS)/kuairand
 	$(BIN)/python -m pipelines.train --config pipelines/configs/kuairand.yaml \
 	    $(KUAIRAND) --output $(RUNS)/kuairand
 	$(BIN)/python -m serving.score $(RUNS)/kuairand/saved_model/1 $(RUNS)/kuairand/example_request.json
+	$(BIN)/python -m serving.rank $(RUNS)/kuairand
 
 flows: $(READY)
 	$(BIN)/python -m pipelines.ablate --config pipelines/configs/synthetic.yaml --output $(RUNS)/flows \

@@ -68,6 +68,8 @@ def compress(
     compression.plot(made.plots / "spectra.png")
     smaller.schema.to_json(made.schema)
     shutil.copy(run.example_request, made.example_request)
+    if run.example_ranking.exists():
+        shutil.copy(run.example_ranking, made.example_ranking)
     made.save_model(smaller, made.model)
     export_saved_model(smaller, made.saved_model)
     made.save_metrics(before | metrics)

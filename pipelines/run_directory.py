@@ -48,6 +48,7 @@ class RunDirectory:
     model = property(lambda self: self.path / "model.keras")
     saved_model = property(lambda self: self.path / "saved_model")
     example_request = property(lambda self: self.path / "example_request.json")
+    example_ranking = property(lambda self: self.path / "example_ranking.json")
     plots = property(lambda self: self.path / "plots")
     tensorboard = property(lambda self: self.path / "tensorboard")
     best = property(lambda self: self.path / "checkpoints" / "best.keras")

@@ -2,8 +2,9 @@
 
     python -m pipelines.train --config pipelines/configs/synthetic.yaml --output runs/demo
 
-writes to the output folder: `metrics.json`, `model.keras`, `saved_model/1`, `example_request.json`, `plots/`,
-`tensorboard/`, `schema.json` and `config.yaml`. Killed at any time, the same command goes on where it stopped.
+writes to the output folder: `metrics.json`, `model.keras`, `saved_model/1`, `example_request.json`,
+`example_ranking.json`, `plots/`, `tensorboard/`, `schema.json` and `config.yaml`. Killed at any time, the same
+command goes on where it stopped.
 """
 
 import argparse
@@ -18,7 +19,10 @@ from pipelines.input import explained_read_errors, open_source
 from pipelines.run_directory import RunDirectory, write_text
 from pipelines.training import Trainer
 from serving.export import export_saved_model
-from serving.request import to_request
+from serving.request import to_ranking, to_request
+
+# Of the example ranking.
+_CANDIDATES = 8
 
 
 def train(
@@ -44,8 +48,10 @@ def train(
     run.save_model(ranker, run.model)
     if not (run.saved_model / "1").exists():
         export_saved_model(ranker, run.saved_model)
-    example = next(source.raw_batches("test", 1, schema=ranker.schema).as_numpy_iterator())
-    write_text(run.example_request, to_request(ranker.schema, example))
+    examples = next(source.raw_batches("test", _CANDIDATES, schema=ranker.schema).as_numpy_iterator())
+    write_text(run.example_request, to_request(ranker.schema, {name: rows[:1] for name, rows in examples.items()}))
+    if ranker.schema.candidate:
+        write_text(run.example_ranking, to_ranking(ranker.schema, examples))
     report.draw(run, trainer.state, predictions["test"], metrics)
     # metrics.json comes last: where it is, the run is whole.
     run.save_metrics(metrics | report.describe(ranker, trainer.state))

@@ -33,6 +33,31 @@ def to_request(schema: FeatureSchema, raw: Mapping[str, Any]) -> str:
     return json.dumps({"signature_name": "serving_default", "instances": rows}, indent=1)
 
 
+def to_ranking(schema: FeatureSchema, raw: Mapping[str, Any]) -> str:
+    """The user and histories of the first row, and the candidates of all rows, as `serving.rank` takes them.
+
+    Args:
+        schema: `FeatureSchema` that names its candidate features.
+        raw: dict of arrays, by column.
+    """
+    columns = _most_recent(schema, {name: np.asarray(raw[name]) for name in schema.signature()})
+    histories = {}
+    for sequence in schema.sequences:
+        names = {field.name: sequence.column(field.name) for field in sequence.fields}
+        count = int(columns[sequence.length_column][0])
+        histories[sequence.name] = [{f: _plain(columns[c][0, i]) for f, c in names.items()} for i in range(count)]
+    of_sequences = {s.length_column for s in schema.sequences}
+    of_sequences |= {s.column(field.name) for s in schema.sequences for field in s.fields}
+    user = [name for name in columns if name not in of_sequences and name not in schema.candidate]
+    rows = range(len(columns[schema.candidate[0]]))
+    ranking = {
+        "user_features": {name: _plain(columns[name][0]) for name in user},
+        "history": histories,
+        "candidates": [{name: _plain(columns[name][row]) for name in schema.candidate} for row in rows],
+    }
+    return json.dumps(ranking, indent=1)
+
+
 def parse_request(schema: FeatureSchema, text: str | bytes) -> dict[str, np.ndarray]:
     """The raw batch of a request.
 
@@ -220,10 +245,9 @@ def _is_unicode(text: str) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    """A JSON value; NaN, which JSON lacks, becomes null."""
+    """A value for JSON; a missing number stays NaN, which TensorFlow Serving reads, and null it does not."""
     if isinstance(value, bytes):
         return value.decode()
     if isinstance(value, np.ndarray):
         return [_plain(item) for item in value.tolist()]
-    value = value.item() if isinstance(value, np.generic) else value
-    return None if isinstance(value, float) and math.isnan(value) else value
+    return value.item() if isinstance(value, np.generic) else value

@@ -1,6 +1,7 @@
 """One loaded version."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,8 @@ class LoadedModel:
         graph = tf.Graph()
         self._session = tf.compat.v1.Session(graph=graph)
         try:
-            meta = tf.compat.v1.saved_model.load(self._session, ["serve"], str(path))
+            with _without_notices():
+                meta = tf.compat.v1.saved_model.load(self._session, ["serve"], str(path))
             self.signatures: dict[str, Signature] = {}
             self._calls: dict[str, Any] = {}
             for name, definition in sorted(meta.signature_def.items()):
@@ -66,3 +68,15 @@ class LoadedModel:
     def close(self) -> None:
         """Free the session; nothing may be computing."""
         self._session.close()
+
+
+@contextmanager
+def _without_notices() -> Iterator[None]:
+    """TensorFlow calls its loader into a session deprecated; the one for Python does not take this path."""
+    logger = tf.get_logger()
+    before = logger.level
+    logger.setLevel("ERROR")
+    try:
+        yield
+    finally:
+        logger.setLevel(before)

@@ -57,7 +57,7 @@ print("equal")
 """
 
 
-@pytest.mark.parametrize(("jit", "weighting"), [(False, "fixed"), (True, "fixed"), (True, "uncertainty")])
+@pytest.mark.parametrize(("jit", "weighting"), [(True, "fixed"), (False, "uncertainty")])
 def test_two_replicas_equal_one(jit, weighting):
     run = subprocess.run(
         [sys.executable, "-c", PROGRAM, str(jit), weighting],
@@ -75,7 +75,7 @@ def test_mixed_precision_learns(policy):
     keras.mixed_precision.set_global_policy(policy)
     try:
         keras.utils.set_random_seed(0)
-        config = {"num_layers": 1, "information_flow": "both", "interaction": "dot", "num_heads": 2}
+        config = {"num_layers": 1, "information_flow": "sole", "interaction": "dot"}
         ranker = Ranker(learned_schema(), backbone_config=config, embedding={"dim": 8}, tower_units=(8,))
         ranker.compile(keras.optimizers.Adam(1e-2), jit_compile=True)
         encode, raw = ranker.preprocessor, raw_batch(56, 3)

@@ -224,6 +224,19 @@ def in_process(model: LoadedModel, rounds: int) -> list[dict[str, Any]]:
     ]
 
 
+def table(result: dict[str, Any]) -> str:
+    """Returns a result as Markdown: requests a second as shares of what the process does alone, a row at a time."""
+    alone = result["in_process"][0]["rows_per_second"]
+    lines = ["| | connections | requests a second, share | p50 ms | p99 ms |", "|---|---|---|---|---|"]
+    for row in result["served"]:
+        how = f"{'gRPC' if row['protocol'] == 'grpc' else 'REST'}, {'batching' if row['batching'] else 'no batching'}"
+        cells = [how, str(row["connections"]), f"{row['requests_per_second'] / alone:.2f}"]
+        lines.append(f"| {' | '.join(cells)} | {row['p50_ms']:.1f} | {row['p99_ms']:.1f} |")
+    for row in result["in_process"]:
+        lines.append(f"| in process, {row['rows']} rows | | {row['rows_per_second'] / alone:.2f} | {row['ms']:.1f} | |")
+    return "\n".join(lines)
+
+
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -67,7 +67,9 @@ class TrainingConfig(_Section):
         seed: Of initialisation, shuffling and dropout.
         deterministic: Read the data in an order that depends on the seed alone.
         shuffle_buffer: Examples held in memory to shuffle.
-        jit_compile: Compile the step by XLA.
+        jit_compile: Compile the network behind the embedding tables by XLA.
+        steps_per_execution: Steps that one call of TensorFlow takes. More of them save time where steps are short; the
+            state of the run is saved between calls only.
         mixed_precision: `float32`, `mixed_bfloat16` or `mixed_float16`.
         checkpoint_minutes: Save the state of the run, to resume from, at least so often.
     """
@@ -87,6 +89,7 @@ class TrainingConfig(_Section):
     deterministic: bool = True
     shuffle_buffer: int = Field(default=200_000, ge=1)
     jit_compile: bool = True
+    steps_per_execution: int = Field(default=1, ge=1)
     mixed_precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
     checkpoint_minutes: float = Field(default=5.0, ge=0)
 

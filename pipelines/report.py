@@ -56,11 +56,16 @@ def describe(ranker: Ranker, state: RunState) -> dict[str, Any]:
         "epochs": state.epoch,
         "training_examples": state.examples,
         "training_seconds": round(state.seconds, 1),
+        "examples_per_second": {"training": _rate(state.step_rate), "input": _rate(state.input_rate)},
         "parameters": {"embedding": table, "dense": everything - table},
         "versions": {name: version(name) for name in _PACKAGES},
         "keras_mode": "Keras 3" if keras.__name__ == "keras" else "tf_keras",
         "python": platform.python_version(),
     }
+
+
+def _rate(value: float) -> int | None:
+    return None if math.isnan(value) else round(value)
 
 
 def draw(run: RunDirectory, state: RunState, predictions: Predictions, metrics: dict[str, Any]) -> None:

@@ -23,6 +23,8 @@ class RunState:
         history: One dict per finished epoch.
         examples: Number of training examples.
         seconds: Time spent training so far.
+        step_rate: Examples a second that training took in the first epoch.
+        input_rate: Examples a second that the input pipeline gives by itself.
         finished: Whether training is over.
     """
 
@@ -33,6 +35,8 @@ class RunState:
     history: list[dict[str, float]] = field(default_factory=list)
     examples: int = 0
     seconds: float = 0.0
+    step_rate: float = float("nan")
+    input_rate: float = float("nan")
     finished: bool = False
 
 

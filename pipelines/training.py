@@ -120,9 +120,34 @@ class Trainer:
             )
             logs = {name: float(values[-1]) for name, values in history.history.items()}
         state.seconds += time.monotonic() - started
+        if left > 0 and math.isnan(state.input_rate):
+            state.step_rate = keeper.examples_per_second()
+            state.input_rate = self._input_rate()
+            self.say(_input_line(state))
         with self._average.in_place():
             self._validate(logs)
         self.run.save_state(self.ranker, state)
+
+    def _input_rate(self) -> float:
+        """Examples a second that the input pipeline gives when nobody trains, in the file's order."""
+        training = self.config.training
+        data = iter(
+            training_dataset(
+                self.source,
+                self.ranker.preprocessor,
+                training.batch_size,
+                examples=self.state.examples,
+                shuffle_buffer=0,
+                deterministic=training.deterministic,
+            )
+        )
+        next(data, None)  # it opens the files
+        started, batches = time.perf_counter(), 0
+        for _ in data:
+            batches += 1
+            if time.perf_counter() - started > 2:
+                break
+        return batches * training.batch_size / (time.perf_counter() - started)
 
     def _validate(self, logs: dict[str, float]) -> None:
         state = self.state
@@ -171,10 +196,19 @@ class _StateKeeper(keras.callbacks.Callback):
         self.asked = asked
         self.first = trainer.state.step
         self.saved = time.monotonic()
+        self.ended: list[tuple[int, float]] = []  # batches done, and when
+
+    def examples_per_second(self) -> float:
+        """Of the training steps between the first call, which compiles, and the last."""
+        if len(self.ended) < 2:
+            return math.nan
+        (first, started), (last, ended) = self.ended[0], self.ended[-1]
+        return (last - first) * self.trainer.config.training.batch_size / (ended - started)
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         state = self.trainer.state
         state.step = self.first + batch + 1
+        self.ended.append((batch, time.perf_counter()))
         due = time.monotonic() - self.saved >= 60 * self.trainer.config.training.checkpoint_minutes
         if self.asked or due:
             self.trainer.run.save_state(self.trainer.ranker, state)
@@ -197,6 +231,17 @@ def _asked_to_stop() -> Iterator[list[int]]:
     finally:
         for stop, handler in before.items():
             signal.signal(stop, handler)
+
+
+def _input_line(state: RunState) -> str:
+    """Says whether training waits for its data."""
+    if math.isnan(state.step_rate) or not state.input_rate:
+        return "input: too few batches to tell its speed"
+    ratio = state.input_rate / state.step_rate
+    return (
+        f"input: {state.input_rate:,.0f} examples a second, {ratio:.1f} times what training takes: "
+        f"{'input-bound, see docs/speed.md' if ratio < 1.5 else 'not input-bound'}"
+    )
 
 
 def steps_per_epoch(examples: int, batch_size: int) -> int:
@@ -228,7 +273,9 @@ def build_ranker(config: TrainConfig, schema: FeatureSchema, examples: int) -> R
         optimizer = build_optimizer(training, steps_per_epoch(examples, training.batch_size))
     except (TypeError, ValueError) as error:
         raise ConfigError(f"training.optimizer {training.optimizer!r}: {error}") from error
-    ranker.compile(optimizer=optimizer, jit_compile=training.jit_compile)
+    ranker.compile(
+        optimizer=optimizer, jit_compile=training.jit_compile, steps_per_execution=training.steps_per_execution
+    )
     return ranker
 
 

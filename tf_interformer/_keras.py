@@ -39,10 +39,15 @@ if LEGACY:
     keras = tf_keras
 
 
+def keras_backend() -> str:
+    """Returns the backend that computes: `"tensorflow"`, `"jax"` or `"torch"`."""
+    return str(_keras3.backend.backend())
+
+
 def register(target: T) -> T:
     """Registers a class or function under the package name `tf_interformer`."""
     decorate: Callable[[T], T] = keras.saving.register_keras_serializable(package="tf_interformer")
     return decorate(target)
 
 
-__all__ = ["LEGACY", "keras", "ops", "register"]
+__all__ = ["LEGACY", "keras", "keras_backend", "ops", "register"]

@@ -29,6 +29,11 @@ def recording() -> Iterator[Recorded]:
         _RECORDED.reset(token)
 
 
+def is_recording() -> bool:
+    """Whether attention weights are wanted."""
+    return _RECORDED.get() is not None
+
+
 def record(layer: Any, weights: Tensor | Callable[[], Tensor]) -> None:
     """Leaves the attention weights `[B, H, Q, K]` of a layer, or of what returns them, in an open `recording`."""
     recorded = _RECORDED.get()

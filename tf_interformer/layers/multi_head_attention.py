@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tf_interformer._keras import keras, ops, register
+from tf_interformer._keras import keras, keras_backend, ops, register
 from tf_interformer.layers._common import (
     Shape,
     Tensor,
@@ -12,10 +12,12 @@ from tf_interformer.layers._common import (
     softmax,
     wide,
 )
-from tf_interformer.layers._recording import record
+from tf_interformer.layers._recording import is_recording, record
 from tf_interformer.layers.rotary import rotary_angles, rotate
 
 MASKED = -1e30
+# Attention that never holds the weights in memory: Keras has it on JAX and PyTorch, not on TensorFlow.
+FUSED = keras_backend() != "tensorflow"
 
 
 @register
@@ -73,18 +75,21 @@ class MultiHeadAttention(keras.layers.Layer):
         if self.rotary:
             angles = rotary_angles(time, head, self.rotary_offset, dtype=_wide_name(self.compute_dtype))
             queries, keys = rotate(queries, angles), rotate(keys, angles)
+        attend = _fused if FUSED and not is_recording() else self._attend
+        attended = ops.reshape(attend(queries, keys, values, mask), (batch, time, width))
+        if mask is not None:
+            # A row without keys comes out uniform over padding: cheaper to clear it here than in the weights.
+            attended = ops.where(ops.any(mask, axis=1)[:, None, None], attended, ops.zeros_like(attended))
+        return project(attended, self.output_kernel)
+
+    def _attend(self, queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
         scores = wide(ops.matmul(queries, ops.transpose(keys, (0, 1, 3, 2))))
         if mask is not None:
             bias = ops.where(mask, ops.zeros((), scores.dtype), ops.cast(MASKED, scores.dtype))
             scores = scores + bias[:, None, None, :]
         weights = ops.cast(softmax(scores), values.dtype)
         record(self, weights)
-        heads = ops.transpose(ops.matmul(weights, values), (0, 2, 1, 3))
-        attended = ops.reshape(heads, (batch, time, width))
-        if mask is not None:
-            # A row without keys comes out uniform over padding: cheaper to clear it here than in the weights.
-            attended = ops.where(ops.any(mask, axis=1)[:, None, None], attended, ops.zeros_like(attended))
-        return project(attended, self.output_kernel)
+        return ops.transpose(ops.matmul(weights, values), (0, 2, 1, 3))
 
     def compute_output_shape(self, input_shape: Any) -> Shape:
         return sequence_shape(_sequence(input_shape))
@@ -96,6 +101,15 @@ class MultiHeadAttention(keras.layers.Layer):
             "rotary": self.rotary,
             "rotary_offset": self.rotary_offset,
         }
+
+
+def _fused(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
+    """Attention `[B, T, H, D / H]` as the backend has it, from `[B, H, T, D / H]`."""
+    queries, keys, values = (ops.transpose(x, (0, 2, 1, 3)) for x in (queries, keys, values))
+    if mask is not None:
+        # A row without any key would come out as NaN.
+        mask = ops.logical_or(mask, ops.logical_not(ops.any(mask, axis=1, keepdims=True)))[:, None, None, :]
+    return ops.dot_product_attention(queries, keys, values, mask=mask, scale=1.0)
 
 
 def _sequence(inputs: Any) -> Any:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import onnx_speed, serving_load
 from benchmarks.hiformer_cost import table
 from pipelines import ablate
 
@@ -55,3 +56,19 @@ def test_the_cost_of_hiformers_projections():
     saved = 1 - times["composite low rank, pruned"] / times["composite full, unpruned"]
     assert saved >= 0.6
     assert f"take {saved:.0%}".replace("%", " %") in (ROOT / "README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "page", "made"), [("onnx_speed", "onnx", onnx_speed), ("serving_load", "server", serving_load)]
+)
+def test_tables_of_speed(name, page, made):
+    found = json.loads((ROOT / f"docs/results/{name}.json").read_text())
+    text = made.table(found.get("rows", found))
+    assert text in (ROOT / f"docs/{page}.md").read_text()
+
+
+def test_overload_lost_nothing():
+    for figures in json.loads((ROOT / "docs/results/serving_load.json").read_text())["overload"]:
+        assert figures["lost"] == 0
+        assert figures["afterwards"] == "OK"
+        assert sum(figures["outcomes"].values()) == figures["sent"]

@@ -1,0 +1,1 @@
+"""Named variants for `pipelines.ablate`."""

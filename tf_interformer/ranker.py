@@ -126,7 +126,10 @@ class Ranker(keras.Model):
     ) -> backbones.Backbone:
         tasks = self.schema.tasks
         if isinstance(backbone, str):
-            return backbones.get(backbone, tasks=tasks, name="backbone", dtype=self.dtype_policy, **(config or {}))
+            config = dict(config or {})
+            if backbones.needs_targets(backbone):
+                config.setdefault("targets", backbones.targets_of(self.schema, self.embedder.feature_names))
+            return backbones.get(backbone, tasks=tasks, name="backbone", dtype=self.dtype_policy, **config)
         if config is not None:
             raise ValueError(f"`backbone_config` needs a backbone given by name. Received: backbone={backbone!r:.80}")
         made: backbones.Backbone = backbones.get(backbone)
@@ -238,8 +241,12 @@ class Ranker(keras.Model):
             self.optimizer.build(self.trainable_variables)
 
     def compile_network(self, jit_compile: bool = True) -> None:
-        """Let XLA compile what lies behind the embedding tables, or not. `compile` calls it."""
-        self._compiled_network = tf.function(self._network, jit_compile=True) if jit_compile else None
+        """Let XLA compile what lies behind the embedding tables, or not. `compile` calls it.
+
+        A backbone that XLA cannot train (`Backbone.compiled_training`) stays as it is.
+        """
+        compiles = jit_compile and self.backbone.compiled_training
+        self._compiled_network = tf.function(self._network, jit_compile=True) if compiles else None
 
     def total_loss(self, losses: Mapping[str, Any]) -> Any:
         """The tasks' losses added up as `task_weighting` has it, for a training loop of your own.

@@ -2,15 +2,64 @@
 
 from typing import Any
 
+from tf_interformer.backbones._targets import targets_of
+from tf_interformer.backbones.afm import AFM
+from tf_interformer.backbones.autoint import AutoInt
 from tf_interformer.backbones.base import Backbone
+from tf_interformer.backbones.bst import BST
+from tf_interformer.backbones.dcn import DCN
+from tf_interformer.backbones.dcn_v2 import DCNv2
+from tf_interformer.backbones.dhen import DHEN
+from tf_interformer.backbones.dien import DIEN
+from tf_interformer.backbones.din import DIN
+from tf_interformer.backbones.dlrm import DLRM
+from tf_interformer.backbones.dmin import DMIN
+from tf_interformer.backbones.dmr import DMR
+from tf_interformer.backbones.dmt import DMT
 from tf_interformer.backbones.dual_enhanced_attention import DualEnhancedAttentionNetwork
+from tf_interformer.backbones.fibinet import FiBiNET
+from tf_interformer.backbones.fm import FM
+from tf_interformer.backbones.fmfm import FmFM
 from tf_interformer.backbones.hiformer import Hiformer
+from tf_interformer.backbones.hstu import HSTU
+from tf_interformer.backbones.hstu_fields import FieldHSTU
 from tf_interformer.backbones.interformer import InterFormer
+from tf_interformer.backbones.memonet import MemoNet
+from tf_interformer.backbones.transact import TransAct
+from tf_interformer.backbones.transformer import FieldTransformer
+from tf_interformer.backbones.wukong import Wukong
+from tf_interformer.backbones.xdeepfm import XDeepFM
 from tf_interformer.layers._registry import Registry
 
 _REGISTRY = Registry(
     "backbone",
-    {"dual_enhanced_attention": DualEnhancedAttentionNetwork, "hiformer": Hiformer, "interformer": InterFormer},
+    {
+        "afm": AFM,
+        "autoint": AutoInt,
+        "bst": BST,
+        "dcn": DCN,
+        "dcn_v2": DCNv2,
+        "dhen": DHEN,
+        "dien": DIEN,
+        "din": DIN,
+        "dlrm": DLRM,
+        "dmin": DMIN,
+        "dmr": DMR,
+        "dmt": DMT,
+        "dual_enhanced_attention": DualEnhancedAttentionNetwork,
+        "fibinet": FiBiNET,
+        "fm": FM,
+        "fmfm": FmFM,
+        "hiformer": Hiformer,
+        "hstu": HSTU,
+        "hstu_fields": FieldHSTU,
+        "interformer": InterFormer,
+        "memonet": MemoNet,
+        "transact": TransAct,
+        "transformer": FieldTransformer,
+        "wukong": Wukong,
+        "xdeepfm": XDeepFM,
+    },
 )
 
 
@@ -33,9 +82,45 @@ def get(identifier: Any, **config: Any) -> Any:
     return _REGISTRY.get(identifier, **config)
 
 
+def needs_targets(name: str) -> bool:
+    """Returns whether the backbone of this name takes `targets`."""
+    return bool(getattr(_REGISTRY.classes.get(name), "needs_targets", False))
+
+
 def names() -> list[str]:
     """Returns the names that `get` knows."""
     return sorted(_REGISTRY.classes)
 
 
-__all__ = ["Backbone", "DualEnhancedAttentionNetwork", "Hiformer", "InterFormer", "get", "names"]
+__all__ = [
+    "AFM",
+    "BST",
+    "DCN",
+    "DHEN",
+    "DIEN",
+    "DIN",
+    "DLRM",
+    "DMIN",
+    "DMR",
+    "DMT",
+    "FM",
+    "HSTU",
+    "AutoInt",
+    "Backbone",
+    "DCNv2",
+    "DualEnhancedAttentionNetwork",
+    "FiBiNET",
+    "FieldHSTU",
+    "FieldTransformer",
+    "FmFM",
+    "Hiformer",
+    "InterFormer",
+    "MemoNet",
+    "TransAct",
+    "Wukong",
+    "XDeepFM",
+    "get",
+    "names",
+    "needs_targets",
+    "targets_of",
+]

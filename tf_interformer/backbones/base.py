@@ -24,6 +24,9 @@ class Backbone(keras.layers.Layer):
         ValueError: If `tasks` is not a list of different names.
     """
 
+    # Whether the constructor takes `targets`: for each sequence the feature tokens that its events are compared with.
+    needs_targets = False
+
     def __init__(self, tasks: Sequence[str] = ("label",), **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if (
@@ -34,6 +37,11 @@ class Backbone(keras.layers.Layer):
         ):
             raise ValueError(f"`tasks` must be a list of different names. Received: tasks={tasks!r}")
         self.tasks = tuple(tasks)
+
+    @property
+    def compiled_training(self) -> bool:
+        """Whether XLA may compile the network in training, without the gradients and added losses."""
+        return True
 
     def representation_size(self, input_shape: Any) -> int:
         """Returns the width of a task's representation."""

@@ -1,9 +1,11 @@
 """The layers that the backbones are made of, one idea of a paper per file."""
 
+from tf_interformer.layers.bilinear_pairs import BilinearPairs
 from tf_interformer.layers.collapse_avoiding_attention import CollapseAvoidingAttention
 from tf_interformer.layers.combo_id_attention import ComboIdAttention
 from tf_interformer.layers.composite_attention import CompositeAttention
 from tf_interformer.layers.composite_projection import CompositeProjection
+from tf_interformer.layers.compressed_interaction import CompressedInteraction
 from tf_interformer.layers.cross_arch import CrossArch
 from tf_interformer.layers.dual_enhanced_attention import DualEnhancedAttention
 from tf_interformer.layers.dual_enhanced_attention_block import DualEnhancedAttentionBlock
@@ -12,16 +14,26 @@ from tf_interformer.layers.heterogeneous_attention import HeterogeneousAttention
 from tf_interformer.layers.heterogeneous_feed_forward import HeterogeneousFeedForward
 from tf_interformer.layers.hiformer_block import HiformerBlock
 from tf_interformer.layers.interaction_arch import InteractionArch
+from tf_interformer.layers.interactions.autoint import AutoIntInteraction
 from tf_interformer.layers.interactions.cross import CrossInteraction
 from tf_interformer.layers.interactions.dhen import DHENInteraction
 from tf_interformer.layers.interactions.dot import DotInteraction
 from tf_interformer.layers.interactions.dual_enhanced_attention import DualEnhancedAttentionInteraction
+from tf_interformer.layers.interactions.expert_cross import ExpertCrossInteraction
+from tf_interformer.layers.interactions.hcnet import HCNetInteraction
 from tf_interformer.layers.interactions.heterogeneous_attention import HeterogeneousAttentionInteraction
 from tf_interformer.layers.interactions.hiformer import HiformerInteraction
+from tf_interformer.layers.interactions.hstu import HSTUInteraction
+from tf_interformer.layers.interactions.squeeze_excitation import SqueezeExcitationInteraction
+from tf_interformer.layers.interactions.transformer import TransformerInteraction
+from tf_interformer.layers.interactions.vector_cross import VectorCrossInteraction
+from tf_interformer.layers.interactions.wukong import WukongInteraction
 from tf_interformer.layers.linear_compression import LinearCompression
+from tf_interformer.layers.linear_terms import LinearTerms
 from tf_interformer.layers.masknet_merge import MaskNetMerge
 from tf_interformer.layers.mlp import MLP
 from tf_interformer.layers.multi_head_attention import MultiHeadAttention
+from tf_interformer.layers.pair_attention import PairAttention
 from tf_interformer.layers.personalized_ffn import PersonalizedFFN
 from tf_interformer.layers.pooling_by_attention import PoolingByAttention
 from tf_interformer.layers.recent_tokens import RecentTokens
@@ -31,10 +43,13 @@ from tf_interformer.layers.sequence_pooling import SequencePooling
 
 __all__ = [
     "MLP",
+    "AutoIntInteraction",
+    "BilinearPairs",
     "CollapseAvoidingAttention",
     "ComboIdAttention",
     "CompositeAttention",
     "CompositeProjection",
+    "CompressedInteraction",
     "CrossArch",
     "CrossInteraction",
     "DHENInteraction",
@@ -42,7 +57,10 @@ __all__ = [
     "DualEnhancedAttention",
     "DualEnhancedAttentionBlock",
     "DualEnhancedAttentionInteraction",
+    "ExpertCrossInteraction",
     "Gating",
+    "HCNetInteraction",
+    "HSTUInteraction",
     "HeterogeneousAttention",
     "HeterogeneousAttentionInteraction",
     "HeterogeneousFeedForward",
@@ -50,13 +68,19 @@ __all__ = [
     "HiformerInteraction",
     "InteractionArch",
     "LinearCompression",
+    "LinearTerms",
     "MaskNetMerge",
     "MultiHeadAttention",
+    "PairAttention",
     "PersonalizedFFN",
     "PoolingByAttention",
     "RecentTokens",
     "SequenceArch",
     "SequencePooling",
+    "SqueezeExcitationInteraction",
+    "TransformerInteraction",
+    "VectorCrossInteraction",
+    "WukongInteraction",
     "rotary_angles",
     "rotate",
 ]

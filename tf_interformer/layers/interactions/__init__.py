@@ -4,24 +4,42 @@ from typing import Any
 
 from tf_interformer._keras import keras
 from tf_interformer.layers._registry import Registry
+from tf_interformer.layers.interactions.autoint import AutoIntInteraction
 from tf_interformer.layers.interactions.cross import CrossInteraction
 from tf_interformer.layers.interactions.dhen import DHENInteraction
 from tf_interformer.layers.interactions.dot import DotInteraction
 from tf_interformer.layers.interactions.dual_enhanced_attention import DualEnhancedAttentionInteraction
+from tf_interformer.layers.interactions.expert_cross import ExpertCrossInteraction
+from tf_interformer.layers.interactions.hcnet import HCNetInteraction
 from tf_interformer.layers.interactions.heterogeneous_attention import HeterogeneousAttentionInteraction
 from tf_interformer.layers.interactions.hiformer import HiformerInteraction
+from tf_interformer.layers.interactions.hstu import HSTUInteraction
+from tf_interformer.layers.interactions.squeeze_excitation import SqueezeExcitationInteraction
+from tf_interformer.layers.interactions.transformer import TransformerInteraction
+from tf_interformer.layers.interactions.vector_cross import VectorCrossInteraction
+from tf_interformer.layers.interactions.wukong import WukongInteraction
 
 _REGISTRY = Registry(
     "interaction",
     {
+        "autoint": AutoIntInteraction,
         "cross": CrossInteraction,
+        "dcn": VectorCrossInteraction,
         "dcn_v2": CrossInteraction,
         "dhen": DHENInteraction,
         "dot": DotInteraction,
         "dual_enhanced_attention": DualEnhancedAttentionInteraction,
+        "expert_cross": ExpertCrossInteraction,
+        "hcnet": HCNetInteraction,
         "heterogeneous_attention": HeterogeneousAttentionInteraction,
         "hiformer": HiformerInteraction,
+        "hstu": HSTUInteraction,
         "inner_product": DotInteraction,
+        "memonet": HCNetInteraction,
+        "senet": SqueezeExcitationInteraction,
+        "transformer": TransformerInteraction,
+        "vector_cross": VectorCrossInteraction,
+        "wukong": WukongInteraction,
     },
 )
 
@@ -63,12 +81,20 @@ def identifier_of(identifier: Any, config: dict[str, Any] | None = None) -> Any:
 
 
 __all__ = [
+    "AutoIntInteraction",
     "CrossInteraction",
     "DHENInteraction",
     "DotInteraction",
     "DualEnhancedAttentionInteraction",
+    "ExpertCrossInteraction",
+    "HCNetInteraction",
+    "HSTUInteraction",
     "HeterogeneousAttentionInteraction",
     "HiformerInteraction",
+    "SqueezeExcitationInteraction",
+    "TransformerInteraction",
+    "VectorCrossInteraction",
+    "WukongInteraction",
     "get",
     "identifier_of",
     "names",

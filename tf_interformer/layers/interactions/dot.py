@@ -4,6 +4,7 @@ from typing import Any
 
 from tf_interformer._keras import keras, ops, register
 from tf_interformer.layers._common import Shape, Tensor, stack_tokens, tokens_shape
+from tf_interformer.layers._pairs import circle_pairs
 
 
 @register
@@ -46,25 +47,8 @@ class DotInteraction(keras.layers.Layer):
         x = stack_tokens(inputs)
         _, tokens, width = ops.shape(x)
         gram = ops.matmul(x, ops.transpose(x, (0, 2, 1)))
-        output = ops.matmul(_pairs(gram, tokens), self.kernel)
+        output = ops.matmul(circle_pairs(gram, tokens), self.kernel)
         return ops.reshape(output + ops.cast(self.bias, output.dtype), (-1, tokens, width))
 
     def compute_output_shape(self, input_shape: Any) -> Shape:
         return tokens_shape(input_shape)
-
-
-def _pairs(gram: Tensor, tokens: int) -> Tensor:
-    # Two copies side by side, re-read with rows one longer: column k is then the k-th diagonal around the circle.
-    # Only copies and slices, whose gradients are cheap where that of a gather is not (XLA runs it serially).
-    twice = ops.reshape(ops.concatenate([gram, gram], axis=2), (-1, 2 * tokens * tokens))
-    twice = ops.pad(twice, ((0, 0), (0, tokens)))
-    diagonals = ops.reshape(twice, (-1, tokens, 2 * tokens + 1))
-    whole = (tokens - 1) // 2
-    parts = []
-    if whole:
-        by_distance = ops.transpose(diagonals[:, :, 1 : whole + 1], (0, 2, 1))
-        parts.append(ops.reshape(by_distance, (-1, whole * tokens)))
-    if tokens % 2 == 0:
-        # Opposite tokens of an even circle meet twice.
-        parts.append(diagonals[:, : tokens // 2, tokens // 2])
-    return ops.concatenate(parts, axis=1)

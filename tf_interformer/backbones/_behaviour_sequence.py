@@ -1,0 +1,137 @@
+"""What the models have in common that weigh behaviours by the target."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tf_interformer._keras import keras, ops
+from tf_interformer.backbones.base import Backbone
+from tf_interformer.layers._common import Tensor, build_sublayer, sequence_shape, stack_tokens, tokens_shape
+
+
+class BehaviourSequence(Backbone):
+    """Base of the models in which each sequence meets the target in a layer of its own.
+
+    The representation is `[features, flattened || what each sequence came to]`. A subclass implements
+    `sequence_layer`.
+
+    Args:
+        tasks: list of str. Names of the tasks; they share the representation. Defaults to `("label",)`.
+        targets: dict. Name of a sequence -> for each field of its events the index of the feature token that shares
+            its table, -1 where there is none: a learned vector then stands in. A `Ranker` that makes the backbone by
+            name fills it in.
+    """
+
+    needs_targets = True
+
+    def __init__(
+        self,
+        tasks: Sequence[str] = ("label",),
+        targets: Mapping[str, Sequence[int]] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(tasks=tasks, **kwargs)
+        # As text, because tf_keras would wrap a dict into something that no longer serialises.
+        self._targets = json.dumps(_checked(targets))
+
+    @property
+    def targets(self) -> dict[str, list[int]]:
+        """For each sequence the feature tokens that are its target."""
+        found: dict[str, list[int]] = json.loads(self._targets)
+        return found
+
+    def sequence_layer(self, name: str) -> Any:
+        """Returns a new layer `{"sequence", "lengths", "target"}` -> `[batch, any]`."""
+        raise NotImplementedError
+
+    def build(self, input_shape: Any) -> None:
+        batch, tokens, width = tokens_shape(input_shape["features"])
+        self.sequence_layers = []
+        self.stand_ins = {}
+        for i, name in enumerate(sorted(input_shape["sequences"])):
+            shape = sequence_shape(input_shape["sequences"][name], name)
+            self._check_targets(name, shape[2] or 0, tokens or 0, width or 0)
+            missing = self.targets[name].count(-1)
+            if missing:
+                self.stand_ins[name] = self.add_weight(
+                    name=f"stand_in_{i}",
+                    shape=(missing, width),
+                    initializer=keras.initializers.RandomNormal(stddev=0.05),
+                )
+            self.sequence_layers.append(self.sequence_layer(f"sequence_{i}"))
+            build_sublayer(
+                self.sequence_layers[i], {"sequence": shape, "lengths": (batch,), "target": (batch, shape[2])}
+            )
+        super().build(input_shape)
+
+    def _check_targets(self, name: str, event: int, tokens: int, width: int) -> None:
+        if name not in self.targets:
+            raise ValueError(
+                f"`targets` must say which feature tokens are the target of sequence {name!r}. "
+                f"Received: targets={self.targets}"
+            )
+        chosen = self.targets[name]
+        if len(chosen) * width != event:
+            raise ValueError(
+                f"`targets[{name!r}]` must name a feature token for each of the {event // width} fields of an event. "
+                f"Received: targets={self.targets}, events of width {event}, tokens of width {width}"
+            )
+        if not all(-1 <= index < tokens for index in chosen):
+            raise ValueError(
+                f"`targets[{name!r}]` must be indices of the {tokens} feature tokens, or -1. Received: {chosen}"
+            )
+
+    def call(self, inputs: dict[str, Any], training: bool | None = None) -> dict[str, Tensor]:
+        features = stack_tokens(inputs["features"])
+        parts = [ops.reshape(features, (-1, features.shape[1] * features.shape[2]))]
+        for i, name in enumerate(sorted(inputs["sequences"])):
+            x = {
+                "sequence": inputs["sequences"][name],
+                "lengths": inputs["lengths"][name],
+                "target": self._target(name, features),
+                **{key: inputs[key][name] for key in self.shared_parts if key in inputs},
+            }
+            parts.append(self.sequence_layers[i](x, training=training))
+        return self.for_each_task(ops.concatenate(parts, axis=1) if len(parts) > 1 else parts[0])
+
+    # What `shared` adds for the sequence layers.
+    shared_parts: tuple[str, ...] = ()
+
+    def _target(self, name: str, features: Tensor) -> Tensor:
+        """The target of a sequence, `[batch, fields * dim]`, its fields in the order of an event's."""
+        fields, missing = [], 0
+        for index in self.targets[name]:
+            if index >= 0:
+                fields.append(features[:, index])
+                continue
+            stand_in = ops.cast(ops.convert_to_tensor(self.stand_ins[name]), features.dtype)[missing]
+            fields.append(ops.broadcast_to(ops.expand_dims(stand_in, 0), ops.shape(features[:, 0])))
+            missing += 1
+        return ops.concatenate(fields, axis=1) if len(fields) > 1 else fields[0]
+
+    def representation_size(self, input_shape: Any) -> int:
+        _, tokens, width = tokens_shape(input_shape["features"])
+        size = (tokens or 0) * (width or 0)
+        for name, shape in input_shape["sequences"].items():
+            shapes = {"sequence": shape, "lengths": (shape[0],), "target": (shape[0], shape[2])}
+            size += self.sequence_layer(name).compute_output_shape(shapes)[1]
+        return size
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "targets": self.targets}
+
+
+def _checked(targets: Any) -> dict[str, list[int]]:
+    message = f"`targets` must hold a list of integers for the name of each sequence. Received: targets={targets!r}"
+    if targets is None:
+        return {}
+    if not isinstance(targets, Mapping):
+        raise ValueError(message)
+    found = {}
+    for name, chosen in targets.items():
+        if not isinstance(chosen, Sequence) or isinstance(chosen, str) or not len(chosen):
+            raise ValueError(message)
+        if not all(isinstance(index, int) and not isinstance(index, bool) for index in chosen):
+            raise ValueError(message)
+        found[str(name)] = list(chosen)
+    return found

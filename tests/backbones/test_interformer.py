@@ -39,7 +39,7 @@ VARIANTS = {
     "two_tasks": {"tasks": ["click", "like"], "sequence_mask_ratio": None, "interaction_mlp_units": [9]},
 }
 # The others differ from these in nothing that a compiler or a file could see.
-COMPILED = {"default", "sole", "mha", "two_layer", "lce"}
+COMPILED = {"default", "sole", "two_layer"}
 
 
 def make(name="default", **kwargs):

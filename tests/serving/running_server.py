@@ -1,6 +1,7 @@
 """A server in a thread of this process, and the calls of a client."""
 
 import asyncio
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -37,8 +38,8 @@ class Running:
         return request
 
     def post(self, body, path=":predict", **options):
-        content = {"content": body} if isinstance(body, bytes) else {"json": body}
-        return self.http.post(self.model + path, **content, **options)
+        content = body if isinstance(body, bytes) else json.dumps(body)  # which writes NaN, as httpx does not
+        return self.http.post(self.model + path, content=content, **options)
 
     def do(self, coroutine):
         return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(30)

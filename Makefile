@@ -8,12 +8,13 @@ RUNS ?= runs
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 export TFDS_DATA_DIR ?= $(CURDIR)/data/tensorflow_datasets
 
-.PHONY: help install demo demo-kuairand kuairand-there flows kuairand-models kuairand-multitask hiformer-ablation dea-ablation planted hiformer-cost test test-keras3 test-legacy lint clean
+.PHONY: help install demo demo-kuairand kuairand-there flows kuairand-models kuairand-multitask compare hiformer-ablation dea-ablation planted hiformer-cost test test-keras3 test-legacy lint clean
 
 help:
 	@echo "make demo            train, judge and export InterFormer on a simulated click log, then rank candidates with it"
 	@echo "make demo-kuairand   the same on KuaiRand-Pure: TF_INTERFORMER_DATA=DIR make demo-kuairand"
 	@echo "make kuairand-models every model of the package on KuaiRand-Pure, three seeds: mean and spread"
+	@echo "make compare         every model there is on KuaiRand-Pure, three seeds, with a report"
 	@echo "make kuairand-multitask   three labels at once, with fixed and with learned weights"
 	@echo "make flows           the information flows of InterFormer compared on the simulated log"
 	@echo "make hiformer-ablation, make dea-ablation    the parts of Hiformer, of Dual Enhanced Attention, on KuaiRand-Pure"
@@ -27,7 +28,7 @@ $(READY): setup.cfg pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "error: $(PYTHON) is needed; name another with make PYTHON=..." >&2; exit 2; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[pipelines,serving,onnx,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[pipelines,serving,onnx,report,dev]'
 	@touch $@
 
 demo: $(READY)
@@ -63,6 +64,10 @@ dea-ablation: $(READY) kuairand-there
 	$(BIN)/python -m pipelines.ablate --config pipelines/configs/kuairand_dual_enhanced_attention.yaml \
 	    --variants pipelines/configs/ablations/dual_enhanced_attention.yaml --output $(RUNS)/dea-ablation $(KUAIRAND) \
 	    --seeds 2
+
+compare: $(READY) kuairand-there
+	$(BIN)/python -m pipelines.compare --config pipelines/configs/compare/kuairand.yaml $(KUAIRAND) \
+	    --output $(RUNS)/compare --seeds 3
 
 kuairand-multitask: $(READY) kuairand-there
 	$(BIN)/python -m pipelines.ablate --config pipelines/configs/kuairand_multitask.yaml \

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from benchmarks.multiplications import multiplications
 from benchmarks.timing import side_by_side
 from tf_interformer._keras import keras
 from tf_interformer.backbones import Hiformer
+from tf_interformer.diagnostics import multiplications
 
 WIDTH = 32
 HEADS = 4

@@ -11,19 +11,17 @@ nothing that is done is done again. Writes `ablation.json`, `ablation.md` and `a
 
 import argparse
 import json
-import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import yaml
 
 from pipelines import plots
 from pipelines.command import run_command
 from pipelines.config import ConfigError, load_config
+from pipelines.jobs import markdown_table, mean_and_spread, run_jobs, training_job
 from pipelines.run_directory import write_text
 
 METRICS = ("auc", "gauc", "ne")
@@ -50,16 +48,19 @@ def ablate(
         load_config(variant.config, variant.settings)
     folder = Path(output)
     folder.mkdir(parents=True, exist_ok=True)
-    jobs = [(variant, seed) for variant in variants for seed in range(seeds)]
-    took: list[float] = []
-    for number, (variant, seed) in enumerate(jobs):
-        run = folder / f"{variant.name}-seed{seed}"
-        if not (run / "metrics.json").is_file():
-            left = f", about {np.mean(took) * (len(jobs) - number) / 60:.0f} min left" if took else ""
-            print(f"[{number + 1}/{len(jobs)}] {key}={variant.name} seed {seed}{left}", flush=True)
-            started = time.monotonic()
-            _train(variant.config, run, [*variant.settings, f"training.seed={seed}"], data_dir, prepared_dir)
-            took.append(time.monotonic() - started)
+    jobs = [
+        training_job(
+            f"{key}={variant.name} seed {seed}",
+            variant.config,
+            folder / f"{variant.name}-seed{seed}",
+            [*variant.settings, f"training.seed={seed}"],
+            data_dir,
+            prepared_dir,
+        )
+        for variant in variants
+        for seed in range(seeds)
+    ]
+    run_jobs(jobs)
     _write(folder, key, [variant.name for variant in variants], seeds)
 
 
@@ -103,20 +104,6 @@ def _named(path: str) -> dict[str, list[str]]:
     }
 
 
-def _train(config: str, run: Path, settings: list[str], data_dir: str | None, prepared_dir: str | None) -> None:
-    command = [sys.executable, "-m", "pipelines.train", "--config", config, "--output", str(run)]
-    command += ["--data-dir", data_dir] if data_dir else []
-    command += ["--prepared-dir", prepared_dir] if prepared_dir else []
-    for setting in settings:
-        command += ["--set", setting]
-    log = run.with_suffix(".log")
-    with log.open("a") as stream:
-        status = subprocess.run(command, stdout=stream, stderr=subprocess.STDOUT, check=False)
-    if status.returncode:
-        tail = "\n".join(log.read_text(errors="replace").splitlines()[-5:])
-        raise ConfigError(f"the run {run} failed with status {status.returncode}; its output is in {log}:\n{tail}")
-
-
 def _write(folder: Path, key: str, values: list[str], seeds: int) -> None:
     rows: list[dict[str, Any]] = []
     best: dict[str, float] = {}
@@ -141,19 +128,13 @@ def table(result: dict[str, Any]) -> str:
     """The rows of an `ablation.json` as Markdown; with several labels, each has a row."""
     several = len({row.get("task") for row in result["rows"]}) > 1
     head = [result["key"].split(".")[-1], *(["label"] if several else []), *(f"test {name}" for name in METRICS)]
-    lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
-    for row in result["rows"]:
-        cells = [row["value"], *([row["task"]] if several else []), *(_mean_and_spread(row[name]) for name in METRICS)]
-        lines.append(f"| {' | '.join(cells)} |")
+    rows = [
+        [row["value"], *([row["task"]] if several else []), *(mean_and_spread(row[name]) for name in METRICS)]
+        for row in result["rows"]
+    ]
     if result["best_possible"]:
-        cells = [f"{result['best_possible'][name]:.4f}" for name in METRICS]
-        lines.append("| best possible | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
-
-
-def _mean_and_spread(values: list[float]) -> str:
-    spread = f" ± {np.std(values, ddof=1):.4f}" if len(values) > 1 else ""
-    return f"{np.mean(values):.4f}{spread}"
+        rows.append(["best possible", *(f"{result['best_possible'][name]:.4f}" for name in METRICS)])
+    return markdown_table(head, rows)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -6,6 +6,7 @@ PEER is `ours`, `ours_without_xla`, `plain_keras`, `torch` or `torch_compiled`; 
 import argparse
 import itertools
 import os
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -74,6 +75,8 @@ def _plain_keras(ranker: Ranker, batches: Any, task: str, peer: str) -> Callable
 
 
 def _torch(ranker: Ranker, batches: Any, task: str, peer: str) -> Callable[[], object]:
+    # Its LLVM and TensorFlow's do not go together in one process; on a processor PyTorch compiles without it.
+    sys.modules["triton"] = None  # type: ignore[assignment]
     import torch
 
     from benchmarks.peers.torch_interformer import TorchInterFormer

@@ -11,8 +11,12 @@ from tf_interformer.schema import FeatureSchema
 
 # Each module holds `Builder`, `schema(labels)` and `PROBABILITY_COLUMNS`.
 _MODULES = {
+    "amazon_electronics": "pipelines.datasets.amazon_electronics",
+    "globo": "pipelines.datasets.globo",
     "kuairand_pure": "pipelines.datasets.kuairand_pure",
+    "kuaivideo": "pipelines.datasets.kuaivideo",
     "synthetic_clicks": "pipelines.datasets.synthetic_clicks",
+    "taobao_ad": "pipelines.datasets.taobao_ad",
 }
 
 

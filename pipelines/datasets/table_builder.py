@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import polars as pl
@@ -22,7 +22,7 @@ class _AlreadySerialized(example_serializer.Serializer):
 
 
 class TableBuilder(tfds.core.GeneratorBasedBuilder):
-    """Base of the builders that compute each split as one polars DataFrame.
+    """Base of the builders that compute each split as one polars DataFrame, or as a few, one after the other.
 
     Writes what `GeneratorBasedBuilder` would write, ten times faster: TFDS encodes and serialises example by
     example and feature by feature, while `serialize_examples` works on columns. A derived class defines
@@ -30,18 +30,27 @@ class TableBuilder(tfds.core.GeneratorBasedBuilder):
     """
 
     @abc.abstractmethod
-    def _split_tables(self, dl_manager: Any) -> Mapping[str, pl.DataFrame]:
-        """Returns one table per split, with exactly the columns of `self.info.features`."""
+    def _split_tables(self, dl_manager: Any) -> Mapping[str, pl.DataFrame | Iterable[pl.DataFrame]]:
+        """Returns one table per split, or its parts, with exactly the columns of `self.info.features`."""
 
     def _split_generators(self, dl_manager: Any) -> dict[str, Iterator[tuple[int, bytes]]]:
-        return {name: self._generate_examples(table) for name, table in self._split_tables(dl_manager).items()}
+        tables = self._split_tables(dl_manager)
+        return {
+            name: self._generate_examples([table] if isinstance(table, pl.DataFrame) else table)
+            for name, table in tables.items()
+        }
 
-    def _generate_examples(self, table: pl.DataFrame) -> Iterator[tuple[int, bytes]]:
+    def _generate_examples(self, tables: Iterable[pl.DataFrame]) -> Iterator[tuple[int, bytes]]:
         columns = list(self.info.features)
-        wrong = sorted(set(columns) ^ set(table.columns))
-        if wrong:
-            raise ValueError(f"The table must have the columns of the features. Received other: {', '.join(wrong)}.")
-        yield from enumerate(serialize_examples(table.select(columns)))
+        rows = 0
+        for table in tables:
+            wrong = sorted(set(columns) ^ set(table.columns))
+            if wrong:
+                raise ValueError(
+                    f"The table must have the columns of the features. Received other: {', '.join(wrong)}."
+                )
+            yield from enumerate(serialize_examples(table.select(columns)), start=rows)
+            rows += table.height
 
     # TFDS has no smaller hook: its split builder encodes what `_generate_examples` yields by itself.
     def _generate_splits(self, dl_manager: Any, download_config: Any) -> list[splits.SplitInfo]:

@@ -1,0 +1,152 @@
+"""Compare models under one protocol: same data, same training, several seeds, a test against the best.
+
+    python -m pipelines.compare --config pipelines/configs/compare/synthetic.yaml --output runs/compare
+
+Every run has a folder of its own under `runs`. Killed at any time, the same command with --resume goes on, and nothing
+that is done is done again; more models and more seeds may be asked for then. Writes `leaderboard.csv`,
+`leaderboard.md`, `leaderboard.json` and `report.html`, which needs nothing beside it.
+"""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+from pipelines.command import run_command
+from pipelines.compare import boosting
+from pipelines.compare.examples import load_examples
+from pipelines.compare.job import selection_value
+from pipelines.compare.plan import LIGHTGBM, Model, Plan, read_plan
+from pipelines.config import ConfigError
+from pipelines.input import explained_read_errors, open_source
+from pipelines.jobs import Job, run_jobs, training_job
+from pipelines.training import Interrupted
+
+
+def compare(
+    config: str,
+    output: str,
+    data_dir: str | None = None,
+    prepared_dir: str | None = None,
+    models: Sequence[str] = (),
+    seeds: int = 5,
+    jobs: int | None = None,
+    resume: bool = False,
+) -> None:
+    """Run, or go on with, a comparison; see the module's text."""
+    for package in ("jinja2", "scipy", "matplotlib"):
+        if find_spec(package) is None:
+            raise ConfigError(f"the report needs {package}: pip install 'tf_interformer[pipelines,report]'")
+    cores = os.cpu_count() or 1
+    at_once = jobs or max(1, cores // 2)
+    if seeds < 1 or at_once < 1:
+        raise ConfigError(f"--seeds and --jobs must be 1 or more. Received: {seeds} and {at_once}")
+    plan, skipped = _installed(read_plan(config, models))
+    folder = Path(output)
+    if folder.exists() and any(folder.iterdir()) and not resume:
+        raise ConfigError(f"{folder} is not empty: give --resume to go on with it, or another --output")
+    _check_runs(folder, plan, seeds)
+    source = open_source(plan.config(plan.models[0], 0, 0).dataset, data_dir, prepared_dir)
+    with explained_read_errors(source):
+        columns = load_examples(folder / "examples.npz", source)
+    threads = max(1, cores // at_once)
+
+    def job(model: Model, candidate: int, seed: int) -> Job:
+        tried = f" setting {candidate + 1} of {len(plan.candidates)}" if len(plan.candidates_of(model)) > 1 else ""
+        return training_job(
+            f"{model.name} seed {seed}{tried}",
+            plan.base,
+            _run(folder, model, candidate, seed),
+            plan.settings(model, candidate, seed),
+            data_dir,
+            prepared_dir,
+            module="pipelines.compare.job",
+        )
+
+    searched = len(plan.candidates) > 1
+    if searched:
+        run_jobs([job(m, c, 0) for m in plan.models for c in range(len(plan.candidates_of(m)))], at_once, threads)
+    chosen = {model: _choice(folder, plan, model) if searched else 0 for model in plan.models}
+    run_jobs([job(m, chosen[m], seed) for m in plan.models for seed in range(seeds)], at_once, threads)
+
+    from pipelines.compare.results import write_results  # needs the packages that were looked for above
+
+    runs = {m.name: [_run(folder, m, chosen[m], seed) for seed in range(seeds)] for m in plan.models}
+    settings = {m.name: [*m.settings, *plan.candidates_of(m)[chosen[m]]] for m in plan.models}
+    print("measuring what the models cost", flush=True)
+    with explained_read_errors(source):
+        print(write_results(folder, plan, source, columns, runs, settings, skipped, at_once))
+    print(f"{folder / 'report.html'} shows it, leaderboard.csv, .md and .json hold it")
+
+
+def _installed(plan: Plan) -> tuple[Plan, list[str]]:
+    skipped = []
+    models = plan.models
+    if any(model.name == LIGHTGBM for model in models) and not boosting.is_installed():
+        skipped.append("lightgbm, which is not installed (pip install lightgbm)")
+        models = tuple(model for model in models if model.name != LIGHTGBM)
+        print(f"left out: {skipped[-1]}", flush=True)
+    if not models:
+        raise ConfigError("no model is left to compare: install lightgbm, or name others after --models")
+    return Plan(plan.base, models, plan.candidates, plan.best_possible, plan.search), skipped
+
+
+def _run(folder: Path, model: Model, candidate: int, seed: int) -> Path:
+    return folder / "runs" / model.name / f"setting{candidate}-seed{seed}"
+
+
+def _check_runs(folder: Path, plan: Plan, seeds: int) -> None:
+    """What is there must be of this comparison, whatever became of the file since."""
+    for model in plan.models:
+        for candidate in range(len(plan.candidates_of(model))):
+            for seed in range(seeds):
+                run = _run(folder, model, candidate, seed)
+                there = run / "config.yaml"
+                if there.is_file() and there.read_text("utf-8") != plan.config(model, candidate, seed).to_yaml():
+                    raise ConfigError(
+                        f"{run} holds a run of another configuration ({there}): give another --output, or remove "
+                        "that folder"
+                    )
+
+
+def _choice(folder: Path, plan: Plan, model: Model) -> int:
+    """The setting that is best on validation at seed 0."""
+    monitor = plan.config(model, 0, 0).training.monitor
+    values = []
+    for candidate in range(len(plan.candidates_of(model))):
+        metrics = json.loads((_run(folder, model, candidate, 0) / "metrics.json").read_text(encoding="utf-8"))
+        values.append(selection_value(metrics, monitor))
+    return max(range(len(values)), key=values.__getitem__)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m pipelines.compare", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--config", required=True, metavar="FILE", help="comparison; see pipelines/configs/compare")
+    parser.add_argument("--output", required=True, metavar="DIR", help="folder of the runs and the report")
+    parser.add_argument("--data-dir", metavar="DIR", help="as for pipelines.train")
+    parser.add_argument("--prepared-dir", metavar="DIR", help="as for pipelines.train")
+    parser.add_argument("--models", default="", metavar="A,B", help="some of the file's models (default: all)")
+    parser.add_argument("--seeds", type=int, default=5, metavar="N", help="runs per model (default: 5)")
+    parser.add_argument("--jobs", type=int, metavar="N", help="runs side by side (default: half the processors)")
+    parser.add_argument("--resume", action="store_true", help="go on with what the output folder holds")
+    given = parser.parse_args(arguments)
+    models = [name for name in given.models.split(",") if name]
+
+    def run() -> None:
+        try:
+            compare(given.config, given.output, given.data_dir, given.prepared_dir, models, given.seeds, given.jobs,
+                    given.resume)  # fmt: skip
+        except Interrupted as stop:
+            raise Interrupted(f"{stop}; add --resume") from None
+
+    return run_command(run)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,124 @@
+"""LightGBM on what the schema holds as numbers and as categories of few values."""
+
+import time
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipelines.config import ConfigError, TrainConfig
+from pipelines.input import Source
+from pipelines.run_directory import RunDirectory
+from tf_interformer.evaluation import Predictions
+from tf_interformer.metrics import ranking_metrics
+from tf_interformer.preprocessing import Preprocessor
+from tf_interformer.schema import FeatureSchema
+
+# Categories of more values than this are left out: trees would learn them by heart.
+MOST_VALUES = 256
+_PARAMETERS = {
+    "objective": "binary",
+    "learning_rate": 0.05,
+    "num_leaves": 63,
+    # Rows and columns drawn anew for each tree: what differs between seeds.
+    "bagging_fraction": 0.8,
+    "bagging_freq": 1,
+    "feature_fraction": 0.8,
+    "verbosity": -1,
+}
+_MOST_TREES, _PATIENCE = 2000, 50
+
+
+def is_installed() -> bool:
+    """Whether LightGBM can be imported."""
+    return find_spec("lightgbm") is not None
+
+
+def features(schema: FeatureSchema, encoded: dict[str, Any]) -> tuple[np.ndarray, list[int]]:
+    """Numbers, lengths of the histories, codes of small vocabularies; and which columns are categories.
+
+    Args:
+        schema: A learned one.
+        encoded: A batch as the `Preprocessor` makes it.
+    """
+    small = [f.name for f in schema.categoricals if f.max_values is None and schema.tables[
+        schema.table_of(f.name)].num_ids <= MOST_VALUES]  # fmt: skip
+    names = [f.name for f in schema.numerics] + [s.length_column for s in schema.sequences] + small
+    if not names:
+        raise ConfigError("lightgbm: the schema has no number, no history and no category of few values")
+    columns = np.stack([np.asarray(encoded[name], np.float32) for name in names], axis=1)
+    return columns, list(range(len(names) - len(small), len(names)))
+
+
+def fit(config: TrainConfig, source: Source, run: RunDirectory) -> tuple[dict[str, Any], Predictions]:
+    """Train with early stopping on the validation split; return what `metrics.json` holds, and the test predictions.
+
+    Only the first label is learned.
+    """
+    import lightgbm
+
+    started = time.monotonic()
+    schema = source.schema.learn(source.raw_batches("train", 8192).as_numpy_iterator())
+    schema.to_json(run.schema)
+    preprocessor = Preprocessor(schema)
+    tables = {split: _table(source, preprocessor, split) for split in ("train", "validation", "test")}
+    parameters = {**_PARAMETERS, **config.model.backbone_config, "seed": config.training.seed}
+    columns, labels, _, categories = tables["train"]
+    data = lightgbm.Dataset(columns, labels, categorical_feature=categories, params={"verbosity": -1})
+    validation = data.create_valid(*tables["validation"][:2])
+    before = time.monotonic()
+    booster = lightgbm.train(
+        parameters,
+        data,
+        num_boost_round=_MOST_TREES,
+        valid_sets=[validation],
+        callbacks=[lightgbm.early_stopping(_PATIENCE, verbose=False)],
+    )
+    seconds = time.monotonic() - before
+    label = schema.labels[0]
+    metrics: dict[str, Any] = {}
+    for split in ("validation", "test"):
+        columns, labels, groups, _ = tables[split]
+        logits = np.asarray(booster.predict(columns, raw_score=True)) + label.logit_correction
+        base = label.mean if label.mean is not None and 0 < label.mean < 1 else None
+        found = ranking_metrics(labels, logits, groups=groups, base_rate=base, from_logits=True)
+        metrics[split] = {label.name: found}
+    temporary = model_file(run.path).with_suffix(".tmp")
+    booster.save_model(temporary, num_iteration=booster.best_iteration)
+    temporary.replace(model_file(run.path))
+    print(f"{booster.best_iteration} trees in {time.monotonic() - started:.0f} s", flush=True)
+    facts = {
+        "best_epoch": booster.best_iteration,
+        "epochs": booster.current_iteration(),
+        "training_examples": len(tables["train"][1]),
+        "training_seconds": round(seconds, 3),
+        "parameters": None,
+        "versions": {"lightgbm": lightgbm.__version__},
+    }
+    return metrics | facts, Predictions({label.name: logits}, {label.name: labels}, {})
+
+
+def model_file(run: Path) -> Path:
+    """Where a run keeps its trees."""
+    return run / "lightgbm.txt"
+
+
+def _table(
+    source: Source, preprocessor: Preprocessor, split: str
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, list[int]]:
+    schema = preprocessor.schema
+    columns, labels, groups = [], [], []
+    categories: list[int] = []
+    for raw in source.raw_batches(split, 8192, schema=schema):
+        part, categories = features(schema, preprocessor(raw))
+        columns.append(part)
+        labels.append(np.asarray(raw[schema.tasks[0]]))
+        if schema.group is not None:
+            groups.append(np.asarray(raw[schema.group]))
+    return (
+        np.concatenate(columns),
+        np.concatenate(labels).astype(np.float32),
+        np.concatenate(groups) if groups else None,
+        categories,
+    )

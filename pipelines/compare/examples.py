@@ -1,0 +1,98 @@
+"""What is known of the test examples beside their scores: the same for every model, read once."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipelines.input import Source
+from tf_interformer.schema import FeatureSchema
+
+Columns = dict[str, np.ndarray]
+
+
+def load_examples(path: Path, source: Source) -> Columns:
+    """The columns of the test split, from the file or, the first time, from the data.
+
+    Returns:
+        dict of `[examples]`: `labels`; `groups`, numbered from 0; and where the schema tells them `history_length`,
+        `item_frequency` (in the training split), `known_group` (seen in the training split).
+    """
+    if not path.is_file():
+        temporary = path.with_name("examples.tmp.npz")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        found: Any = _read(source)
+        np.savez_compressed(temporary, **found)
+        temporary.replace(path)
+    with np.load(path) as kept:
+        return dict(kept)
+
+
+def item_column(schema: FeatureSchema) -> str | None:
+    """The column that says which item is ranked: a candidate's first category, else one that histories hold too."""
+    single = [f.name for f in schema.categoricals if f.max_values is None]
+    candidates = [name for name in schema.candidate if name in single]
+    tables = {schema.table_of(s.column(f.name)) for s in schema.sequences for f in s.fields}
+    shared = [name for name in single if schema.table_of(name) in tables]
+    return next(iter([*candidates, *shared]), None)
+
+
+def _read(source: Source) -> Columns:
+    schema = source.schema
+    item, group = item_column(schema), schema.group
+    items: Counter[Any] = Counter()
+    groups: Counter[Any] = Counter()
+    for batch in source.raw_batches("train", 8192).as_numpy_iterator():
+        for column, counts in ((item, items), (group, groups)):
+            if column is not None:
+                values, numbers = np.unique(batch[column], return_counts=True)
+                counts.update(dict(zip(values.tolist(), numbers.tolist(), strict=True)))
+    parts: dict[str, list[np.ndarray]] = {}
+    names: list[Any] = []
+    task = schema.tasks[0]
+    for batch in source.raw_batches("test", 8192).as_numpy_iterator():
+        row = {"labels": np.asarray(batch[task], np.int8)}
+        if schema.sequences:
+            lengths = [np.minimum(batch[s.length_column], s.max_length) for s in schema.sequences]
+            row["history_length"] = np.sum(lengths, axis=0).astype(np.float32)
+        if item is not None:
+            row["item_frequency"] = np.array([items[value] for value in batch[item].tolist()], np.float32)
+        if group is not None:
+            row["known_group"] = np.array([value in groups for value in batch[group].tolist()])
+            names += batch[group].tolist()
+        for name, values in row.items():
+            parts.setdefault(name, []).append(values)
+    columns = {name: np.concatenate(values) for name, values in parts.items()}
+    places = {name: place for place, name in enumerate(dict.fromkeys(names))}
+    codes = [places[name] for name in names] if group is not None else range(len(columns["labels"]))
+    return columns | {"groups": np.array(codes, np.int32)}
+
+
+def segments(columns: Columns) -> dict[str, dict[str, np.ndarray]]:
+    """Parts of the test split: title -> name of the part -> which examples it holds."""
+    found: dict[str, dict[str, np.ndarray]] = {}
+    if "history_length" in columns:
+        found["Events in the history"] = _binned(columns["history_length"], "none")
+    if "item_frequency" in columns:
+        found["Examples of the item in training"] = _binned(columns["item_frequency"], "none")
+    if "known_group" in columns:
+        known = columns["known_group"]
+        found["User"] = {"seen in training": known, "new": ~known}
+    return {title: {name: rows for name, rows in parts.items() if rows.any()} for title, parts in found.items()}
+
+
+def _binned(values: np.ndarray, zero: str) -> dict[str, np.ndarray]:
+    """Zero by itself, and four parts of about equal size."""
+    parts = {zero: values == 0}
+    above = values[values > 0]
+    if not above.size:
+        return parts
+    edges = np.unique(np.quantile(above, [0.25, 0.5, 0.75, 1.0], method="lower"))
+    low = 0.0
+    for high in edges:
+        inside = (values > low) & (values <= high)
+        first = int(values[inside].min()) if inside.any() else int(low) + 1
+        parts[f"{first:,}" if first == high else f"{first:,} to {int(high):,}"] = inside
+        low = high
+    return parts

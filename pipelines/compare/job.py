@@ -1,0 +1,130 @@
+"""One training run of a comparison: as `pipelines.train`, with the test predictions kept and nothing exported.
+
+`python -m pipelines.compare` starts it; it takes the arguments of `pipelines.train`.
+"""
+
+import argparse
+import fcntl
+import os
+import shutil
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipelines import report
+from pipelines.command import run_command
+from pipelines.compare import boosting
+from pipelines.compare.linear import linear_backbone
+from pipelines.compare.plan import LIGHTGBM, LINEAR
+from pipelines.config import TrainConfig, load_config
+from pipelines.input import Source, explained_read_errors, open_source
+from pipelines.run_directory import RunDirectory
+from pipelines.training import Trainer
+from tf_interformer.evaluation import Predictions
+
+LOWER_IS_BETTER = ("log_loss", "ne")
+
+
+def run_job(
+    config_file: str,
+    output: str,
+    data_dir: str | None = None,
+    prepared_dir: str | None = None,
+    overrides: Sequence[str] = (),
+) -> None:
+    """Run, or go on with, one job; see the module's text."""
+    config = load_config(config_file, overrides)
+    run = RunDirectory(output)
+    with _alone(run.path):
+        run.claim(config)
+        if run.metrics.is_file():
+            return
+        source = open_source(config.dataset, data_dir, prepared_dir)
+        with explained_read_errors(source):
+            made = boosting.fit if config.model.backbone == LIGHTGBM else _train
+            facts, predictions = made(config, source, run)
+        _save_predictions(run.path / "predictions.npz", predictions)
+        # metrics.json comes last: where it is, the run is whole.
+        run.save_metrics(facts)
+        shutil.rmtree(run.path / "checkpoints", ignore_errors=True)
+
+
+def _train(config: TrainConfig, source: Source, run: RunDirectory) -> tuple[dict[str, Any], Predictions]:
+    trained = config
+    if config.model.backbone == LINEAR:
+        backbone = {"backbone": linear_backbone(source.schema.tasks), "backbone_config": None}
+        trained = config.model_copy(update={"model": config.model.model_copy(update=backbone)})
+    trainer = Trainer(trained, source, run)
+    ranker = trainer.train()
+    metrics, predictions = report.measure(ranker, source, config.training.batch_size)
+    run.save_model(ranker, run.model)
+    facts = report.describe(ranker, trainer.state) | {"history": trainer.state.history}
+    return metrics | facts, predictions["test"]
+
+
+def selection_value(metrics: dict[str, Any], monitor: str) -> float:
+    """What a run is chosen by, more is better: `training.monitor` on the validation split."""
+    task, _, metric = monitor.rpartition("/")
+    by_task = metrics["validation"]
+    value = float(by_task[task or next(iter(by_task))][metric])
+    return -value if metric in LOWER_IS_BETTER else value
+
+
+def _save_predictions(path: Path, predictions: Predictions) -> None:
+    task = next(iter(predictions.logits))
+    temporary = path.with_name("predictions.tmp.npz")
+    np.savez_compressed(
+        temporary,
+        logits=np.asarray(predictions.logits[task], np.float32),
+        labels=np.asarray(predictions.labels[task], np.int8),
+    )
+    temporary.replace(path)
+
+
+@contextmanager
+def _alone(run: Path) -> Iterator[None]:
+    """Holds the run's lock: after a kill, what is left of the old process ends before the new one begins."""
+    run.parent.mkdir(parents=True, exist_ok=True)
+    with run.with_name(f"{run.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _end_with_parent() -> None:
+    """Asks this process to stop, state saved, once the one that started it is gone."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m pipelines.compare.job",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--config", required=True, metavar="FILE", help="as for pipelines.train")
+    parser.add_argument("--output", required=True, metavar="RUN", help="folder of the run")
+    parser.add_argument("--data-dir", metavar="DIR", help="as for pipelines.train")
+    parser.add_argument("--prepared-dir", metavar="DIR", help="as for pipelines.train")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides")
+    given = parser.parse_args(arguments)
+    return run_command(lambda: run_job(given.config, given.output, given.data_dir, given.prepared_dir, given.overrides))
+
+
+if __name__ == "__main__":
+    _end_with_parent()
+    sys.exit(main())

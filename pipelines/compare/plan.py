@@ -1,0 +1,178 @@
+"""What a comparison file says: the base configuration, the models, the search."""
+
+import itertools
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from pipelines.config import ConfigError, TrainConfig, load_config
+
+# What is no backbone of the package: `linear` is one of this comparison, `lightgbm` no network at all.
+LINEAR, LIGHTGBM, BEST_POSSIBLE = "linear", "lightgbm", "best_possible"
+
+_LINEAR_SETTINGS = {
+    "model.backbone_config": {},
+    "model.embedding.dim": 1,
+    "model.embedding.dense_tokens": 1,
+    "model.embedding.dense_units": [],
+    "model.embedding.dropout": 0.0,
+    "model.tower_units": [],
+    "model.tower_dropout": 0.0,
+}
+
+
+class CompareConfig(BaseModel):
+    """A comparison file.
+
+    Args:
+        base: Configuration of `pipelines.train` with what all models share; the path is relative to this file.
+        models_from: Another file of `{name: settings}`, to which `models` adds. Defaults to none.
+        models: Name -> settings, keys of the configuration under `model.`. The names `linear`, `lightgbm` and
+            `best_possible` have a meaning of their own.
+        settings: Settings of all models, on top of `base`.
+        search: Key -> values. Every model is tried with every combination at seed 0; the best by the validation
+            split goes on. Defaults to none.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    base: str
+    models_from: str | None = None
+    models: dict[str, dict[str, Any] | None] = {}
+    settings: dict[str, Any] = {}
+    search: dict[str, list[Any]] = {}
+
+
+class Model(NamedTuple):
+    """One row of the leaderboard: its name and the overrides that make it."""
+
+    name: str
+    settings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A comparison that is ready to run.
+
+    Attributes:
+        base: The configuration file that all models share.
+        models: The models to train.
+        candidates: Settings that each model is tried with; one empty set without a search.
+        best_possible: Whether the metrics of the true probabilities are asked for.
+        search: The search as it was given, for the report.
+    """
+
+    base: str
+    models: tuple[Model, ...]
+    candidates: tuple[tuple[str, ...], ...]
+    best_possible: bool
+    search: dict[str, list[Any]]
+
+    def config(self, model: Model, candidate: int, seed: int) -> TrainConfig:
+        """The configuration of one run."""
+        return load_config(self.base, self.settings(model, candidate, seed))
+
+    def settings(self, model: Model, candidate: int, seed: int) -> list[str]:
+        """The overrides of one run."""
+        return [*model.settings, *self.candidates_of(model)[candidate], f"training.seed={seed}"]
+
+    def candidates_of(self, model: Model) -> tuple[tuple[str, ...], ...]:
+        """The settings that this model is tried with: the search has no say in LightGBM."""
+        return ((),) if model.name == LIGHTGBM else self.candidates
+
+
+def read_plan(path: str | os.PathLike[str], names: Sequence[str] = ()) -> Plan:
+    """Read a comparison file.
+
+    Args:
+        path: The file.
+        names: The models to take; all when empty.
+
+    Raises:
+        ConfigError: A file cannot be read, or does not say what it should.
+    """
+    file = Path(path)
+    try:
+        given = CompareConfig(**_mapping(file))
+    except ValidationError as error:
+        problems = [
+            f"{file}, {'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}. "
+            f"Received: {problem['input']!r}"
+            for problem in error.errors()
+        ]
+        raise ConfigError("\n".join(problems)) from None
+    entries = _mapping(file.parent / given.models_from) if given.models_from else {}
+    for name, settings in given.models.items():
+        entries[name] = {**(entries.get(name) or {}), **(settings or {})}
+    unknown = sorted(set(names) - set(entries))
+    if unknown or not entries:
+        raise ConfigError(f"{file} has the models {', '.join(entries) or 'none'}. Received: --models {unknown}")
+    chosen = {name: entries[name] or {} for name in (names or entries)}
+    shared = _overrides(given.settings)
+    models = tuple(
+        Model(name, (*shared, *_settings_of(file, name, settings)))
+        for name, settings in chosen.items()
+        if name != BEST_POSSIBLE
+    )
+    if not models:
+        raise ConfigError(f"{file} must name a model to train beside {BEST_POSSIBLE}")
+    plan = Plan(
+        os.fspath(file.parent / given.base),
+        models,
+        _candidates(file, given.search),
+        BEST_POSSIBLE in chosen,
+        given.search,
+    )
+    for model in models:  # a wrong value is found before the first hour of training, not after it
+        for candidate in range(len(plan.candidates_of(model))):
+            plan.config(model, candidate, 0)
+    return plan
+
+
+def _mapping(file: Path) -> dict[str, Any]:
+    try:
+        found = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"cannot read the comparison {file}: {error}") from None
+    if not isinstance(found, dict) or not all(isinstance(key, str) for key in found):
+        raise ConfigError(f"{file} must hold a mapping. Received: {str(found)[:80]!r}")
+    return found
+
+
+def _settings_of(file: Path, name: str, settings: Any) -> list[str]:
+    if "/" in name or name.startswith("."):
+        raise ConfigError(f"{file}: the name of a model becomes a folder's. Received: {name!r}")
+    if not isinstance(settings, dict):
+        raise ConfigError(f"{file}, models.{name} must hold settings, as in model.backbone: fm. Received: {settings!r}")
+    if name == LIGHTGBM:
+        return _overrides({"model.backbone": LIGHTGBM, "model.backbone_config": settings})
+    if name == LINEAR:
+        return _overrides({"model.backbone": LINEAR, **_LINEAR_SETTINGS, **settings})
+    for key in settings:
+        if not key.startswith("model.") or key.startswith("model.embedding"):
+            raise ConfigError(
+                f"{file}, models.{name}: {key!r} is the same for all models: put it under `settings`, or under "
+                "`search` to try several values for each"
+            )
+    # Another backbone has nothing of the base's arguments.
+    fresh: dict[str, Any] = {"model.backbone_config": {}} if "model.backbone" in settings else {}
+    return _overrides({**fresh, **settings})
+
+
+def _candidates(file: Path, search: dict[str, list[Any]]) -> tuple[tuple[str, ...], ...]:
+    for key, values in search.items():
+        if not key.startswith(("model.", "training.")) or key == "training.seed" or not values:
+            raise ConfigError(f"{file}, search: keys are of `model` or `training`, with a value or more. "
+                              f"Received: {key}: {values}")  # fmt: skip
+    combinations = itertools.product(*search.values())
+    return tuple(tuple(_overrides(dict(zip(search, values, strict=True)))) for values in combinations)
+
+
+def _overrides(settings: dict[str, Any]) -> list[str]:
+    return [f"{key}={json.dumps(value)}" for key, value in settings.items()]

@@ -1,0 +1,133 @@
+"""The TensorFlow Datasets builder of Globo.com."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import polars as pl
+import tensorflow_datasets as tfds
+
+from pipelines.datasets.globo.features import build_table
+from pipelines.datasets.globo.raw import HOMEPAGE, find_folder, read_tables
+from pipelines.datasets.globo.schema import schema
+from pipelines.datasets.table_builder import TableBuilder
+from pipelines.datasets.tables import DataError
+
+_CITATION = """
+@inproceedings{moreira2018chameleon,
+  title     = {News Session-Based Recommendations using Deep Neural Networks},
+  author    = {Gabriel de Souza Pereira Moreira and Felipe Ferreira and Adilson Marques da Cunha},
+  booktitle = {Proceedings of the 3rd Workshop on Deep Learning for Recommender Systems},
+  year      = {2018},
+  doi       = {10.1145/3270323.3270328}
+}
+"""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(eq=False)
+class GloboConfig(tfds.core.BuilderConfig):
+    """Which days make which split, and how many negatives a click gets.
+
+    Args:
+        name: str. Name of the configuration.
+        train: tuple of two ints. First and last day, such as `(20171011, 20171014)`, both included.
+        validation: tuple of two ints. Likewise.
+        test: tuple of two ints. Likewise.
+        negatives: int. Negatives per click, at most. Defaults to 4.
+
+    Raises:
+        ValueError: If the splits are not in this order, or overlap, or `negatives` is below 1.
+    """
+
+    name: str = "by_date"
+    train: tuple[int, int] = (20171011, 20171014)
+    validation: tuple[int, int] = (20171015, 20171015)
+    test: tuple[int, int] = (20171016, 20171016)
+    negatives: int = 4
+
+    def __post_init__(self) -> None:
+        days = [*self.train, *self.validation, *self.test]
+        if days != sorted(days) or self.train[1] == self.validation[0] or self.validation[1] == self.test[0]:
+            raise ValueError(
+                "Days must increase from the first of `train` to the last of `test`, and no two splits may share "
+                f"one. Received: train={self.train}, validation={self.validation}, test={self.test}."
+            )
+        if self.negatives < 1:
+            raise ValueError(f"`negatives` must be at least 1. Received: {self.negatives}")
+
+    @property
+    def splits(self) -> dict[str, tuple[int, int]]:
+        """First and last day by split."""
+        return {"train": self.train, "validation": self.validation, "test": self.test}
+
+
+class Globo(TableBuilder):
+    """Clicks on news with sampled negatives; see the package's docstring for the rules.
+
+    Reads the published files from the manual folder: Kaggle gives them to registered users only. The examples are
+    flat: the columns of `schema()`, and `user_id`, `date` and `time_ms`, which are no features.
+
+    Example:
+
+    ```python
+    builder = Globo(data_dir="~/tensorflow_datasets")
+    builder.download_and_prepare(download_config=tfds.download.DownloadConfig(manual_dir="globo"))
+    train = builder.as_dataset(split="train")
+    ```
+    """
+
+    VERSION = tfds.core.Version("1.0.0")
+    RELEASE_NOTES = {"1.0.0": "First release."}
+    BUILDER_CONFIGS = [
+        GloboConfig(description="Train 11 to 14 October 2017, validation 15, test 16; four negatives per click."),
+        GloboConfig(
+            name="two_weeks",
+            train=(20171002, 20171014),
+            description="Train 2 to 14 October 2017, validation 15, test 16; four negatives per click.",
+        ),
+    ]
+    MANUAL_DOWNLOAD_INSTRUCTIONS = f"""
+    Unpack {HOMEPAGE} into the manual folder, so that it holds `articles_metadata.csv` and, from clicks.zip,
+    `clicks/clicks_hour_000.csv` and so on.
+    """
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        int64 = tfds.features.Scalar(np.int64)
+        return tfds.core.DatasetInfo(
+            builder=self,
+            description="Clicks on the articles of the news portal G1 of Globo.com, with sampled negatives.",
+            features=schema().tfds_features(user_id=int64, date=int64, time_ms=int64),
+            homepage=HOMEPAGE,
+            citation=_CITATION,
+            license="No commercial use; academic purposes only.",
+        )
+
+    def _split_tables(self, dl_manager: Any) -> Mapping[str, pl.DataFrame]:
+        try:
+            # TFDS raises AssertionError when the manual folder is not there or is empty.
+            folder = find_folder(dl_manager.manual_dir)
+        except AssertionError as error:
+            raise DataError(
+                f"There is no folder with the files of Globo.com: {error} Download {HOMEPAGE}, unpack it and pass its "
+                "folder (`--data-dir`, or `manual_dir` in Python)."
+            ) from None
+        _log.info("Reading %s ...", folder)
+        raw = read_tables(folder)
+        config = self.builder_config
+        days = config.splits
+        _log.info("Computing examples of %d clicks ...", raw.clicks.height)
+        table = build_table(raw, days["train"][0], days["test"][1], config.negatives)
+        splits = {name: table.filter(pl.col("date").is_between(*span)) for name, span in days.items()}
+        for name, split in splits.items():
+            if not split.height:
+                raise DataError(
+                    f"The clicks in `{folder}` must give examples of {days[name][0]} to {days[name][1]} for the split "
+                    f"`{name}`. Received: none. Get all files of the log, or give other days in a GloboConfig."
+                )
+        return splits

@@ -71,10 +71,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     def show() -> None:
         for place, ranked in enumerate(rank(given.run, given.file, given.address, given.name), 1):
-            features = ", ".join(f"{name} {value}" for name, value in list(ranked.candidate.items())[:3])
+            features = ", ".join(f"{name} {_short(value)}" for name, value in list(ranked.candidate.items())[:3])
             print(f"{place:3}. {ranked.probability:.4f}  {features}")
 
     return run_command(show)
+
+
+def _short(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 if __name__ == "__main__":

@@ -9,11 +9,16 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
 import pytest
 
-# What these test knows nothing of Keras, or asks a process or a file that is the same under both: once is enough.
+# What these test knows little of Keras, or asks a file that is the same under both: Keras 3 is enough.
 ONCE = (
+    "tests/heavy/test_mirrored_optimizers.py::test_two_replicas_equal_one[others]",
     "tests/pipelines/datasets/",
     "tests/pipelines/test_compare",
+    "tests/pipelines/test_compress",
     "tests/pipelines/test_plots",
+    "tests/pipelines/test_schema_split.py::test_trains",
+    "tests/pipelines/test_train.py::test_ablation_compares_and_goes_on",
+    "tests/pipelines/test_train.py::test_the_same_seed_gives_the_same_run",
     "tests/serving/test_agreement",
     "tests/serving/test_client",
     "tests/serving/test_encoder",
@@ -22,9 +27,12 @@ ONCE = (
     "tests/serving/test_start_files",
     "tests/test_docs.py::test_code_blocks_run[client.md]",
     "tests/test_docs.py::test_code_blocks_run[compare.md]",
+    "tests/test_docs.py::test_code_blocks_run[keras.md]",
+    "tests/test_docs.py::test_code_blocks_run[models.md]",
     "tests/test_docs.py::test_code_blocks_run[own_log.md]",
     "tests/test_docs.py::test_code_blocks_run[server.md]",
     "tests/test_docs.py::test_code_blocks_run[tensorflow_serving.md]",
+    "tests/test_planted",
     "tests/test_results",
 )
 

@@ -19,6 +19,7 @@ import tensorflow as tf
 
 from benchmarks.timing import side_by_side
 from serving.onnx import encoded_signature, export_onnx, numeric_core, open_session, random_batch
+from tf_interformer import backbones
 from tf_interformer._keras import LEGACY, keras
 from tf_interformer.ranker import Ranker
 from tf_interformer.schema import Categorical, Feature, FeatureSchema, Label, Numeric, Sequence
@@ -29,11 +30,17 @@ LAYERS = 2
 EVENTS = 50
 IDS = 10_000
 _INTERACTIONS = ("dot", "dcn_v2", "dhen", "hiformer", "heterogeneous_attention", "dual_enhanced_attention")
-MODELS: dict[str, tuple[str, dict[str, Any]]] = {
-    **{f"interformer, {name}": ("interformer", {"interaction": name}) for name in _INTERACTIONS},
-    "hiformer": ("hiformer", {}),
-    "dual_enhanced_attention": ("dual_enhanced_attention", {}),
+_SIZE = {"num_layers": LAYERS, "num_heads": HEADS}
+OURS: dict[str, tuple[str, dict[str, Any]]] = {
+    **{f"interformer, {name}": ("interformer", {"interaction": name, **_SIZE}) for name in _INTERACTIONS},
+    "hiformer": ("hiformer", _SIZE),
+    "dual_enhanced_attention": ("dual_enhanced_attention", _SIZE),
 }
+# The models of other papers, with their own defaults.
+OTHERS: dict[str, tuple[str, dict[str, Any]]] = {
+    name: (name, {}) for name in backbones.names() if name not in ("interformer", *OURS)
+}
+MODELS = OURS | OTHERS
 
 
 def schema(fields: int) -> FeatureSchema:
@@ -59,7 +66,7 @@ def measure(name: str, fields: int, sizes: list[int], rounds: int) -> list[dict[
     ranker = Ranker(
         schema(fields),
         backbone=backbone,
-        backbone_config={"num_layers": LAYERS, "num_heads": HEADS, **config},
+        backbone_config=config,
         embedding={"dim": WIDTH},
     )
     with tempfile.TemporaryDirectory() as folder:

@@ -26,12 +26,14 @@ class DatasetConfig(_Section):
             files, `train*`, `validation*`, `test*`).
         builder_config: Named configuration of the builder.
         labels: The tasks; the schema's default when empty.
+        max_length: Use only so many of the most recent events of each sequence; all that the schema has when absent.
     """
 
     name: str
     format: Literal["tfds", "tfrecord", "parquet"] = "tfds"
     builder_config: str | None = None
     labels: tuple[str, ...] = ()
+    max_length: int | None = Field(default=None, ge=1)
 
 
 class ModelConfig(_Section):
@@ -43,6 +45,7 @@ class ModelConfig(_Section):
     tower_units: tuple[int, ...] = (128, 64)
     tower_activation: str = "swish"
     tower_dropout: float = Field(default=0.0, ge=0, lt=1)
+    tower_numbers: bool = False
     task_weighting: Literal["fixed", "uncertainty"] = "fixed"
 
 
@@ -58,6 +61,9 @@ class TrainingConfig(_Section):
         optimizer: Name of a Keras optimizer, or, for large embedding tables, `lazy_adam`, `lazy_adamw`,
             `row_wise_adagrad` or `sparse_ftrl`: a step touches only the rows of its batch.
         learning_rate: Its peak learning rate.
+        table_optimizer: Name of the optimizer of the embedding tables; absent: as the network's.
+        table_learning_rate: Peak learning rate of the embedding tables; absent: as the network's. A smaller one lets
+            the network pass over the data several times before rare ids are learned by heart.
         warmup_steps: Steps over which the rate rises linearly from 0.
         decay: `cosine` lets the rate fall to 0 over all epochs.
         weight_decay: Decoupled weight decay, for optimizers that take it.
@@ -80,6 +86,8 @@ class TrainingConfig(_Section):
     monitor: str = "auc"
     optimizer: str = "adam"
     learning_rate: float = Field(default=1e-3, gt=0)
+    table_optimizer: str | None = None
+    table_learning_rate: float | None = Field(default=None, gt=0)
     warmup_steps: int = Field(default=0, ge=0)
     decay: Literal["none", "cosine"] = "none"
     weight_decay: float = Field(default=0.0, ge=0)

@@ -127,6 +127,8 @@ def open_source(
             raise ConfigError(f"dataset.labels: {config.name!r} has {list(schema.tasks)}. Received: {unknown}")
         schema = schema.with_labels(*labels)
         probabilities = {task: column for task, column in probabilities.items() if task in labels}
+    if config.max_length is not None:
+        schema = schema.with_max_length(config.max_length)
     return Source(schema, "tfrecord" if config.format == "tfds" else config.format, files, probabilities)
 
 

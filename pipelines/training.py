@@ -265,6 +265,7 @@ def build_ranker(config: TrainConfig, schema: FeatureSchema, examples: int) -> R
             tower_units=model.tower_units,
             tower_activation=model.tower_activation,
             tower_dropout=model.tower_dropout,
+            tower_numbers=model.tower_numbers,
             task_weighting=model.task_weighting,
         )
     except (TypeError, ValueError) as error:
@@ -280,25 +281,36 @@ def build_ranker(config: TrainConfig, schema: FeatureSchema, examples: int) -> R
 
 
 def build_optimizer(training: TrainingConfig, steps: int) -> Any:
-    """The optimiser of a configuration, with its learning-rate schedule."""
-    rate: Any = training.learning_rate
-    if training.warmup_steps or training.decay == "cosine":
-        warm = training.warmup_steps > 0
-        rate = keras.optimizers.schedules.CosineDecay(
-            initial_learning_rate=0.0 if warm else training.learning_rate,
-            decay_steps=max(1, steps * training.epochs - training.warmup_steps),
-            alpha=0.0 if training.decay == "cosine" else 1.0,  # alpha 1: it stays where the warm-up led
-            warmup_target=training.learning_rate if warm else None,
-            warmup_steps=training.warmup_steps,
-        )
-    config: dict[str, Any] = {"learning_rate": rate}
+    """The optimiser of a configuration, with its learning-rate schedules."""
+    shared: dict[str, Any] = {}
+    if training.clip_norm:
+        shared["global_clipnorm"] = training.clip_norm
+    if training.ema:
+        shared |= {"use_ema": True, "ema_momentum": training.ema}
+    config: dict[str, Any] = {"learning_rate": _schedule(training, training.learning_rate, steps)}
     if training.weight_decay:
         config["weight_decay"] = training.weight_decay
-    if training.clip_norm:
-        config["global_clipnorm"] = training.clip_norm
-    if training.ema:
-        config |= {"use_ema": True, "ema_momentum": training.ema}
-    return optimizers.get(training.optimizer, **config)
+    if training.table_optimizer is None and training.table_learning_rate is None:
+        return optimizers.get(training.optimizer, **config, **shared)
+    rate = _schedule(training, training.table_learning_rate or training.learning_rate, steps)
+    return optimizers.TableOptimizer(
+        tables=optimizers.get(training.table_optimizer or training.optimizer, **config | {"learning_rate": rate}),
+        network=optimizers.get(training.optimizer, **config),
+        **shared,
+    )
+
+
+def _schedule(training: TrainingConfig, peak: float, steps: int) -> Any:
+    if not training.warmup_steps and training.decay == "none":
+        return peak
+    warm = training.warmup_steps > 0
+    return keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=0.0 if warm else peak,
+        decay_steps=max(1, steps * training.epochs - training.warmup_steps),
+        alpha=0.0 if training.decay == "cosine" else 1.0,  # alpha 1: it stays where the warm-up led
+        warmup_target=peak if warm else None,
+        warmup_steps=training.warmup_steps,
+    )
 
 
 def _monitor(monitor: str, schema: FeatureSchema) -> tuple[str, str]:

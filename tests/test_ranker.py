@@ -110,6 +110,25 @@ def test_config_round_trip():
     assert [tuple(w.shape) for w in again.weights] == [tuple(w.shape) for w in ranker.weights]
 
 
+def test_towers_that_read_the_numbers(tmp_path):
+    ranker = make(tower_numbers=True)
+    numbers = len(ranker.schema.numerics)
+    narrow, broad = (r.tower_click.trainable_weights[0].shape[0] for r in (make(), ranker))
+    assert broad == narrow + numbers > narrow
+    raw = raw_batch(seed=9)
+    representation = ranker.served_representations(raw)["click"]
+    encoded = ranker.preprocessor(raw, serving=True)
+    expected = np.stack([np.asarray(encoded[f.name]) for f in ranker.schema.numerics], axis=1)
+    np.testing.assert_allclose(np.asarray(representation)[:, -numbers:], expected, rtol=1e-6)
+    ranker.save(tmp_path / "ranker.keras")
+    np.testing.assert_array_equal(
+        ranker.score(raw)["buy"], Ranker.from_file(tmp_path / "ranker.keras").score(raw)["buy"]
+    )
+    without = FeatureSchema(features=[Categorical("a", vocabulary=["x"])], labels=[Label("y", mean=0.1)])
+    with pytest.raises(ValueError, match="`tower_numbers` needs numeric features"):
+        Ranker(without, **SMALL, tower_numbers=True)
+
+
 def test_the_choice_of_xla_is_saved(tmp_path):
     for choice in (True, False):
         ranker = make()

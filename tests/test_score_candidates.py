@@ -60,6 +60,12 @@ def test_equals_independent_rows(backbone):
     assert np.ptp(expected["click"]) > 1e-4
 
 
+def test_towers_that_read_the_numbers():
+    ranker = make(tower_numbers=True)
+    user, items, rows = request()
+    np.testing.assert_allclose(ranker.score_candidates(user, items)["buy"], ranker.score(rows)["buy"], atol=1e-6)
+
+
 @pytest.mark.parametrize("count, row", [(1, 0), (4, 1)])
 def test_one_item_and_empty_histories(ranker, count, row):
     user, items, rows = request(count, row)

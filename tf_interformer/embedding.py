@@ -53,7 +53,8 @@ class TokenEmbedder(keras.layers.Layer):
 
     Returns:
         dict: `"features"` `[B, N, D]`; `"sequences"` name -> `[B, T, F * D]`, the F fields of an event side
-        by side; `"lengths"` name -> `[B]`.
+        by side; `"lengths"` name -> `[B]`; `"ids"` `[B, N]`, 0 where a token has none; with numeric features also
+        `"numbers"`, all of them as they come, `[B, M]`.
 
     Raises:
         ValueError: A column is missing, or, in eager mode, an id is out of its table's range. In a compiled
@@ -235,9 +236,11 @@ class TokenEmbedder(keras.layers.Layer):
     ) -> dict[str, Any]:
         """The tokens; `spread` gives what belongs to a feature as many rows as the batch has."""
         tokens = []
+        given: dict[str, Any] = {}
         if self.dense is not None:
             columns = {f.name: ops.cast(inputs[f.name], self.compute_dtype) for f in self.schema.numerics}
             numbers = ops.stack([spread(name, value) for name, value in columns.items()], axis=-1)
+            given["numbers"] = numbers  # [B, M]
             dense = self.dense(numbers, training=training)
             tokens.append(ops.reshape(dense, (-1, self.dense_tokens, self.dim)))  # [B, dense_tokens, D]
         buckets = [f"{f.name}_bucket" for f in self.schema.numerics if f.buckets]
@@ -253,7 +256,7 @@ class TokenEmbedder(keras.layers.Layer):
             sequences[sequence.name] = ops.concatenate(events, axis=-1) if len(events) > 1 else events[0]
             lengths[sequence.name] = ops.cast(inputs[sequence.length_column], "int32")
         ids = self._ids({key: spread(key, inputs[key]) for key in self._id_columns if key}, ops.shape(features)[0])
-        return {"features": features, "sequences": sequences, "lengths": lengths, "ids": ids}
+        return {"features": features, "sequences": sequences, "lengths": lengths, "ids": ids, **given}
 
     @property
     def _id_columns(self) -> list[str]:
@@ -321,6 +324,7 @@ class TokenEmbedder(keras.layers.Layer):
             "sequences": sequences,
             "lengths": {s.name: (None,) for s in self.schema.sequences},
             "ids": (None, len(self.feature_names)),
+            **({"numbers": (None, len(self.schema.numerics))} if self.schema.numerics else {}),
         }
 
     def get_config(self) -> dict[str, Any]:

@@ -40,6 +40,8 @@ class Ranker(keras.Model):
         tower_units: tuple of int. Hidden units of every tower. Defaults to (128, 64).
         tower_activation: str. Activation of the hidden units. Defaults to `"swish"`.
         tower_dropout: float. Dropout after each hidden layer. Defaults to 0.
+        tower_numbers: bool. Whether the towers read the numeric features, too, beside what the backbone returns, as
+            in Wide & Deep: a few tokens hold less than many numbers tell. Defaults to `False`.
         task_weighting: str. How the tasks' losses `L_t` are added up. `"fixed"`: `sum_t weight_t L_t`, with the
             labels' weights. `"uncertainty"`: `sum_t exp(-s_t) L_t + s_t / 2` with a trainable log-variance `s_t`
             per task, as printed for classification. That `s_t` starts at `-log(weight_t)` is ours. Defaults to
@@ -53,10 +55,12 @@ class Ranker(keras.Model):
 
     Raises:
         SchemaError: The schema is not learned.
-        ValueError: If `task_weighting` is unknown, or it is `"uncertainty"` and a label's weight is 0.
+        ValueError: If `task_weighting` is unknown, or it is `"uncertainty"` and a label's weight is 0; or
+            `tower_numbers` without numeric features.
 
     References:
         - [Kendall et al., 2018, section 3](https://arxiv.org/abs/1705.07115): `"uncertainty"`.
+        - [Cheng et al., 2016](https://arxiv.org/abs/1606.07792), Wide & Deep: `tower_numbers`.
 
     Example:
 
@@ -82,6 +86,7 @@ class Ranker(keras.Model):
         tower_units: Sequence[int] = (128, 64),
         tower_activation: str = "swish",
         tower_dropout: float = 0.0,
+        tower_numbers: bool = False,
         task_weighting: Literal["fixed", "uncertainty"] = "fixed",
         **kwargs: Any,
     ) -> None:
@@ -91,11 +96,14 @@ class Ranker(keras.Model):
         if not isinstance(schema, FeatureSchema):
             schema = FeatureSchema.from_config(schema)
         schema.require_learned()
+        if tower_numbers and not schema.numerics:
+            raise ValueError("`tower_numbers` needs numeric features: the schema has none")
         self.schema = schema
         self.embedding = dict(embedding or {})
         self.tower_units = tuple(tower_units)
         self.tower_activation = tower_activation
         self.tower_dropout = tower_dropout
+        self.tower_numbers = tower_numbers
         self.task_weighting = task_weighting
 
         dtype = self.dtype_policy
@@ -170,8 +178,10 @@ class Ranker(keras.Model):
         if not self.backbone.built:  # one that was deserialised is built already
             build_sublayer(self.backbone, tokens)
         representations = self.backbone.compute_output_shape(tokens)
+        extra = tokens["numbers"][1] if self.tower_numbers else 0
         for task, tower in self.towers.items():
-            build_sublayer(tower, representations[task])
+            batch, width = representations[task]
+            build_sublayer(tower, (batch, width + extra))
         self.built = True
 
     def call(self, inputs: Mapping[str, Any], training: bool | None = None) -> dict[str, Any]:
@@ -182,7 +192,13 @@ class Ranker(keras.Model):
 
     def _network(self, tokens: Mapping[str, Any], training: bool | None) -> dict[str, Any]:
         """Everything behind the embedding tables."""
-        return self.logits_of(self.backbone(tokens, training=training), training)
+        return self.logits_of(self._representations(tokens, training), training)
+
+    def _representations(self, tokens: Mapping[str, Any], training: bool | None) -> dict[str, Any]:
+        found = self.backbone(tokens, training=training)
+        if not self.tower_numbers:
+            return dict(found)
+        return {task: ops.concatenate([value, tokens["numbers"]], axis=-1) for task, value in found.items()}
 
     def logits_of(self, representations: Mapping[str, Any], training: bool | None = None) -> dict[str, Any]:
         """Logit per task `[B, 1]` of what the backbone returned: the towers alone."""
@@ -376,13 +392,13 @@ class Ranker(keras.Model):
         shared = self.backbone.shared(sequences_of(tokens))
         count = ops.shape(tokens["features"])[0]
         shared = tf.nest.map_structure(lambda value: repeat_rows(value, count), shared)
-        network_inputs = {"features": tokens["features"], "ids": tokens["ids"], **shared}
+        network_inputs = {key: tokens[key] for key in ("features", "ids", "numbers") if key in tokens} | shared
         return self.corrected(self._network(network_inputs, training=False))
 
     def served_representations(self, raw: Mapping[str, Any]) -> dict[str, Any]:
         """The backbone's output per task `[B, R]`, float32 or wider, of a raw batch as it is served."""
         tokens = self.embedder(self.preprocessor(raw, serving=True), training=False)
-        return {task: wide(value) for task, value in self.backbone(tokens, training=False).items()}
+        return {task: wide(value) for task, value in self._representations(tokens, training=False).items()}
 
     def served_logits(self, raw: Mapping[str, Any]) -> dict[str, Any]:
         """Logit per task `[B, 1]` of a raw batch as it is served: `serve_as` put in, down-sampling corrected."""
@@ -406,6 +422,7 @@ class Ranker(keras.Model):
             "tower_units": list(self.tower_units),
             "tower_activation": self.tower_activation,
             "tower_dropout": self.tower_dropout,
+            "tower_numbers": self.tower_numbers,
             "task_weighting": self.task_weighting,
         }
 

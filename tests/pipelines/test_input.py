@@ -85,6 +85,23 @@ def test_a_label_can_be_chosen(folders):
         open_source(DatasetConfig(name="mine", format="tfrecord", labels=["like"]), folders / "tfrecord")
 
 
+def test_histories_can_be_cut_to_their_most_recent_events(folders):
+    whole = open_folder(folders, "tfrecord")
+    cut = open_source(DatasetConfig(name="mine", format="tfrecord", max_length=2), folders / "tfrecord")
+    sequence = whole.schema.sequences[0]
+    assert sequence.max_length > 2
+    column = sequence.column(sequence.fields[0].name)
+    pairs = zip(whole.raw_batches("train", 64), cut.raw_batches("train", 64), strict=True)
+    learned = whole.schema.learn(whole.raw_batches("train", 64).as_numpy_iterator())
+    before, after = (Preprocessor(s) for s in (learned, learned.with_max_length(2)))
+    for long, short in pairs:
+        ids, length = np.asarray(before(long)[column]), np.asarray(long[sequence.length_column])
+        length = np.minimum(length, sequence.max_length)
+        expected = [list(row[max(0, n - 2) : n]) for row, n in zip(ids, length, strict=True)]
+        found = np.asarray(after(short)[column])
+        assert [list(row[: len(e)]) for row, e in zip(found, expected, strict=True)] == expected
+
+
 def test_missing_pieces_of_a_folder(tmp_path):
     config = DatasetConfig(name="mine", format="tfrecord")
     with pytest.raises(ConfigError, match="needs --data-dir"):

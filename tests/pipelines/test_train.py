@@ -14,6 +14,7 @@ from pipelines.training import build_optimizer, build_ranker
 from serving import score
 from tests.pipelines.small_folder import write_folders
 from tests.small_log import learned_schema
+from tf_interformer import optimizers
 from tf_interformer._keras import keras
 from tf_interformer.ranker import Ranker
 from tf_interformer.schema import Categorical, FeatureSchema
@@ -219,6 +220,22 @@ def test_optimizer_and_schedule():
     optimizer = build_optimizer(plain, steps=50)
     assert (optimizer.global_clipnorm, optimizer.weight_decay) == (1.0, 0.01)
     assert float(optimizer.learning_rate) == pytest.approx(plain.learning_rate)
+
+
+def test_tables_may_learn_at_a_rate_of_their_own():
+    path = Path(__file__).parents[2] / "pipelines" / "configs" / "kuairand.yaml"
+    settings = ["training.warmup_steps=10", "training.decay=none", "training.optimizer=lazy_adam"]
+    slow = load_config(path, [*settings, "training.table_learning_rate=1e-4", "training.clip_norm=1.0"]).training
+    optimizer = build_optimizer(slow, steps=50)
+    assert [float(part._learning_rate(10)) for part in (optimizer.tables, optimizer.network)] == pytest.approx(
+        [1e-4, 1e-3]
+    )
+    assert type(optimizer.tables) is type(optimizer.network) is optimizers.LazyAdam
+    assert optimizer.global_clipnorm == 1.0
+    other = load_config(path, [*settings, "training.table_optimizer=row_wise_adagrad"]).training
+    optimizer = build_optimizer(other, steps=50)
+    assert isinstance(optimizer.tables, optimizers.RowWiseAdagrad)
+    assert float(optimizer.tables._learning_rate(10)) == pytest.approx(1e-3)
 
 
 def test_ablation_compares_and_goes_on(log, tmp_path, capsys):

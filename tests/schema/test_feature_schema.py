@@ -75,6 +75,15 @@ def test_with_labels():
         schema.with_labels("like")
 
 
+def test_with_max_length():
+    schema = declared_schema()
+    longest = max(s.max_length for s in schema.sequences)
+    assert {s.max_length for s in schema.with_max_length(2).sequences} == {2}
+    assert schema.with_max_length(longest) == schema
+    with pytest.raises(SchemaError, match=r"must be at least 1\. Received: 0"):
+        schema.with_max_length(0)
+
+
 WRONG = {
     "bad name": (lambda: Categorical("user id"), "Categorical 'user id', name: .*Received: 'user id'"),
     "bad buckets": (lambda: Categorical("a", hash_buckets=0), "Categorical 'a', hash_buckets: .*Received: 0"),

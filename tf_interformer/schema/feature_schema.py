@@ -208,6 +208,13 @@ class FeatureSchema(SchemaModel):
             raise SchemaError(f"schema {self.name!r} has the labels {list(by_name)}. Received: {list(names)}")
         return self.model_copy(update={"labels": tuple(by_name[name] for name in names)})
 
+    def with_max_length(self, max_length: int) -> "FeatureSchema":
+        """The same schema with only the most recent `max_length` events of each sequence."""
+        if max_length < 1:
+            raise SchemaError(f"`max_length` must be at least 1. Received: {max_length}")
+        shorter = tuple(s.model_copy(update={"max_length": min(max_length, s.max_length)}) for s in self.sequences)
+        return self.model_copy(update={"sequences": shorter})
+
     def _categoricals(self) -> Iterator[tuple[str, Categorical]]:
         for key, feature in self._keyed_features():
             if isinstance(feature, Categorical):

@@ -75,11 +75,15 @@ def distinct_rows(of: FeatureSchema, batch: Batch) -> int:
 
 
 def interformer(
-    of: FeatureSchema, optimizer: Any = "lazy_adam", jit_compile: bool = True, width: int = WIDTH
+    of: FeatureSchema,
+    optimizer: Any = "lazy_adam",
+    jit_compile: bool | str = "auto",
+    width: int = WIDTH,
+    layers: int = LAYERS,
 ) -> Ranker:
-    """Returns a compiled `Ranker` with an InterFormer of three layers and towers of [256, 64]."""
+    """Returns a compiled `Ranker` with an InterFormer and towers of [256, 64]."""
     ranker = Ranker(
-        of, backbone_config={"num_layers": LAYERS}, embedding={"dim": width}, tower_units=(256, 64), name="standard"
+        of, backbone_config={"num_layers": layers}, embedding={"dim": width}, tower_units=(256, 64), name="standard"
     )
     ranker.compile(optimizer, jit_compile=jit_compile)
     return ranker

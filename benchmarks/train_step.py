@@ -1,7 +1,8 @@
-"""Training steps of InterFormer, beside the same model in plain PyTorch and in plain Keras.
+"""Training steps of InterFormer, beside the same model in plain PyTorch and Keras and other models of other packages.
 
 `python -m benchmarks.train_step --output train_step.json`: every model in a process of its own, measured in turns.
-PyTorch must be installed (`pip install torch`) for its rows; `--peers` chooses others.
+Peers whose package is not installed are left out (`pip install torch deepctr tf_keras fuxictr` for all of them);
+`--peers` chooses others.
 """
 
 import argparse
@@ -13,7 +14,15 @@ from typing import Any
 
 from benchmarks.workers import Worker, in_turns
 
-PEERS = ("ours", "ours_without_xla", "plain_keras", "torch", "torch_compiled")
+NEEDS = {
+    "torch": ("torch",),
+    "torch_compiled": ("torch",),
+    "deepctr_din": ("deepctr", "tf_keras"),
+    "deepctr_dcn": ("deepctr", "tf_keras"),
+    "fuxictr_din": ("fuxictr", "torch"),
+    "fuxictr_dcnv2": ("fuxictr", "torch"),
+}
+PEERS = ("ours", "ours_with_xla", "plain_keras", *NEEDS)
 
 
 def measure(
@@ -82,10 +91,12 @@ def main(task: str = "train", sizes: Sequence[int] = (1024,)) -> None:
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--output", type=Path, help="JSON file to write")
     given = parser.parse_args()
-    there = importlib.util.find_spec("torch") is not None
-    peers = given.peers or [peer for peer in PEERS if there or not peer.startswith("torch")]
-    if not there and not given.peers:
-        print("PyTorch is not installed: measuring without it (pip install torch)")
+    packages = {package for needed in NEEDS.values() for package in needed}
+    missing = {package for package in packages if importlib.util.find_spec(package) is None}
+    peers = given.peers or [peer for peer in PEERS if missing.isdisjoint(NEEDS.get(peer, ()))]
+    if missing and not given.peers:
+        left_out = [peer for peer in PEERS if peer not in peers]
+        print(f"measuring without {', '.join(left_out)}: not installed: {', '.join(sorted(missing))}")
     if "ours" not in peers:
         peers = ["ours", *peers]
     rows = [

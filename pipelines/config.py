@@ -73,7 +73,7 @@ class TrainingConfig(_Section):
         seed: Of initialisation, shuffling and dropout.
         deterministic: Read the data in an order that depends on the seed alone.
         shuffle_buffer: Examples held in memory to shuffle.
-        jit_compile: Compile the network behind the embedding tables by XLA.
+        jit_compile: Compile the network behind the embedding tables by XLA; `auto` where that is known to be faster.
         steps_per_execution: Steps that one call of TensorFlow takes. More of them save time where steps are short; the
             state of the run is saved between calls only.
         mixed_precision: `float32`, `mixed_bfloat16` or `mixed_float16`.
@@ -96,7 +96,7 @@ class TrainingConfig(_Section):
     seed: int = 0
     deterministic: bool = True
     shuffle_buffer: int = Field(default=200_000, ge=1)
-    jit_compile: bool = True
+    jit_compile: bool | Literal["auto"] = "auto"
     steps_per_execution: int = Field(default=1, ge=1)
     mixed_precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
     checkpoint_minutes: float = Field(default=5.0, ge=0)

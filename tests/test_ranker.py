@@ -137,6 +137,21 @@ def test_the_choice_of_xla_is_saved(tmp_path):
         assert (Ranker.from_file(tmp_path / "ranker.keras")._compiled_network is not None) == choice
 
 
+def test_auto_compiles_where_xla_is_known_to_be_faster(monkeypatch):
+    with_attention = {"num_layers": 1, "interaction": "dot", "num_heads": 2}
+
+    def compiled(gpus, **backbone):
+        monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind=None: gpus)
+        ranker = make(backbone_config=backbone)
+        ranker.compile_network("auto")
+        return ranker._compiled_network is not None
+
+    assert not compiled([], **with_attention)
+    assert compiled(["/gpu:0"], **with_attention)
+    assert compiled([], **with_attention, information_flow="sole")
+    assert compiled([], **with_attention, attention=False)
+
+
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
 def test_mixed_precision_trains_with_float32_logits(policy):
     before = keras.mixed_precision.global_policy() if LEGACY else keras.config.dtype_policy()

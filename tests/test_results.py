@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import onnx_speed, serving_load
+from benchmarks import candidates, onnx_speed, serving_load, train_step
 from benchmarks.hiformer_cost import table
 from pipelines import ablate
 
@@ -59,7 +59,14 @@ def test_the_cost_of_hiformers_projections():
 
 
 @pytest.mark.parametrize(
-    ("name", "page", "made"), [("onnx_speed", "onnx", onnx_speed), ("serving_load", "server", serving_load)]
+    ("name", "page", "made"),
+    [
+        ("onnx_speed", "onnx", onnx_speed),
+        ("serving_load", "server", serving_load),
+        ("train_step", "speed", train_step),
+        ("inference", "speed", train_step),
+        ("candidates", "speed", candidates),
+    ],
 )
 def test_tables_of_speed(name, page, made):
     found = json.loads((ROOT / f"docs/results/{name}.json").read_text())
@@ -72,3 +79,21 @@ def test_overload_lost_nothing():
         assert figures["lost"] == 0
         assert figures["afterwards"] == "OK"
         assert sum(figures["outcomes"].values()) == figures["sent"]
+
+
+def grown(thing, optimizer="lazy_adam"):
+    rows = json.loads((ROOT / f"docs/results/growth_{thing}.json").read_text())["rows"]
+    return [row for row in rows if row["optimizer"] == optimizer][-1]
+
+
+def test_what_a_step_costs_as_things_grow():
+    text = (ROOT / "docs/speed.md").read_text()
+    assert grown("rows")["to_smallest"] < 1.2 < grown("rows", "adam")["to_smallest"]
+    events = grown("events")
+    assert f"grows {events['arithmetic_to_smallest']:.0f} times, the time\n{events['to_smallest']:.0f} times" in text
+    for thing in ("rows", "events", "fields", "layers", "batch_size"):
+        assert f"results/growth_{thing}.png" in text
+    shares = [row["share"] for row in json.loads((ROOT / "docs/results/roofline.json").read_text())["rows"]]
+    assert "reaches {:.0%} at width 16 and {:.0%} at width 64".format(*shares).replace("%", " %") in text
+    ratio = json.loads((ROOT / "docs/results/input_pipeline.json").read_text())["input_to_training"]
+    assert f"delivers {ratio:.0f} times" in text

@@ -228,7 +228,8 @@ class Ranker(keras.Model):
 
         The loss is binary cross-entropy on the logits, with the labels' weights. And on TensorFlow,
         `jit_compile` compiles the network *behind* the embedding tables by XLA, and leaves these outside: XLA
-        would update whole tables, where only the rows of a batch change.
+        would update whole tables, where only the rows of a batch change. `"auto"`, the default, compiles unless
+        `compile_network` knows better.
 
         Raises:
             ValueError: If a loss or weights are given although `task_weighting` is `"uncertainty"`.
@@ -245,7 +246,7 @@ class Ranker(keras.Model):
                 loss_weights = loss_weights or {label.name: label.weight for label in self.schema.labels}
         self._jit_compile_choice = jit_compile
         if LEGACY or keras.backend.backend() == "tensorflow":
-            self.compile_network(bool(jit_compile))
+            self.compile_network(jit_compile)
             jit_compile = False
         optimizer = optimizers.get(optimizer)
         scales = self.compute_dtype == "float16" and kwargs.get("auto_scale_loss", True)
@@ -256,11 +257,14 @@ class Ranker(keras.Model):
             # Loading builds it too: a model that was saved before its first step must have the same state.
             self.optimizer.build(self.trainable_variables)
 
-    def compile_network(self, jit_compile: bool = True) -> None:
+    def compile_network(self, jit_compile: bool | str = "auto") -> None:
         """Let XLA compile what lies behind the embedding tables, or not. `compile` calls it.
 
-        A backbone that XLA cannot train (`Backbone.compiled_training`) stays as it is.
+        A backbone that XLA cannot train (`Backbone.compiled_training`) stays as it is. With `"auto"`, so does one that
+        is faster without XLA on a machine that has no GPU (`Backbone.compiled_on_processors`).
         """
+        if jit_compile == "auto":
+            jit_compile = self.backbone.compiled_on_processors or bool(tf.config.list_physical_devices("GPU"))
         compiles = jit_compile and self.backbone.compiled_training
         self._compiled_network = tf.function(self._network, jit_compile=True) if compiles else None
 

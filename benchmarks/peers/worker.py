@@ -1,26 +1,31 @@
 """A peer in a process of its own: `python -m benchmarks.peers.worker PEER TASK --rows N ...`; see `benchmarks.workers`.
 
-PEER is `ours`, `ours_without_xla`, `plain_keras`, `torch` or `torch_compiled`; TASK is `train` or `score`.
+PEER is one of `benchmarks.train_step.PEERS`; TASK is `train` or `score`.
 """
 
 import argparse
 import itertools
 import os
 import sys
+import types
 from collections.abc import Callable
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+if sys.argv[1:] and sys.argv[1].startswith("deepctr"):
+    # It is written for Keras 2, and TensorFlow reads this once.
+    os.environ["TF_USE_LEGACY_KERAS"] = "1"
 
 import numpy as np
 
 from benchmarks import standard_work
+from benchmarks.train_step import PEERS
 from benchmarks.workers import serve
-from tf_interformer import Ranker
+from tf_interformer import FeatureSchema, Ranker
 from tf_interformer._keras import keras
 
-PEERS = ("ours", "ours_without_xla", "plain_keras", "torch", "torch_compiled")
+UNITS = (256, 64)
 
 
 def main() -> None:
@@ -36,9 +41,16 @@ def main() -> None:
     keras.utils.set_random_seed(0)
     schema = standard_work.schema(given.rows)
     batches = standard_work.batches(schema, size=given.batch_size)
-    ranker = standard_work.interformer(schema, "lazy_adam", jit_compile=given.peer == "ours", width=given.width)
-    make = _torch if given.peer.startswith("torch") else _plain_keras if given.peer == "plain_keras" else _ours
-    call = make(ranker, itertools.cycle(batches), given.task, given.peer)
+    package, _, model = given.peer.partition("_")
+    if package in ("deepctr", "fuxictr"):
+        make_other = _deepctr if package == "deepctr" else _fuxictr
+        call = make_other(schema, batches, given.task, model, given.width)
+    else:
+        ranker = standard_work.interformer(
+            schema, "lazy_adam", jit_compile=given.peer == "ours_with_xla" or "auto", width=given.width
+        )
+        make = _torch if given.peer.startswith("torch") else _plain_keras if given.peer == "plain_keras" else _ours
+        call = make(ranker, itertools.cycle(batches), given.task, given.peer)
 
     def work() -> None:
         for _ in range(given.steps):
@@ -75,8 +87,7 @@ def _plain_keras(ranker: Ranker, batches: Any, task: str, peer: str) -> Callable
 
 
 def _torch(ranker: Ranker, batches: Any, task: str, peer: str) -> Callable[[], object]:
-    # Its LLVM and TensorFlow's do not go together in one process; on a processor PyTorch compiles without it.
-    sys.modules["triton"] = None  # type: ignore[assignment]
+    _without_triton()
     import torch
 
     from benchmarks.peers.torch_interformer import TorchInterFormer
@@ -110,6 +121,49 @@ def _torch(ranker: Ranker, batches: Any, task: str, peer: str) -> Callable[[], o
         return loss.item()
 
     return step
+
+
+def _deepctr(schema: FeatureSchema, batches: Any, task: str, name: str, width: int) -> Callable[[], object]:
+    import tensorflow as tf
+
+    # At its import the package asks PyPI for its latest version, and goes on where that fails.
+    sys.modules["requests"] = types.ModuleType("requests")
+    from benchmarks.peers.deepctr_models import deepctr_columns, deepctr_model
+
+    model = deepctr_model(schema, name, width, UNITS)
+    label = schema.tasks[0]
+    made = itertools.cycle([(deepctr_columns(schema, columns), labels[label]) for columns, labels in batches])
+    if task == "train":
+        return lambda: model.train_on_batch(*next(made))
+    score = tf.function(lambda columns: model(columns, training=False))
+    return lambda: score(next(made)[0]).numpy()
+
+
+def _fuxictr(schema: FeatureSchema, batches: Any, task: str, name: str, width: int) -> Callable[[], object]:
+    _without_triton()
+    import torch
+
+    # It imports Ray, which is large, to prepare data in files; nothing here does.
+    unused = "fuxictr.preprocess.build_dataset"
+    sys.modules[unused] = types.ModuleType(unused)
+    from benchmarks.peers.fuxictr_models import fuxictr_batch, fuxictr_model
+
+    model = fuxictr_model(schema, name, width, UNITS)
+    made = itertools.cycle([fuxictr_batch(schema, *batch) for batch in batches])
+    if task == "train":
+        return lambda: model.train_step(next(made)).item()
+    model.eval()
+
+    def score() -> object:
+        with torch.inference_mode():
+            return model(next(made))["y_pred"].numpy()
+
+    return score
+
+
+def _without_triton() -> None:
+    # Its LLVM and TensorFlow's do not go together in one process; on a processor PyTorch compiles without it.
+    sys.modules["triton"] = None  # type: ignore[assignment]
 
 
 if __name__ == "__main__":

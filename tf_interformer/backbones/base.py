@@ -43,6 +43,11 @@ class Backbone(keras.layers.Layer):
         """Whether XLA may compile the network in training, without the gradients and added losses."""
         return True
 
+    @property
+    def compiled_on_processors(self) -> bool:
+        """Whether `jit_compile="auto"` lets XLA compile the network on a machine without a GPU."""
+        return True
+
     def representation_size(self, input_shape: Any) -> int:
         """Returns the width of a task's representation."""
         raise NotImplementedError

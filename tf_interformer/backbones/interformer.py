@@ -275,6 +275,11 @@ class InterFormer(Backbone):
         if not self.faithful:
             self.feature_norm = self._add(TokenNorm(dtype=self.dtype_policy, name="feature_norm"), features)
 
+    @property
+    def compiled_on_processors(self) -> bool:
+        # On processors XLA makes products of many small matrices slowly: docs/speed.md has the figures.
+        return not (self._has_sequence_arch and self.attention)
+
     def _cross_arch(self, name: str, features: bool, sequence: bool, cls: bool) -> CrossArch:
         return CrossArch(
             num_summary_tokens=self.num_summary_tokens,

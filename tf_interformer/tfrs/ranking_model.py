@@ -153,7 +153,7 @@ class RankingModel(tfrs.models.Model):
         given = [name for name in ("loss", "metrics", "loss_weights", "weighted_metrics") if kwargs.get(name)]
         if given:
             raise ValueError(f"losses and metrics are arguments of RankingModel, not of compile. Received: {given}")
-        self.ranker.compile_network(bool(jit_compile))
+        self.ranker.compile_network(jit_compile)
         self._jit_compile_choice = jit_compile
         # An empty list, because Keras warns of sample weights without metrics that use them.
         super().compile(optimizer=optimizer, jit_compile=False, **{**kwargs, "weighted_metrics": []})

@@ -22,7 +22,7 @@ NEEDS = {
     "fuxictr_din": ("fuxictr", "torch"),
     "fuxictr_dcnv2": ("fuxictr", "torch"),
 }
-PEERS = ("ours", "ours_with_xla", "plain_keras", *NEEDS)
+PEERS = ("ours", "ours_with_xla", "ours_bfloat16", "plain_keras", *NEEDS)
 
 
 def measure(

@@ -23,7 +23,7 @@ from benchmarks import standard_work
 from benchmarks.train_step import PEERS
 from benchmarks.workers import serve
 from tf_interformer import FeatureSchema, Ranker
-from tf_interformer._keras import keras
+from tf_interformer._keras import LEGACY, keras
 
 UNITS = (256, 64)
 
@@ -46,6 +46,9 @@ def main() -> None:
         make_other = _deepctr if package == "deepctr" else _fuxictr
         call = make_other(schema, batches, given.task, model, given.width)
     else:
+        if given.peer == "ours_bfloat16":
+            set_policy = keras.mixed_precision.set_global_policy if LEGACY else keras.config.set_dtype_policy
+            set_policy("mixed_bfloat16")
         ranker = standard_work.interformer(
             schema, "lazy_adam", jit_compile=given.peer == "ours_with_xla" or "auto", width=given.width
         )

@@ -13,8 +13,8 @@ import numpy as np
 import tensorflow as tf
 
 from benchmarks import standard_work
+from benchmarks.results import write
 from benchmarks.timing import side_by_side
-from benchmarks.train_step import write
 from tf_interformer import Ranker
 from tf_interformer._keras import keras
 

@@ -19,8 +19,8 @@ from typing import Any
 import tensorflow as tf
 
 from benchmarks import standard_work
+from benchmarks.results import write
 from benchmarks.timing import side_by_side
-from benchmarks.train_step import write
 from tf_interformer._keras import LEGACY, keras
 from tf_interformer.diagnostics.multiplications import multiplications
 

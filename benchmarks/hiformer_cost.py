@@ -6,7 +6,6 @@ the scoring of 1 and of 256 rows, both compiled by XLA. Read the ratios, not the
 """
 
 import argparse
-import json
 import platform
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from benchmarks.results import write
 from benchmarks.timing import side_by_side
 from tf_interformer._keras import keras
 from tf_interformer.backbones import Hiformer
@@ -120,9 +120,7 @@ def main() -> None:
             "machine": {"processor": platform.machine(), "tensorflow": tf.__version__},
             "rows": rows,
         }
-        partial = given.output.with_name(f".{given.output.name}.partial")
-        partial.write_text(json.dumps(result, indent=1) + "\n")
-        partial.replace(given.output)
+        write(given.output, result)
 
 
 if __name__ == "__main__":

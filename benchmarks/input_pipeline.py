@@ -18,8 +18,8 @@ import polars as pl
 import tensorflow as tf
 
 from benchmarks import standard_work
+from benchmarks.results import write
 from benchmarks.timing import side_by_side
-from benchmarks.train_step import write
 from pipelines.config import DatasetConfig
 from pipelines.datasets.tf_examples import serialize_examples
 from pipelines.input import open_source, training_dataset

@@ -6,7 +6,6 @@ it was converted, as a SavedModel holds it. Looking ids up is in neither. Read t
 """
 
 import argparse
-import json
 import platform
 import tempfile
 from functools import partial
@@ -17,6 +16,7 @@ import numpy as np
 import onnxruntime
 import tensorflow as tf
 
+from benchmarks.results import write
 from benchmarks.timing import side_by_side
 from serving.onnx import encoded_signature, export_onnx, numeric_core, open_session, random_batch
 from tf_interformer import backbones
@@ -149,9 +149,7 @@ def main() -> None:
             },
             "rows": rows,
         }
-        unfinished = given.output.with_name(f".{given.output.name}.partial")
-        unfinished.write_text(json.dumps(result, indent=1) + "\n")
-        unfinished.replace(given.output)
+        write(given.output, result)
 
 
 if __name__ == "__main__":

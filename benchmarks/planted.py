@@ -11,7 +11,6 @@ switched on and off:
 """
 
 import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.results import write
 from tf_interformer import Categorical, FeatureSchema, Label, Ranker
 from tf_interformer._keras import keras
 from tf_interformer.diagnostics import abundance_of, attention_maps, information_abundance
@@ -161,9 +161,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     lines += _lines("Three of eight fields collapsed", runs)
     print("\n".join(lines))
     options.output.parent.mkdir(parents=True, exist_ok=True)
-    partial = options.output.with_name(f".{options.output.name}.partial")
-    partial.write_text(json.dumps(results, indent=1) + "\n")
-    partial.replace(options.output)
+    write(options.output, results)
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2
 
+from benchmarks.results import write
 from benchmarks.timing import side_by_side
 from serving.export import export_saved_model
 from serving.export.example_rows import example_rows
@@ -276,9 +277,7 @@ def main() -> None:
     if given.output:
         machine = {"processor": platform.machine(), "cores": os.cpu_count(), "tensorflow": tf.__version__}
         result = {"machine": machine, "in_process": limit, "served": rows, "overload": under_overload}
-        partial = given.output.with_name(f".{given.output.name}.partial")
-        partial.write_text(json.dumps(result, indent=1) + "\n")
-        partial.replace(given.output)
+        write(given.output, result)
 
 
 def line(row: dict[str, Any]) -> str:

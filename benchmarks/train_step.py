@@ -7,11 +7,11 @@ Peers whose package is not installed are left out (`pip install torch deepctr tf
 
 import argparse
 import importlib.util
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.results import write
 from benchmarks.workers import Worker, in_turns
 
 NEEDS = {
@@ -72,13 +72,6 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
         cells = [row["peer"], f"{row['rows']:,}", f"{row['batch_size']:,}", f"{row['examples_per_second']:,.0f}"]
         lines.append(f"| {' | '.join(cells)} | {row['to_ours']:.2f} | {row['peak_mb']:,.0f} |")
     return "\n".join(lines)
-
-
-def write(path: Path, result: dict[str, Any]) -> None:
-    """Write a JSON file under a temporary name, then rename it."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(json.dumps(result, indent=1) + "\n")
-    partial.replace(path)
 
 
 def main(task: str = "train", sizes: Sequence[int] = (1024,)) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 import tensorflow_datasets as tfds
 
+from pipelines.datasets.days import DaysConfig
 from pipelines.datasets.globo.features import build_table
 from pipelines.datasets.globo.raw import HOMEPAGE, find_folder, read_tables
 from pipelines.datasets.globo.schema import schema
@@ -31,7 +32,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(eq=False)
-class GloboConfig(tfds.core.BuilderConfig):
+class GloboConfig(DaysConfig):
     """Which days make which split, and how many negatives a click gets.
 
     Args:
@@ -45,26 +46,15 @@ class GloboConfig(tfds.core.BuilderConfig):
         ValueError: If the splits are not in this order, or overlap, or `negatives` is below 1.
     """
 
-    name: str = "by_date"
     train: tuple[int, int] = (20171011, 20171014)
     validation: tuple[int, int] = (20171015, 20171015)
     test: tuple[int, int] = (20171016, 20171016)
     negatives: int = 4
 
     def __post_init__(self) -> None:
-        days = [*self.train, *self.validation, *self.test]
-        if days != sorted(days) or self.train[1] == self.validation[0] or self.validation[1] == self.test[0]:
-            raise ValueError(
-                "Days must increase from the first of `train` to the last of `test`, and no two splits may share "
-                f"one. Received: train={self.train}, validation={self.validation}, test={self.test}."
-            )
+        super().__post_init__()
         if self.negatives < 1:
             raise ValueError(f"`negatives` must be at least 1. Received: {self.negatives}")
-
-    @property
-    def splits(self) -> dict[str, tuple[int, int]]:
-        """First and last day by split."""
-        return {"train": self.train, "validation": self.validation, "test": self.test}
 
 
 class Globo(TableBuilder):
@@ -123,7 +113,7 @@ class Globo(TableBuilder):
         days = config.splits
         _log.info("Computing examples of %d clicks ...", raw.clicks.height)
         table = build_table(raw, days["train"][0], days["test"][1], config.negatives)
-        splits = {name: table.filter(pl.col("date").is_between(*span)) for name, span in days.items()}
+        splits = config.cut(table)
         for name, split in splits.items():
             if not split.height:
                 raise DataError(

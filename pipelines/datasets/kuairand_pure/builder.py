@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 import tensorflow_datasets as tfds
 
+from pipelines.datasets.days import DaysConfig
 from pipelines.datasets.kuairand_pure.features import build_table
 from pipelines.datasets.kuairand_pure.raw import find_folder, read_tables
 from pipelines.datasets.kuairand_pure.schema import LABELS, schema
@@ -41,7 +42,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(eq=False)
-class KuairandPureConfig(tfds.core.BuilderConfig):
+class KuairandPureConfig(DaysConfig):
     """Which days make which split.
 
     Args:
@@ -54,24 +55,9 @@ class KuairandPureConfig(tfds.core.BuilderConfig):
         ValueError: If the splits are not in this order, or overlap.
     """
 
-    name: str = "by_date"
     train: tuple[int, int] = (20220425, 20220429)
     validation: tuple[int, int] = (20220430, 20220430)
     test: tuple[int, int] = (20220501, 20220508)
-
-    def __post_init__(self) -> None:
-        days = [*self.train, *self.validation, *self.test]
-        gaps = zip((self.train, self.validation), (self.validation, self.test), strict=True)
-        if days != sorted(days) or any(before[1] >= after[0] for before, after in gaps):
-            raise ValueError(
-                "Days must increase from the first of `train` to the last of `test`, and no two splits may share "
-                f"one. Received: train={self.train}, validation={self.validation}, test={self.test}."
-            )
-
-    @property
-    def splits(self) -> dict[str, tuple[int, int]]:
-        """First and last day by split."""
-        return {"train": self.train, "validation": self.validation, "test": self.test}
 
 
 class KuairandPure(TableBuilder):
@@ -119,7 +105,7 @@ class KuairandPure(TableBuilder):
         days = self.builder_config.splits
         _log.info("Computing the features of %d impressions ...", raw.log.height)
         table = build_table(raw, first_date=days["train"][0], last_date=days["test"][1])
-        splits = {name: table.filter(pl.col("date").is_between(*span)) for name, span in days.items()}
+        splits = self.builder_config.cut(table)
         for name, split in splits.items():
             if not split.height:
                 logged = raw.log["date"].sort()

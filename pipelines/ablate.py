@@ -5,12 +5,14 @@
 
 What is compared: the values of one key (`--vary`), named sets of settings from a YAML file (`--variants`, such as
 pipelines/configs/ablations/hiformer.yaml), several configurations (`--config` with several files), or the seeds of one.
-Every run is one `pipelines.train` in a folder of its own: killed at any time, the same command goes on, and
-nothing that is done is done again. Writes `ablation.json`, `ablation.md` and `ablation.png`.
+Every run has a folder of its own and trains as `pipelines.train` does, without export and plots: killed at any time,
+the same command goes on, and nothing that is done is done again. Writes `ablation.json`, `ablation.md` and
+`ablation.png`.
 """
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -42,8 +44,11 @@ def ablate(
     seeds: int,
     data_dir: str | None = None,
     prepared_dir: str | None = None,
+    at_once: int = 1,
 ) -> None:
     """Run, or go on with, an ablation; see the module's text."""
+    if seeds < 1 or at_once < 1:
+        raise ConfigError(f"--seeds and --jobs must be 1 or more. Received: {seeds} and {at_once}")
     for variant in variants:  # a wrong value is found before the first hour of training, not after it
         load_config(variant.config, variant.settings)
     folder = Path(output)
@@ -56,11 +61,12 @@ def ablate(
             [*variant.settings, f"training.seed={seed}"],
             data_dir,
             prepared_dir,
+            module="pipelines.compare.job",
         )
         for variant in variants
         for seed in range(seeds)
     ]
-    run_jobs(jobs)
+    run_jobs(jobs, at_once, threads=max(1, (os.cpu_count() or 1) // at_once))
     _write(folder, key, [variant.name for variant in variants], seeds)
 
 
@@ -149,6 +155,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--vary", metavar="KEY=A,B,...", help="key of the configuration and its values")
     parser.add_argument("--variants", metavar="FILE", help="YAML: name -> {key: value, ...}")
     parser.add_argument("--seeds", type=int, default=3, metavar="N", help="runs per value (default: 3)")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="runs side by side (default: 1)")
     parser.add_argument("--data-dir", metavar="DIR", help="as for pipelines.train")
     parser.add_argument("--prepared-dir", metavar="DIR", help="as for pipelines.train")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides")
@@ -156,7 +163,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     def run() -> None:
         key, variants = variants_of(given.config, given.vary, given.variants, given.overrides)
-        ablate(key, variants, given.output, given.seeds, given.data_dir, given.prepared_dir)
+        ablate(key, variants, given.output, given.seeds, given.data_dir, given.prepared_dir, given.jobs)
 
     return run_command(run)
 

@@ -206,6 +206,8 @@ def roc_curve(labels: Columns, probabilities: Columns, path: str | os.PathLike[s
 def spread(values: Mapping[str, Sequence[float]], path: str | os.PathLike[str], title: str, label: str) -> Path:
     """Draws several runs of several variants: every run a dot, the mean of a variant a bar.
 
+    More than eight variants stand below each other, with a line through the mean of the first.
+
     Args:
         values: dict. Name of a variant -> one value per run.
         path: where the picture goes.
@@ -215,6 +217,8 @@ def spread(values: Mapping[str, Sequence[float]], path: str | os.PathLike[str], 
     Returns:
         The path.
     """
+    if len(values) > 8:  # names side by side would run into each other
+        return _spread_in_lines(values, path, title, label)
     figure = Figure(figsize=(1.6 + 1.1 * len(values), 3.6), dpi=DPI, layout="constrained")
     axes = figure.subplots()
     _style(axes, title, label, "")
@@ -227,6 +231,27 @@ def spread(values: Mapping[str, Sequence[float]], path: str | os.PathLike[str], 
     axes.set_xticks(range(len(values)), list(values))
     axes.margins(x=0.12, y=0.18)
     axes.grid(visible=False, axis="x")
+    return _save(figure, path)
+
+
+def _spread_in_lines(
+    values: Mapping[str, Sequence[float]], path: str | os.PathLike[str], title: str, label: str
+) -> Path:
+    figure = Figure(figsize=(7.2, 1.1 + 0.27 * len(values)), dpi=DPI, layout="constrained")
+    axes = figure.subplots()
+    _style(axes, title, "", label)
+    first = float(np.mean(next(iter(values.values()))))
+    axes.axvline(first, color=MUTED, linewidth=1, linestyle=(0, (4, 3)))  # what the others are compared with
+    for place, runs in enumerate(values.values()):
+        mean = float(np.mean(runs))
+        axes.plot([mean, mean], [place - 0.3, place + 0.3], color=BLUE, linewidth=2.5)
+        axes.scatter(runs, [place] * len(runs), s=22, color=INK, alpha=0.7, zorder=3)
+        axes.annotate(f"{mean:.4f}", (max(runs), place), xytext=(7, 0), textcoords="offset points", va="center",
+                      fontsize=8.5, color=BLUE)  # fmt: skip
+    axes.set_yticks(range(len(values)), list(values))
+    axes.invert_yaxis()
+    axes.margins(x=0.14, y=0.03)
+    axes.grid(visible=False, axis="y")
     return _save(figure, path)
 
 

@@ -35,7 +35,8 @@ class CompareConfig(BaseModel):
         models_from: Another file of `{name: settings}`, to which `models` adds. Defaults to none.
         models: Name -> settings, keys of the configuration under `model.`. The names `linear`, `lightgbm` and
             `best_possible` have a meaning of their own.
-        settings: Settings of all models, on top of `base`.
+        settings: Settings of all models, on top of `base`. Keys under `model.backbone_config.` reach every backbone of
+            the package, and not `linear` and `lightgbm`.
         search: Key -> values. Every model is tried with every combination at seed 0; the best by the validation
             split goes on. Defaults to none.
     """
@@ -116,7 +117,7 @@ def read_plan(path: str | os.PathLike[str], names: Sequence[str] = ()) -> Plan:
     chosen = {name: entries[name] or {} for name in (names or entries)}
     shared = _overrides(given.settings)
     models = tuple(
-        Model(name, (*shared, *_settings_of(file, name, settings)))
+        Model(name, (*shared, *_settings_of(file, name, settings, given.settings)))
         for name, settings in chosen.items()
         if name != BEST_POSSIBLE
     )
@@ -145,7 +146,7 @@ def _mapping(file: Path) -> dict[str, Any]:
     return found
 
 
-def _settings_of(file: Path, name: str, settings: Any) -> list[str]:
+def _settings_of(file: Path, name: str, settings: Any, shared: dict[str, Any]) -> list[str]:
     if "/" in name or name.startswith("."):
         raise ConfigError(f"{file}: the name of a model becomes a folder's. Received: {name!r}")
     if not isinstance(settings, dict):
@@ -160,9 +161,11 @@ def _settings_of(file: Path, name: str, settings: Any) -> list[str]:
                 f"{file}, models.{name}: {key!r} is the same for all models: put it under `settings`, or under "
                 "`search` to try several values for each"
             )
-    # Another backbone has nothing of the base's arguments.
+    # Another backbone has nothing of the base's arguments, but what is set for all.
     fresh: dict[str, Any] = {"model.backbone_config": {}} if "model.backbone" in settings else {}
-    return _overrides({**fresh, **settings})
+    own = {*settings, *(f"model.backbone_config.{key}" for key in settings.get("model.backbone_config") or ())}
+    of_all = {key: value for key, value in shared.items() if key.startswith("model.backbone_config.")}
+    return _overrides({**fresh, **settings, **{key: value for key, value in of_all.items() if key not in own}})
 
 
 def _candidates(file: Path, search: dict[str, list[Any]]) -> tuple[tuple[str, ...], ...]:

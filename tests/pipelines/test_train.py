@@ -240,7 +240,7 @@ def test_tables_may_learn_at_a_rate_of_their_own():
 
 def test_ablation_compares_and_goes_on(log, tmp_path, capsys):
     given = ["--config", str(log / "config.yaml"), "--data-dir", str(log / "tfrecord"), "--output", str(tmp_path)]
-    given += ["--vary", "model.embedding.dim=2,4", "--seeds", "1", "--set", "training.epochs=1"]
+    given += ["--vary", "model.embedding.dim=2,4", "--seeds", "1", "--jobs", "2", "--set", "training.epochs=1"]
     assert ablate.main(given) == 0
     first = capsys.readouterr().out
     assert "| 2 | 0." in first

@@ -5,6 +5,7 @@ from typing import Any
 
 from tf_interformer._keras import keras
 from tf_interformer.layers._common import Tensor
+from tf_interformer.layers._token_norm import EPSILON, TokenNorm
 
 
 class Backbone(keras.layers.Layer):
@@ -15,19 +16,23 @@ class Backbone(keras.layers.Layer):
 
     Args:
         tasks: list of str. Names of the tasks. Defaults to `("label",)`.
+        norm_epsilon: float. What every layer normalisation of the backbone adds to the variance. With the usual tiny
+            number, the default, each token comes out at the same scale: the noise of an id that was hardly ever seen is
+            as loud as a number that tells much, and a small log is learned by heart. With `1.0` a token keeps its
+            scale while that is small. Ours. Defaults to `1e-5`.
 
     Input: `{"features": [batch, N, dim], "sequences": {name: [batch, time, width]}, "lengths": {name: [batch]}}`, and
         optionally `"ids": [batch, N]`, the id behind each feature token, for layers that remember pairs of ids.
     Output: `{task: [batch, representation]}`.
 
     Raises:
-        ValueError: If `tasks` is not a list of different names.
+        ValueError: If `tasks` is not a list of different names or `norm_epsilon` is not above 0.
     """
 
     # Whether the constructor takes `targets`: for each sequence the feature tokens that its events are compared with.
     needs_targets = False
 
-    def __init__(self, tasks: Sequence[str] = ("label",), **kwargs: Any) -> None:
+    def __init__(self, tasks: Sequence[str] = ("label",), norm_epsilon: float = EPSILON, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if (
             isinstance(tasks, str)
@@ -37,6 +42,17 @@ class Backbone(keras.layers.Layer):
         ):
             raise ValueError(f"`tasks` must be a list of different names. Received: tasks={tasks!r}")
         self.tasks = tuple(tasks)
+        if not norm_epsilon > 0:
+            raise ValueError(f"`norm_epsilon` must be above 0. Received: norm_epsilon={norm_epsilon!r}")
+        self.norm_epsilon = float(norm_epsilon)
+
+    def build(self, input_shape: Any) -> None:
+        """Subclasses call this last: the layers are there then."""
+        super().build(input_shape)
+        if self.norm_epsilon != EPSILON:
+            for layer in self._flatten_layers():
+                if isinstance(layer, TokenNorm):
+                    layer.epsilon = self.norm_epsilon
 
     @property
     def compiled_training(self) -> bool:
@@ -72,7 +88,7 @@ class Backbone(keras.layers.Layer):
         return dict.fromkeys(self.tasks, (input_shape["features"][0], size))
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "tasks": list(self.tasks)}
+        return {**super().get_config(), "tasks": list(self.tasks), "norm_epsilon": self.norm_epsilon}
 
 
 def sequences_of(tokens: Any) -> dict[str, Any]:

@@ -5,6 +5,9 @@ from typing import Any
 from tf_interformer._keras import keras, ops, register
 from tf_interformer.layers._common import Shape, Tensor, shape_of, wide
 
+# Of torch's LayerNorm; Keras's own is 1e-3.
+EPSILON = 1e-5
+
 
 @register
 class TokenNorm(keras.layers.Layer):
@@ -15,7 +18,7 @@ class TokenNorm(keras.layers.Layer):
         epsilon: float. Added to the variance. Defaults to `1e-5`.
     """
 
-    def __init__(self, rms: bool = False, epsilon: float = 1e-5, **kwargs: Any) -> None:
+    def __init__(self, rms: bool = False, epsilon: float = EPSILON, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.rms = rms
         self.epsilon = epsilon

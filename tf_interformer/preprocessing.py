@@ -54,6 +54,7 @@ class Preprocessor(tf.Module):
             name: _vocabulary_table(owner) for name, owner in schema.tables.items() if owner.hash_buckets is None
         }
 
+    @tf.autograph.experimental.do_not_convert  # nothing to convert, and converting takes longer than tracing
     def __call__(self, raw: Mapping[str, Any], serving: bool = False) -> dict[str, tf.Tensor]:
         encoded: dict[str, tf.Tensor] = {}
         with tf.name_scope(self.name):

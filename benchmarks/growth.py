@@ -115,20 +115,19 @@ def table(thing: str, rows: Sequence[dict[str, Any]]) -> str:
 
 def plot(thing: str, rows: Sequence[dict[str, Any]], path: Path) -> None:
     """Draw time and arithmetic against what grows, both relative to the smallest."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure  # only the picture needs it
+
+    from pipelines.plots import MUTED, save_figure, style
 
     figure = Figure(figsize=(5.2, 3.6), dpi=120, layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot(
-        xscale="log", xlabel=_AXES[thing], ylabel="to the smallest", title="A training step of InterFormer"
-    )
+    axes = figure.add_subplot(xscale="log")
+    style(axes, "A training step of InterFormer", _AXES[thing], "to the smallest")
     for optimizer in dict.fromkeys(row["optimizer"] for row in rows):
         mine = [row for row in rows if row["optimizer"] == optimizer]
         axes.plot([row[thing] for row in mine], [row["to_smallest"] for row in mine], "o-", label=f"time, {optimizer}")
     mine = [row for row in rows if row["optimizer"] == rows[0]["optimizer"]]
     arithmetic = [row["arithmetic_to_smallest"] for row in mine]
-    axes.plot([row[thing] for row in mine], arithmetic, "--", color="0.5", label="multiplications")
+    axes.plot([row[thing] for row in mine], arithmetic, "--", color=MUTED, label="multiplications")
     sizes = [row[thing] for row in mine]
     axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
     axes.minorticks_off()
@@ -137,9 +136,7 @@ def plot(thing: str, rows: Sequence[dict[str, Any]], path: Path) -> None:
     else:
         axes.set_ylim(bottom=0)
     axes.legend(frameon=False)
-    partial = path.with_name(f".{path.stem}.partial{path.suffix}")
-    figure.savefig(partial)
-    partial.replace(path)
+    save_figure(figure, path)
 
 
 def main() -> None:

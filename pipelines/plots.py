@@ -75,12 +75,12 @@ def learning_curves(
         best = _best_index(epochs, loss, score, best_epoch)
         limits = best_possible or {}
         title = f"{task}: " if task else ""
-        _style(loss_axes, f"{title}loss", "epoch", "log loss (nats)")
-        _style(auc_axes, f"{title}AUC", "epoch", "AUC")
+        style(loss_axes, f"{title}loss", "epoch", "log loss (nats)")
+        style(auc_axes, f"{title}AUC", "epoch", "AUC")
         lines = [("training", train, MUTED), ("validation", loss, BLUE)]
         _draw_epochs(loss_axes, epochs, lines, best, limits.get(f"{prefix}loss"))
         _draw_epochs(auc_axes, epochs, [("validation", score, BLUE)], best, limits.get(f"{prefix}auc"))
-    return _save(figure, path)
+    return save_figure(figure, path)
 
 
 def calibration_curve(labels: Columns, probabilities: Columns, path: str | os.PathLike[str], bins: int = 20) -> Path:
@@ -107,7 +107,7 @@ def calibration_curve(labels: Columns, probabilities: Columns, path: str | os.Pa
         promised, kept = table["mean_probability"], table["click_rate"]
         low, high = _wilson(kept, table["count"])
         ceiling = min(1.0, 1.08 * max(promised.max(), high.max()))
-        _style(curve, task or "calibration", "", "observed rate", title_pad=29)
+        style(curve, task or "calibration", "", "observed rate", title_pad=29)
         curve.plot([0, ceiling], [0, ceiling], color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
         curve.errorbar(
             promised,
@@ -129,12 +129,12 @@ def calibration_curve(labels: Columns, probabilities: Columns, path: str | os.Pa
         )
         _note(curve, 0.0, 1.015, facts)
         _name_ends(curve, [(ceiling, ceiling, "perfect", MUTED)])
-        _style(counts, "", "predicted probability", "examples")
+        style(counts, "", "predicted probability", "examples")
         counts.hist(scores, bins=40, range=(0, ceiling), color=BLUE, alpha=0.55)
         if (beyond := float(np.mean(scores > ceiling))) > 0:
             _note(counts, 0.99, 0.93, f"{beyond:.1%} lie beyond the right edge", ha="right", va="top")
         counts.yaxis.set_major_locator(MaxNLocator(2, integer=True))
-    return _save(figure, path)
+    return save_figure(figure, path)
 
 
 def score_histogram(labels: Columns, probabilities: Columns, path: str | os.PathLike[str], bins: int = 50) -> Path:
@@ -221,7 +221,7 @@ def spread(values: Mapping[str, Sequence[float]], path: str | os.PathLike[str], 
         return _spread_in_lines(values, path, title, label)
     figure = Figure(figsize=(1.6 + 1.1 * len(values), 3.6), dpi=DPI, layout="constrained")
     axes = figure.subplots()
-    _style(axes, title, label, "")
+    style(axes, title, label, "")
     for place, runs in enumerate(values.values()):
         mean = float(np.mean(runs))
         axes.plot([place - 0.28, place + 0.28], [mean, mean], color=BLUE, linewidth=2.5)
@@ -231,7 +231,7 @@ def spread(values: Mapping[str, Sequence[float]], path: str | os.PathLike[str], 
     axes.set_xticks(range(len(values)), list(values))
     axes.margins(x=0.12, y=0.18)
     axes.grid(visible=False, axis="x")
-    return _save(figure, path)
+    return save_figure(figure, path)
 
 
 def _spread_in_lines(
@@ -239,7 +239,7 @@ def _spread_in_lines(
 ) -> Path:
     figure = Figure(figsize=(7.2, 1.1 + 0.27 * len(values)), dpi=DPI, layout="constrained")
     axes = figure.subplots()
-    _style(axes, title, "", label)
+    style(axes, title, "", label)
     first = float(np.mean(next(iter(values.values()))))
     axes.axvline(first, color=MUTED, linewidth=1, linestyle=(0, (4, 3)))  # what the others are compared with
     for place, runs in enumerate(values.values()):
@@ -252,7 +252,7 @@ def _spread_in_lines(
     axes.invert_yaxis()
     axes.margins(x=0.14, y=0.03)
     axes.grid(visible=False, axis="y")
-    return _save(figure, path)
+    return save_figure(figure, path)
 
 
 def _panels(
@@ -267,9 +267,9 @@ def _panels(
     figure = Figure(figsize=(4.8 * len(columns), 4.4), dpi=DPI, layout="constrained")
     grid = figure.subplots(1, len(columns), squeeze=False)[0]
     for axes, (task, (truth, scores)) in zip(grid, columns.items(), strict=True):
-        _style(axes, task, x_label, y_label)
+        style(axes, task, x_label, y_label)
         draw(axes, truth, scores)
-    return _save(figure, path)
+    return save_figure(figure, path)
 
 
 def _by_task(labels: Columns, probabilities: Columns) -> dict[str, tuple[NDArray, NDArray]]:
@@ -366,14 +366,15 @@ def _note(axes: Any, x: float, y: float, text: str, **alignment: str) -> None:
     axes.text(x, y, text, transform=axes.transAxes, fontsize=8.5, color=INK, bbox=backing, **alignment)
 
 
-def _style(axes: Any, title: str, x_label: str, y_label: str, title_pad: float = 6) -> None:
+def style(axes: Any, title: str, x_label: str, y_label: str, title_pad: float = 6, size: float = 9.5) -> None:
+    """Labels and colours that all pictures share; `size` is that of the labels."""
     if title:
         axes.set_title(title, loc="left", fontsize=11, fontweight="bold", color=INK, pad=title_pad)
-    axes.set_xlabel(x_label, fontsize=9.5, color=INK)
-    axes.set_ylabel(y_label, fontsize=9.5, color=INK)
+    axes.set_xlabel(x_label, fontsize=size, color=INK)
+    axes.set_ylabel(y_label, fontsize=size, color=INK)
     axes.grid(color=LIGHT, linewidth=0.8)
     axes.set_axisbelow(True)
-    axes.tick_params(labelsize=8.5, color=MUTED, labelcolor=INK)
+    axes.tick_params(labelsize=size - 1, color=MUTED, labelcolor=INK)
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(MUTED)
 
@@ -399,7 +400,7 @@ def _roc_points(labels: NDArray, scores: NDArray, at_most: int = 2000) -> tuple[
     return false_rate[keep], true_rate[keep]
 
 
-def _save(figure: Figure, path: str | os.PathLike[str]) -> Path:
+def save_figure(figure: Figure, path: str | os.PathLike[str]) -> Path:
     """Writes to a temporary name first, so that nobody ever reads half a picture."""
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)

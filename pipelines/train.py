@@ -7,13 +7,12 @@ writes to the output folder: `metrics.json`, `model.keras`, `saved_model/1`, `ex
 command goes on where it stopped.
 """
 
-import argparse
 import sys
 import time
 from collections.abc import Sequence
 
 from pipelines import report
-from pipelines.command import run_command
+from pipelines.command import run_command, run_parser
 from pipelines.config import load_config
 from pipelines.input import explained_read_errors, open_source
 from pipelines.run_directory import RunDirectory, write_text
@@ -62,19 +61,7 @@ def train(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m pipelines.train",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--config", required=True, metavar="FILE", help="YAML configuration; see pipelines/configs")
-    parser.add_argument("--output", required=True, metavar="RUN", help="folder of the run")
-    parser.add_argument("--data-dir", metavar="DIR", help="folder with the data set's files, where it needs them")
-    parser.add_argument("--prepared-dir", metavar="DIR", help="where built data sets are kept "
-                        "(default: TFDS_DATA_DIR or ~/tensorflow_datasets)")  # fmt: skip
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides",
-                        help="override a key of the configuration, as in training.epochs=3")  # fmt: skip
-    given = parser.parse_args(arguments)
+    given = run_parser("pipelines.train", __doc__).parse_args(arguments)
     return run_command(lambda: train(given.config, given.output, given.data_dir, given.prepared_dir, given.overrides))
 
 

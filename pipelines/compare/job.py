@@ -3,7 +3,6 @@
 `python -m pipelines.compare` starts it; it takes the arguments of `pipelines.train`.
 """
 
-import argparse
 import fcntl
 import os
 import shutil
@@ -19,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from pipelines import report
-from pipelines.command import run_command
+from pipelines.command import run_command, run_parser
 from pipelines.compare import boosting
 from pipelines.compare.linear import linear_backbone
 from pipelines.compare.plan import LIGHTGBM, LINEAR
@@ -111,17 +110,7 @@ def _end_with_parent() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m pipelines.compare.job",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--config", required=True, metavar="FILE", help="as for pipelines.train")
-    parser.add_argument("--output", required=True, metavar="RUN", help="folder of the run")
-    parser.add_argument("--data-dir", metavar="DIR", help="as for pipelines.train")
-    parser.add_argument("--prepared-dir", metavar="DIR", help="as for pipelines.train")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides")
-    given = parser.parse_args(arguments)
+    given = run_parser("pipelines.compare.job", __doc__).parse_args(arguments)
     return run_command(lambda: run_job(given.config, given.output, given.data_dir, given.prepared_dir, given.overrides))
 
 

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from pipelines.compare.leaderboard import Entry
-from pipelines.plots import BLUE, DPI, GREEN, INK, LIGHT, MUTED, ORANGE
+from pipelines.plots import BLUE, DPI, GREEN, INK, MUTED, ORANGE, style
 from tf_interformer.metrics import reliability_table
 
 _PANELS = 5  # side by side
@@ -33,7 +33,7 @@ def spread(rows: Sequence[Mapping[str, Any]], best_possible: float | None) -> st
                       va="center", fontsize=8.5, color=GREEN)  # fmt: skip
     axes.set_yticks(range(len(rows)), [row["model"] for row in rows])
     axes.set_ylim(len(rows) - 0.4, -1.1)
-    _style(axes, "test AUC", "")
+    style(axes, "", "test AUC", "", size=9)
     return svg_of(figure)
 
 
@@ -42,7 +42,7 @@ def quality_against(rows: Sequence[Mapping[str, Any]], cost: str, label: str) ->
     known = [row for row in rows if row[cost]]
     figure = _figure(6.2, 4.6)
     axes = figure.subplots()
-    _style(axes, label, "test AUC")
+    style(axes, "", label, "test AUC", size=9)
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
     axes.xaxis.set_minor_locator(NullLocator())
@@ -131,7 +131,7 @@ def _small_multiples(entries: Sequence[Entry], draw: Callable[[Any, Entry], None
     grid = figure.subplots(down, across, squeeze=False, sharex=True, sharey=True)
     for axes, entry in zip(grid.flat, entries, strict=False):
         draw(axes, entry)
-        _style(axes, "", "")
+        style(axes, "", "", "", size=9)
         axes.set_title(entry.name, loc="left", fontsize=8, color=INK, pad=3)
         axes.tick_params(labelsize=7)
     for axes in grid.flat[len(entries) :]:
@@ -148,16 +148,6 @@ def _figure(width: float, height: float) -> Any:
     figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
     FigureCanvasAgg(figure)  # measures text
     return figure
-
-
-def _style(axes: Any, x_label: str, y_label: str) -> None:
-    axes.set_xlabel(x_label, fontsize=9, color=INK)
-    axes.set_ylabel(y_label, fontsize=9, color=INK)
-    axes.grid(color=LIGHT, linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.tick_params(labelsize=8, color=MUTED, labelcolor=INK)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(MUTED)
 
 
 def svg_of(figure: Any) -> str:

@@ -20,13 +20,13 @@ HISTORY = [
 def figures(monkeypatch):
     """The figures as they are saved, to look at what no file shows."""
     saved = []
-    save = plots._save
+    save = plots.save_figure
 
     def record(figure, path):
         saved.append(figure)
         return save(figure, path)
 
-    monkeypatch.setattr(plots, "_save", record)
+    monkeypatch.setattr(plots, "save_figure", record)
     return saved
 
 
@@ -185,3 +185,13 @@ def test_a_failed_write_leaves_the_old_picture_and_no_rubbish(tmp_path, monkeypa
 @pytest.mark.parametrize("ending", [".svg", ".pdf", ""])
 def test_other_formats_by_ending(tmp_path, ending):
     assert plots.learning_curves(HISTORY, tmp_path / f"curves{ending}").stat().st_size > 1000
+
+
+@pytest.mark.parametrize("count", [3, 12])
+def test_spread(tmp_path, figures, count):
+    values = {f"variant {i}": [0.7 + 0.01 * i, 0.72 + 0.01 * i] for i in range(count)}
+    assert is_picture(plots.spread(values, tmp_path / "spread.png", "test AUC", "variant"))
+    (axes,) = figures[0].axes
+    assert texts_of(axes) == [f"{0.71 + 0.01 * i:.4f}" for i in range(count)]
+    ticks = axes.get_xticklabels() if count == 3 else axes.get_yticklabels()
+    assert [tick.get_text() for tick in ticks] == list(values)

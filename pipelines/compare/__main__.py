@@ -12,6 +12,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -55,7 +56,11 @@ def compare(
     threads = max(1, cores // at_once)
 
     def job(model: Model, candidate: int, seed: int) -> Job:
-        tried = f" setting {candidate + 1} of {len(plan.candidates)}" if len(plan.candidates_of(model)) > 1 else ""
+        tried = (
+            f" setting {candidate + 1} of {len(plan.candidates_of(model))}"
+            if len(plan.candidates_of(model)) > 1
+            else ""
+        )
         return training_job(
             f"{model.name} seed {seed}{tried}",
             plan.base,
@@ -66,10 +71,10 @@ def compare(
             module="pipelines.compare.job",
         )
 
-    searched = len(plan.candidates) > 1
+    searched = [model for model in plan.models if len(plan.candidates_of(model)) > 1]
     if searched:
-        run_jobs([job(m, c, 0) for m in plan.models for c in range(len(plan.candidates_of(m)))], at_once, threads)
-    chosen = {model: _choice(folder, plan, model) if searched else 0 for model in plan.models}
+        run_jobs([job(m, c, 0) for m in searched for c in range(len(plan.candidates_of(m)))], at_once, threads)
+    chosen = {model: _choice(folder, plan, model) if model in searched else 0 for model in plan.models}
     run_jobs([job(m, chosen[m], seed) for m in plan.models for seed in range(seeds)], at_once, threads)
 
     from pipelines.compare.results import write_results  # needs the packages that were looked for above
@@ -91,7 +96,7 @@ def _installed(plan: Plan) -> tuple[Plan, list[str]]:
         print(f"left out: {skipped[-1]}", flush=True)
     if not models:
         raise ConfigError("no model is left to compare: install lightgbm, or name others after --models")
-    return Plan(plan.base, models, plan.candidates, plan.best_possible, plan.search), skipped
+    return replace(plan, models=models), skipped
 
 
 def _run(folder: Path, model: Model, candidate: int, seed: int) -> Path:

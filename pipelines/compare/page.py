@@ -70,8 +70,10 @@ def write_page(
         linear=LINEAR in by_name,
         lightgbm=LIGHTGBM in by_name,
         most_values=MOST_VALUES,
-        search="; ".join(f"{key}: {values}" for key, values in plan.search.items()),
+        search=_as_text(plan.search),
         candidates=len(plan.candidates),
+        search_lightgbm=_as_text(plan.search_lightgbm),
+        tree_candidates=len(plan.tree_candidates),
         at_once=side_by_side,
         skipped=skipped,
         configuration=_configuration(plan),
@@ -79,6 +81,10 @@ def write_page(
         versions=_versions(ordered),
     )
     write_text(path, text)
+
+
+def _as_text(search: dict[str, list[Any]]) -> str:
+    return "; ".join(f"{key}: {values}" for key, values in search.items())
 
 
 def _shared(plan: Plan) -> list[str]:

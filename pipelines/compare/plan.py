@@ -39,6 +39,7 @@ class CompareConfig(BaseModel):
             the package, and not `linear` and `lightgbm`.
         search: Key -> values. Every model is tried with every combination at seed 0; the best by the validation
             split goes on. Defaults to none.
+        search_lightgbm: The same for LightGBM, which has parameters of its own. Defaults to none.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -48,6 +49,7 @@ class CompareConfig(BaseModel):
     models: dict[str, dict[str, Any] | None] = {}
     settings: dict[str, Any] = {}
     search: dict[str, list[Any]] = {}
+    search_lightgbm: dict[str, list[Any]] = {}
 
 
 class Model(NamedTuple):
@@ -65,15 +67,19 @@ class Plan:
         base: The configuration file that all models share.
         models: The models to train.
         candidates: Settings that each model is tried with; one empty set without a search.
+        tree_candidates: The same for LightGBM.
         best_possible: Whether the metrics of the true probabilities are asked for.
         search: The search as it was given, for the report.
+        search_lightgbm: That for LightGBM.
     """
 
     base: str
     models: tuple[Model, ...]
     candidates: tuple[tuple[str, ...], ...]
+    tree_candidates: tuple[tuple[str, ...], ...]
     best_possible: bool
     search: dict[str, list[Any]]
+    search_lightgbm: dict[str, list[Any]]
 
     def config(self, model: Model, candidate: int, seed: int) -> TrainConfig:
         """The configuration of one run."""
@@ -84,8 +90,8 @@ class Plan:
         return [*model.settings, *self.candidates_of(model)[candidate], f"training.seed={seed}"]
 
     def candidates_of(self, model: Model) -> tuple[tuple[str, ...], ...]:
-        """The settings that this model is tried with: the search has no say in LightGBM."""
-        return ((),) if model.name == LIGHTGBM else self.candidates
+        """The settings that this model is tried with."""
+        return self.tree_candidates if model.name == LIGHTGBM else self.candidates
 
 
 def read_plan(path: str | os.PathLike[str], names: Sequence[str] = ()) -> Plan:
@@ -127,8 +133,10 @@ def read_plan(path: str | os.PathLike[str], names: Sequence[str] = ()) -> Plan:
         os.fspath(file.parent / given.base),
         models,
         _candidates(file, given.search),
+        _candidates(file, {f"model.backbone_config.{key}": values for key, values in given.search_lightgbm.items()}),
         BEST_POSSIBLE in chosen,
         given.search,
+        given.search_lightgbm,
     )
     for model in models:  # a wrong value is found before the first hour of training, not after it
         for candidate in range(len(plan.candidates_of(model))):

@@ -173,11 +173,15 @@ def test_a_model_that_is_not_there_is_told(log, tmp_path, capsys):
 
 def test_the_search_chooses_on_validation(log, tmp_path):
     (tmp_path / "base.yaml").write_text(BASE)
-    (tmp_path / "compare.yaml").write_text(COMPARISON + "search: {training.learning_rate: [0.1, 0.2]}\n")
+    (tmp_path / "compare.yaml").write_text(
+        COMPARISON + "search: {training.learning_rate: [0.1, 0.2]}\nsearch_lightgbm: {num_leaves: [3, 4, 5]}\n"
+    )
     read = plan.read_plan(tmp_path / "compare.yaml")
     linear, _, trees = read.models
     assert [read.config(linear, c, 3).training.learning_rate for c in (0, 1)] == [0.1, 0.2]
-    assert read.config(linear, 0, 3).training.seed == 3 and len(read.candidates_of(trees)) == 1
+    assert read.config(linear, 0, 3).training.seed == 3 and len(read.candidates_of(linear)) == 2
+    assert [read.config(trees, c, 0).model.backbone_config["num_leaves"] for c in (0, 1, 2)] == [3, 4, 5]
+    assert len(read.candidates_of(trees)) == 3
     for candidate, (validation, test) in enumerate([(0.6, 0.9), (0.7, 0.1)]):
         run = command._run(tmp_path, linear, candidate, 0)
         run.mkdir(parents=True)

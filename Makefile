@@ -8,7 +8,7 @@ RUNS ?= runs
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 export TFDS_DATA_DIR ?= $(CURDIR)/data/tensorflow_datasets
 
-.PHONY: help install demo demo-kuairand kuairand-there flows kuairand-models kuairand-multitask compare interformer-ablation hiformer-ablation dea-ablation planted hiformer-cost test test-keras3 test-legacy lint clean
+.PHONY: help install demo demo-kuairand kuairand-there flows kuairand-models kuairand-multitask compare interformer-ablation simulated-ablation hiformer-ablation dea-ablation planted hiformer-cost test test-keras3 test-legacy lint clean
 
 help:
 	@echo "make demo            train, judge and export InterFormer on a simulated click log, then rank candidates with it"
@@ -17,7 +17,7 @@ help:
 	@echo "make compare         every model there is on KuaiRand-Pure, three seeds, with a report"
 	@echo "make kuairand-multitask   three labels at once, with fixed and with learned weights"
 	@echo "make flows           the information flows of InterFormer compared on the simulated log"
-	@echo "make interformer-ablation   the parts of InterFormer, on the simulated log and on KuaiRand-Pure"
+	@echo "make interformer-ablation, make simulated-ablation   the parts of InterFormer, on KuaiRand-Pure and simulated"
 	@echo "make hiformer-ablation, make dea-ablation    the parts of Hiformer, of Dual Enhanced Attention, on KuaiRand-Pure"
 	@echo "make planted         what Dual Enhanced Attention claims, on data in which it is planted"
 	@echo "make hiformer-cost   what composite projections, low rank and pruning cost and save"
@@ -57,13 +57,14 @@ kuairand-models: $(READY) kuairand-there
 	$(BIN)/python -m pipelines.ablate --config $(MODELS:%=pipelines/configs/%.yaml) \
 	    --output $(RUNS)/kuairand-models $(KUAIRAND) --seeds 3
 
-PARTS := --variants pipelines/configs/ablations/interformer.yaml --seeds 2 --jobs 2
-
 interformer-ablation: $(READY) kuairand-there
+	$(BIN)/python -m pipelines.ablate --config pipelines/configs/kuairand_interformer.yaml \
+	    --variants pipelines/configs/ablations/interformer.yaml --output $(RUNS)/interformer-ablation $(KUAIRAND) \
+	    --seeds 2 --jobs 2
+
+simulated-ablation: $(READY)
 	$(BIN)/python -m pipelines.ablate --config pipelines/configs/synthetic.yaml --set dataset.builder_config=fresh \
-	    $(PARTS) --output $(RUNS)/interformer-ablation/simulated
-	$(BIN)/python -m pipelines.ablate --config pipelines/configs/kuairand_interformer.yaml $(KUAIRAND) \
-	    $(PARTS) --output $(RUNS)/interformer-ablation/kuairand
+	    --variants pipelines/configs/ablations/simulated.yaml --output $(RUNS)/simulated-ablation --seeds 2 --jobs 2
 
 hiformer-ablation: $(READY) kuairand-there
 	$(BIN)/python -m pipelines.ablate --config pipelines/configs/kuairand_hiformer.yaml \

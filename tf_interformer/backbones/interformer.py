@@ -85,6 +85,7 @@ class InterFormer(Backbone):
             `None` for no mask. Defaults to `1.0`.
         dropout: float. Rate in the Interaction and the Sequence Arch. Defaults to `0.0`.
         faithful: bool. Exactly as printed. Defaults to `False`.
+        **kwargs: `norm_epsilon`, as `Backbone` has it: `1.0` where the log is small and ids are many.
 
     Input: `{"features": [batch, N, dim], "sequences": {name: [batch, time, width]}, "lengths": {name: [batch]}}`.
     Histories are oldest first and padded on the right; padding may hold anything, even NaN. Without sequences the

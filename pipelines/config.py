@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 
 class ConfigError(ValueError):
@@ -65,7 +65,8 @@ class TrainingConfig(_Section):
         table_learning_rate: Peak learning rate of the embedding tables; absent: as the network's. A smaller one lets
             the network pass over the data several times before rare ids are learned by heart.
         warmup_steps: Steps over which the rate rises linearly from 0.
-        decay: `cosine` lets the rate fall to 0 over all epochs.
+        decay: `cosine` lets the rates fall to 0 over all epochs; `plateau` divides them by 10 after each epoch that did
+            not improve `monitor`, and takes no warm-up.
         weight_decay: Decoupled weight decay, for optimizers that take it.
         clip_norm: Clip the global norm of the gradient; 0 for none.
         ema: Momentum, such as 0.999, of an exponential moving average of the weights over the steps: what is
@@ -89,7 +90,7 @@ class TrainingConfig(_Section):
     table_optimizer: str | None = None
     table_learning_rate: float | None = Field(default=None, gt=0)
     warmup_steps: int = Field(default=0, ge=0)
-    decay: Literal["none", "cosine"] = "none"
+    decay: Literal["none", "cosine", "plateau"] = "none"
     weight_decay: float = Field(default=0.0, ge=0)
     clip_norm: float = Field(default=0.0, ge=0)
     ema: float = Field(default=0.0, ge=0, lt=1)
@@ -100,6 +101,12 @@ class TrainingConfig(_Section):
     steps_per_execution: int = Field(default=1, ge=1)
     mixed_precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
     checkpoint_minutes: float = Field(default=5.0, ge=0)
+
+    @model_validator(mode="after")
+    def _plateau_without_warmup(self) -> "TrainingConfig":
+        if self.decay == "plateau" and self.warmup_steps:
+            raise ValueError(f"decay: plateau takes no warm-up. Received: warmup_steps: {self.warmup_steps}")
+        return self
 
 
 class TrainConfig(_Section):

@@ -105,6 +105,7 @@ class Trainer:
             skip=state.step,
             deterministic=training.deterministic,
         )
+        self._set_rates()
         left = steps_per_epoch(state.examples, training.batch_size) - state.step
         logs: dict[str, float] = {}
         if left > 0:
@@ -127,6 +128,15 @@ class Trainer:
         with self._average.in_place():
             self._validate(logs)
         self.run.save_state(self.ranker, state)
+
+    def _set_rates(self) -> None:
+        training = self.config.training
+        if training.decay != "plateau":
+            return
+        optimizer: Any = getattr(self.ranker.optimizer, "inner_optimizer", self.ranker.optimizer)
+        optimizer.learning_rate = self.state.rate * training.learning_rate
+        if isinstance(optimizer, optimizers.TableOptimizer):
+            optimizer.tables.learning_rate = self.state.rate * (training.table_learning_rate or training.learning_rate)
 
     def _input_rate(self) -> float:
         """Examples a second that the input pipeline gives when nobody trains, in the file's order."""
@@ -171,6 +181,8 @@ class Trainer:
         if better:
             state.best_epoch, state.best_value = state.epoch, value
             self.run.save_model(self.ranker, self.run.best)
+        elif self.config.training.decay == "plateau":
+            state.rate /= 10
         shown = "  ".join(
             f"{task} AUC {metrics['auc']:.4f} NE {metrics['ne']:.4f}" for task, metrics in by_task.items()
         )
@@ -301,7 +313,7 @@ def build_optimizer(training: TrainingConfig, steps: int) -> Any:
 
 
 def _schedule(training: TrainingConfig, peak: float, steps: int) -> Any:
-    if not training.warmup_steps and training.decay == "none":
+    if not training.warmup_steps and training.decay != "cosine":
         return peak
     warm = training.warmup_steps > 0
     return keras.optimizers.schedules.CosineDecay(

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipelines import ablate, evaluate, train
-from pipelines.config import load_config
+from pipelines import ablate, evaluate, train, training
+from pipelines.config import ConfigError, load_config
+from pipelines.input import open_source
 from pipelines.run_directory import RunDirectory
 from pipelines.training import build_optimizer, build_ranker
 from serving import score
@@ -220,6 +221,38 @@ def test_optimizer_and_schedule():
     optimizer = build_optimizer(plain, steps=50)
     assert (optimizer.global_clipnorm, optimizer.weight_decay) == (1.0, 0.01)
     assert float(optimizer.learning_rate) == pytest.approx(plain.learning_rate)
+
+
+@pytest.mark.parametrize("tables", [(), ("training.optimizer=lazy_adam", "training.table_learning_rate=0.002")])
+def test_rates_fall_where_validation_no_longer_improves(log, tmp_path, monkeypatch, tables):
+    settings = ("training.epochs=4", "training.patience=3", "training.decay=plateau", "training.learning_rate=0.01")
+    config = load_config(log / "config.yaml", [*settings, *tables])
+    source = open_source(config.dataset, log / "tfrecord")
+    found = iter([0.6, 0.5, 0.7, 0.65])
+    metrics = {"log_loss": 0.5, "ne": 1.0}
+    monkeypatch.setattr(training, "evaluate", lambda *_: {"click": {**metrics, "auc": next(found)}})
+    rates = []
+    fit = Ranker.fit
+
+    def recorded(self, *args, **kwargs):
+        parts = (self.optimizer, self.optimizer.tables) if tables else (self.optimizer,)
+        rates.append([float(part.learning_rate) for part in parts])
+        return fit(self, *args, **kwargs)
+
+    monkeypatch.setattr(Ranker, "fit", recorded)
+    directory = RunDirectory(tmp_path / "run")
+    directory.claim(config)
+    trainer = training.Trainer(config, source, directory, say=lambda line: None)
+    trainer.train()
+    whole = [0.01, 0.002][: len(rates[0])]
+    for found_rates, left in zip(rates, [1, 1, 0.1, 0.1], strict=True):
+        assert found_rates == pytest.approx([left * rate for rate in whole])
+    assert trainer.state.rate == pytest.approx(0.01)
+
+
+def test_plateau_takes_no_warmup(log):
+    with pytest.raises(ConfigError, match="plateau takes no warm-up"):
+        load_config(log / "config.yaml", ["training.decay=plateau", "training.warmup_steps=5"])
 
 
 def test_tables_may_learn_at_a_rate_of_their_own():

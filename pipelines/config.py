@@ -46,6 +46,7 @@ class ModelConfig(_Section):
     tower_activation: str = "swish"
     tower_dropout: float = Field(default=0.0, ge=0, lt=1)
     tower_numbers: bool = False
+    linear_terms: float = Field(default=0.0, ge=0)
     task_weighting: Literal["fixed", "uncertainty"] = "fixed"
 
 

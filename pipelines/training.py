@@ -278,6 +278,7 @@ def build_ranker(config: TrainConfig, schema: FeatureSchema, examples: int) -> R
             tower_activation=model.tower_activation,
             tower_dropout=model.tower_dropout,
             tower_numbers=model.tower_numbers,
+            linear_terms=model.linear_terms,
             task_weighting=model.task_weighting,
         )
     except (TypeError, ValueError) as error:

@@ -129,6 +129,42 @@ def test_towers_that_read_the_numbers(tmp_path):
         Ranker(without, **SMALL, tower_numbers=True)
 
 
+@pytest.mark.parametrize("jit_compile", [True, False])
+def test_linear_terms(tmp_path, jit_compile):
+    ranker = make(linear_terms=10.0)
+    before = [np.array(w) for w in ranker.trainable_weights]
+    assert len(before) >= len(make().trainable_weights) + 5  # weights of ids, two maps for each of two tasks
+    ranker.compile("adam", jit_compile=jit_compile)
+    ranker.fit(without_group(dataset(ranker)), epochs=2, verbose=0, shuffle=False)
+    for old, weight in zip(before, ranker.trainable_weights, strict=True):
+        assert not np.array_equal(old, np.array(weight)), weight.name
+
+    # Term by term: what is left are the towers alone.
+    raw = raw_batch(seed=9)
+    encoded = ranker.preprocessor(raw)
+    embedder = ranker.linear_embedder
+    assert not any(column.startswith(("viewed", "bought")) for column in embedder.columns)
+    terms = np.asarray(embedder(encoded)["features"])[:, :, 0]
+    x = np.stack([np.asarray(encoded[f.name]) for f in ranker.schema.numerics], axis=1)
+    item = embedder.feature_names.index("item")
+    np.testing.assert_allclose(terms[:, item], embedder.rows_of("item")[np.asarray(encoded["item"]), 0], rtol=1e-6)
+    found = ranker(encoded)
+    representations = ranker.served_representations(raw)
+    for task, tower in ranker.towers.items():
+        ids, numbers = (np.asarray(part.kernel) for part in ranker.linear_maps[task])
+        expected = 10.0 * (terms @ ids + x @ numbers)
+        assert np.abs(expected).max() > 0.01
+        alone = np.asarray(tower(representations[task][:, :-1]))
+        np.testing.assert_allclose(np.asarray(found[task]), alone + expected, rtol=1e-4, atol=1e-5)
+    assert ranker.logits_of(representations)["buy"].shape == (32, 1)
+
+    ranker.save(tmp_path / "ranker.keras")
+    again = Ranker.from_file(tmp_path / "ranker.keras")
+    np.testing.assert_array_equal(ranker.score(raw)["buy"], again.score(raw)["buy"])
+    with pytest.raises(ValueError, match="`linear_terms`"):
+        make(linear_terms=-1.0)
+
+
 def test_the_choice_of_xla_is_saved(tmp_path):
     for choice in (True, False):
         ranker = make()

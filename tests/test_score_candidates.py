@@ -60,8 +60,9 @@ def test_equals_independent_rows(backbone):
     assert np.ptp(expected["click"]) > 1e-4
 
 
-def test_towers_that_read_the_numbers():
-    ranker = make(tower_numbers=True)
+@pytest.mark.parametrize("argument", [{"tower_numbers": True}, {"linear_terms": 10.0}], ids=str)
+def test_what_stands_beside_the_backbone(argument):
+    ranker = make(**argument)
     user, items, rows = request()
     np.testing.assert_allclose(ranker.score_candidates(user, items)["buy"], ranker.score(rows)["buy"], atol=1e-6)
 

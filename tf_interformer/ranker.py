@@ -21,7 +21,7 @@ from tf_interformer.layers.mlp import MLP
 from tf_interformer.metrics import Calibration as Calibration
 from tf_interformer.metrics import NormalizedEntropy as NormalizedEntropy
 from tf_interformer.preprocessing import Preprocessor
-from tf_interformer.schema import FeatureSchema, SchemaError
+from tf_interformer.schema import FeatureSchema, Numeric, SchemaError
 
 
 @register
@@ -42,6 +42,10 @@ class Ranker(keras.Model):
         tower_dropout: float. Dropout after each hidden layer. Defaults to 0.
         tower_numbers: bool. Whether the towers read the numeric features, too, beside what the backbone returns, as
             in Wide & Deep: a few tokens hold less than many numbers tell. Defaults to `False`.
+        linear_terms: float. Above 0, each logit has linear terms, too, `linear_terms * (sum_i u_i w_i[id_i] + v x)`
+            with a weight `w_i` for every id of every categorical feature and the numeric features `x`, as in FM and
+            Wide & Deep. The factor is ours: under Adam and its like the terms move so many times as fast as the rest,
+            which, where tables learn slowly, they must. Defaults to 0, none.
         task_weighting: str. How the tasks' losses `L_t` are added up. `"fixed"`: `sum_t weight_t L_t`, with the
             labels' weights. `"uncertainty"`: `sum_t exp(-s_t) L_t + s_t / 2` with a trainable log-variance `s_t`
             per task, as printed for classification. That `s_t` starts at `-log(weight_t)` is ours. Defaults to
@@ -56,11 +60,12 @@ class Ranker(keras.Model):
     Raises:
         SchemaError: The schema is not learned.
         ValueError: If `task_weighting` is unknown, or it is `"uncertainty"` and a label's weight is 0; or
-            `tower_numbers` without numeric features.
+            `tower_numbers` without numeric features; or `linear_terms` is below 0 or there is no categorical feature
+            for it.
 
     References:
         - [Kendall et al., 2018, section 3](https://arxiv.org/abs/1705.07115): `"uncertainty"`.
-        - [Cheng et al., 2016](https://arxiv.org/abs/1606.07792), Wide & Deep: `tower_numbers`.
+        - [Cheng et al., 2016](https://arxiv.org/abs/1606.07792), Wide & Deep: `tower_numbers`, `linear_terms`.
 
     Example:
 
@@ -87,6 +92,7 @@ class Ranker(keras.Model):
         tower_activation: str = "swish",
         tower_dropout: float = 0.0,
         tower_numbers: bool = False,
+        linear_terms: float = 0.0,
         task_weighting: Literal["fixed", "uncertainty"] = "fixed",
         **kwargs: Any,
     ) -> None:
@@ -98,16 +104,23 @@ class Ranker(keras.Model):
         schema.require_learned()
         if tower_numbers and not schema.numerics:
             raise ValueError("`tower_numbers` needs numeric features: the schema has none")
+        if not linear_terms >= 0:
+            raise ValueError(f"`linear_terms` must be at least 0. Received: {linear_terms!r}")
+        if linear_terms and not (schema.categoricals or schema.vectors):
+            raise ValueError("`linear_terms` needs categorical features: the schema has none")
         self.schema = schema
         self.embedding = dict(embedding or {})
         self.tower_units = tuple(tower_units)
         self.tower_activation = tower_activation
         self.tower_dropout = tower_dropout
         self.tower_numbers = tower_numbers
+        self.linear_terms = float(linear_terms)
         self.task_weighting = task_weighting
 
         dtype = self.dtype_policy
         self.embedder = TokenEmbedder(schema, **self.embedding, name="embedder", dtype=dtype)
+        if self.linear_terms:
+            self._create_linear_terms()
         self.backbone = self._backbone(backbone, backbone_config)
         self.towers = {
             label.name: MLP(
@@ -128,6 +141,27 @@ class Ranker(keras.Model):
         self._compiled_network = None
         # The schema says every shape, so the weights exist from the start.
         self.build(self.encoded_shapes)
+
+    def _create_linear_terms(self) -> None:
+        """Weights of ids are embeddings of width 1, of the features alone; all terms start at 0."""
+        dtype = self.dtype_policy
+        kept = tuple(f for f in self.schema.features if not isinstance(f, Numeric))
+        schema = self.schema.model_copy(update={"features": kept, "sequences": ()})
+        self.linear_embedder = TokenEmbedder(schema, dim=1, stddev=0.0, name="linear_embedder", dtype=dtype)
+        self.linear_maps: dict[str, tuple[Any, Any]] = {}
+        for task in self.schema.tasks:
+            made = tuple(
+                keras.layers.Dense(1, use_bias=False, kernel_initializer=start, name=f"linear_{of}_{task}", dtype=dtype)
+                for of, start in (("ids", "ones"), ("numbers", "zeros"))
+            )
+            for layer in made:
+                setattr(self, layer.name, layer)
+            self.linear_maps[task] = made
+
+    def _linear(self, task: str, tokens: Mapping[str, Any]) -> Any:
+        ids, numbers = self.linear_maps[task]
+        terms = ids(tokens["linear"])
+        return self.linear_terms * (terms + numbers(tokens["numbers"]) if "numbers" in tokens else terms)
 
     def _backbone(
         self, backbone: str | Mapping[str, Any] | backbones.Backbone, config: Mapping[str, Any] | None
@@ -182,27 +216,47 @@ class Ranker(keras.Model):
         for task, tower in self.towers.items():
             batch, width = representations[task]
             build_sublayer(tower, (batch, width + extra))
+        if self.linear_terms:
+            build_sublayer(self.linear_embedder, shapes)
+            for ids, numbers in self.linear_maps.values():
+                build_sublayer(ids, (None, len(self.linear_embedder.feature_names)))
+                if "numbers" in tokens:
+                    build_sublayer(numbers, tokens["numbers"])
         self.built = True
 
     def call(self, inputs: Mapping[str, Any], training: bool | None = None) -> dict[str, Any]:
-        tokens = self.embedder(inputs, training=training)
+        tokens = self._tokens(inputs, training)
         if self._compiled_network is not None and _in_graph(tokens["features"]):
             return self._compiled_network(tokens, training)
         return self._network(tokens, training)
+
+    def _tokens(self, inputs: Mapping[str, Any], training: bool | None) -> dict[str, Any]:
+        """What is read from the tables; `"linear"` `[B, N]` for the linear terms."""
+        tokens: dict[str, Any] = self.embedder(inputs, training=training)
+        if not self.linear_terms:
+            return tokens
+        return {**tokens, "linear": _flat(self.linear_embedder(inputs, training=training))}
 
     def _network(self, tokens: Mapping[str, Any], training: bool | None) -> dict[str, Any]:
         """Everything behind the embedding tables."""
         return self.logits_of(self._representations(tokens, training), training)
 
     def _representations(self, tokens: Mapping[str, Any], training: bool | None) -> dict[str, Any]:
-        found = self.backbone(tokens, training=training)
-        if not self.tower_numbers:
-            return dict(found)
-        return {task: ops.concatenate([value, tokens["numbers"]], axis=-1) for task, value in found.items()}
+        found = dict(self.backbone(tokens, training=training))
+        if self.tower_numbers:
+            found = {task: ops.concatenate([value, tokens["numbers"]], axis=-1) for task, value in found.items()}
+        if self.linear_terms:
+            found = {t: ops.concatenate([value, self._linear(t, tokens)], axis=-1) for t, value in found.items()}
+        return found
 
     def logits_of(self, representations: Mapping[str, Any], training: bool | None = None) -> dict[str, Any]:
-        """Logit per task `[B, 1]` of what the backbone returned: the towers alone."""
-        return {task: wide(tower(representations[task], training=training)) for task, tower in self.towers.items()}
+        """Logit per task `[B, 1]` of its representation: the towers, and the linear terms that end it."""
+        if not self.linear_terms:
+            return {task: wide(tower(representations[task], training=training)) for task, tower in self.towers.items()}
+        return {
+            task: wide(tower(representations[task][:, :-1], training=training)) + wide(representations[task][:, -1:])
+            for task, tower in self.towers.items()
+        }
 
     @contextmanager
     def without_xla(self) -> Iterator[None]:
@@ -392,16 +446,21 @@ class Ranker(keras.Model):
         Args:
             raw: dict of tensors, by column, as in `FeatureSchema.candidate_signature`.
         """
-        tokens = self.embedder.candidate_tokens(self.preprocessor(raw, serving=True))
+        encoded = self.preprocessor(raw, serving=True)
+        tokens = self.embedder.candidate_tokens(encoded)
+        if self.linear_terms:
+            tokens["linear"] = _flat(self.linear_embedder.candidate_tokens(encoded))
         shared = self.backbone.shared(sequences_of(tokens))
         count = ops.shape(tokens["features"])[0]
         shared = tf.nest.map_structure(lambda value: repeat_rows(value, count), shared)
-        network_inputs = {key: tokens[key] for key in ("features", "ids", "numbers") if key in tokens} | shared
+        network_inputs = {
+            key: tokens[key] for key in ("features", "ids", "numbers", "linear") if key in tokens
+        } | shared
         return self.corrected(self._network(network_inputs, training=False))
 
     def served_representations(self, raw: Mapping[str, Any]) -> dict[str, Any]:
-        """The backbone's output per task `[B, R]`, float32 or wider, of a raw batch as it is served."""
-        tokens = self.embedder(self.preprocessor(raw, serving=True), training=False)
+        """What `logits_of` takes per task `[B, R]`, float32 or wider, of a raw batch as it is served."""
+        tokens = self._tokens(self.preprocessor(raw, serving=True), training=False)
         return {task: wide(value) for task, value in self._representations(tokens, training=False).items()}
 
     def served_logits(self, raw: Mapping[str, Any]) -> dict[str, Any]:
@@ -427,6 +486,7 @@ class Ranker(keras.Model):
             "tower_activation": self.tower_activation,
             "tower_dropout": self.tower_dropout,
             "tower_numbers": self.tower_numbers,
+            "linear_terms": self.linear_terms,
             "task_weighting": self.task_weighting,
         }
 
@@ -443,6 +503,11 @@ class Ranker(keras.Model):
         if not isinstance(model, cls):
             raise ValueError(f"{os.fspath(path)} must hold a Ranker. Received: {type(model).__name__}")
         return model
+
+
+def _flat(tokens: Mapping[str, Any]) -> Any:
+    """Feature tokens of width 1 as `[B, N]`."""
+    return ops.squeeze(tokens["features"], axis=-1)
 
 
 def _in_graph(tensor: Any) -> bool:

@@ -9,6 +9,8 @@ import pytest
 from benchmarks import candidates, onnx_speed, serving_load, train_step
 from benchmarks.hiformer_cost import table
 from pipelines import ablate
+from pipelines.compare import leaderboard
+from pipelines.compare.plan import read_plan
 
 ROOT = Path(__file__).parents[1]
 RESULTS = sorted((ROOT / "docs" / "results").glob("*.json"))
@@ -18,6 +20,16 @@ ABLATIONS = [path for path in RESULTS if "rows" in (found := json.loads(path.rea
 @pytest.mark.parametrize("path", ABLATIONS, ids=lambda path: path.stem)
 def test_readme_quotes_the_results(path):
     assert ablate.table(json.loads(path.read_text())) in (ROOT / "README.md").read_text()
+
+
+def test_the_leaderboard():
+    found = json.loads((ROOT / "docs/results/kuairand_leaderboard.json").read_text())
+    assert leaderboard.markdown(found) in (ROOT / "README.md").read_text()
+    asked = read_plan(ROOT / "pipelines/configs/compare/kuairand.yaml").models
+    assert {row["model"] for row in found["rows"]} == {model.name for model in asked}
+    assert all(len(row["auc"]) == found["seeds"] for row in found["rows"])
+    means = [statistics.mean(row["auc"]) for row in found["rows"]]
+    assert means == sorted(means, reverse=True)
 
 
 def test_both_directions_of_information_flow_show_on_the_simulated_log():

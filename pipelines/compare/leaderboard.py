@@ -193,9 +193,9 @@ def markdown(result: dict[str, Any]) -> str:
     if result["best_possible"]:
         known = result["best_possible"]
         rows.insert(0, ["best possible", *(f"{known[name]:.4f}" for name in ("auc", "gauc", "ne")), *[""] * 6])
-    seeds = f"{result['seeds']} seeds" if result["seeds"] > 1 else "1 seed"
-    return markdown_table(head, rows) + f"\n\nMean ± standard deviation over {seeds}, {result['examples']:,} test " \
-        f"examples of {result['users']:,} users."  # fmt: skip
+    seeds = f"Mean ± standard deviation over {result['seeds']} seeds" if result["seeds"] > 1 else "One seed"
+    counts = f"{result['examples']:,} test examples of {result['users']:,} users"
+    return markdown_table(head, rows) + f"\n\n{seeds}, {counts}."
 
 
 def p_text(p: float | None) -> str:

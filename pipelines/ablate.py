@@ -22,7 +22,7 @@ import yaml
 
 from pipelines import plots
 from pipelines.command import run_command
-from pipelines.config import ConfigError, load_config
+from pipelines.config import ConfigError, load_config, read_yaml
 from pipelines.jobs import markdown_table, mean_and_spread, run_jobs, training_job
 from pipelines.run_directory import write_text
 
@@ -98,7 +98,7 @@ def _varied(vary: str) -> tuple[str, list[str]]:
 
 def _named(path: str) -> dict[str, list[str]]:
     try:
-        found = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        found = read_yaml(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(f"cannot read the variants {path}: {error}") from None
     fits = isinstance(found, dict) and all(isinstance(settings, dict | None) for settings in found.values())

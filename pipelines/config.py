@@ -1,12 +1,27 @@
 """The configuration of a training run: YAML, checked by pydantic, with `key=value` overrides."""
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+
+class _YamlLoader(yaml.SafeLoader):
+    """YAML in which `1e-5` is a number, as in JSON and in YAML 1.2; to PyYAML's own it is text."""
+
+
+_YamlLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
+)
+
+
+def read_yaml(text: str) -> Any:
+    """What a YAML text holds; what is no YAML is a `yaml.YAMLError`."""
+    return yaml.load(text, Loader=_YamlLoader)
 
 
 class ConfigError(ValueError):
@@ -139,7 +154,7 @@ def load_config(path: str | os.PathLike, overrides: Sequence[str] = ()) -> Train
     except UnicodeDecodeError:
         raise ConfigError(f"the configuration {os.fspath(path)} is not UTF-8 text") from None
     try:
-        values = yaml.safe_load(text)
+        values = read_yaml(text)
     except yaml.YAMLError as error:
         raise ConfigError(f"{os.fspath(path)} is not YAML: {error}") from None
     if not isinstance(values, dict):
@@ -162,7 +177,7 @@ def _apply(values: dict[str, Any], override: str) -> None:
     if not equals or not key:
         raise ConfigError(f"--set takes key=value, as in training.epochs=3. Received: {override!r}")
     try:
-        value = yaml.safe_load(text)
+        value = read_yaml(text)
     except yaml.YAMLError:
         raise ConfigError(f"--set {key}: the value is not YAML. Received: {text!r}") from None
     *sections, last = key.split(".")

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from pipelines.config import ConfigError, TrainConfig, load_config
+from pipelines.config import ConfigError, TrainConfig, load_config, read_yaml
 
 # What is no backbone of the package: `linear` is one of this comparison, `lightgbm` no network at all.
 LINEAR, LIGHTGBM, BEST_POSSIBLE = "linear", "lightgbm", "best_possible"
@@ -146,7 +146,7 @@ def read_plan(path: str | os.PathLike[str], names: Sequence[str] = ()) -> Plan:
 
 def _mapping(file: Path) -> dict[str, Any]:
     try:
-        found = yaml.safe_load(file.read_text(encoding="utf-8"))
+        found = read_yaml(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(f"cannot read the comparison {file}: {error}") from None
     if not isinstance(found, dict) or not all(isinstance(key, str) for key in found):

@@ -34,6 +34,16 @@ def test_overrides_are_yaml(tmp_path):
     assert config.dataset.labels == ("a", "b")
 
 
+@pytest.mark.parametrize("text", ["1e-5", "1.0E-5", ".1e-4", "+1e-05", "0.00001"])
+def test_numbers_with_an_exponent_are_numbers(tmp_path, text):
+    config = load_config(
+        write(tmp_path, f"dataset: {{name: x}}\nmodel: {{embedding: {{stddev: {text}}}}}\n"),
+        [f"model.backbone_config.norm_epsilon={text}", "model.backbone_config.interaction=e5"],
+    )
+    assert config.model.embedding == {"stddev": 1e-5}
+    assert config.model.backbone_config == {"norm_epsilon": 1e-5, "interaction": "e5"}
+
+
 def test_written_out_it_reads_back(tmp_path):
     config = load_config(write(tmp_path, "dataset: {name: x}\nmodel: {embedding: {dim: 4}}\n"), ["training.seed=7"])
     assert load_config(write(tmp_path, config.to_yaml())) == config

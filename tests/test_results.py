@@ -76,6 +76,8 @@ def test_the_cost_of_hiformers_projections():
         ("onnx_speed", "onnx", onnx_speed),
         ("serving_load", "server", serving_load),
         ("train_step", "speed", train_step),
+        ("train_step_width_64", "speed", train_step),
+        ("train_step_batch_4096", "speed", train_step),
         ("train_step_bfloat16", "speed", train_step),
         ("inference", "speed", train_step),
         ("candidates", "speed", candidates),

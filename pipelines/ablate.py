@@ -12,7 +12,6 @@ the same command goes on, and nothing that is done is done again. Writes `ablati
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,7 +22,7 @@ import yaml
 from pipelines import plots
 from pipelines.command import run_command
 from pipelines.config import ConfigError, load_config, read_yaml
-from pipelines.jobs import markdown_table, mean_and_spread, run_jobs, training_job
+from pipelines.jobs import check_counts, markdown_table, mean_and_spread, run_jobs, training_job
 from pipelines.run_directory import write_text
 
 METRICS = ("auc", "gauc", "ne")
@@ -47,8 +46,7 @@ def ablate(
     at_once: int = 1,
 ) -> None:
     """Run, or go on with, an ablation; see the module's text."""
-    if seeds < 1 or at_once < 1:
-        raise ConfigError(f"--seeds and --jobs must be 1 or more. Received: {seeds} and {at_once}")
+    check_counts(seeds, at_once)
     for variant in variants:  # a wrong value is found before the first hour of training, not after it
         load_config(variant.config, variant.settings)
     folder = Path(output)
@@ -61,12 +59,11 @@ def ablate(
             [*variant.settings, f"training.seed={seed}"],
             data_dir,
             prepared_dir,
-            module="pipelines.compare.job",
         )
         for variant in variants
         for seed in range(seeds)
     ]
-    run_jobs(jobs, at_once, threads=max(1, (os.cpu_count() or 1) // at_once))
+    run_jobs(jobs, at_once)
     _write(folder, key, [variant.name for variant in variants], seeds)
 
 

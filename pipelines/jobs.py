@@ -40,9 +40,8 @@ def training_job(
     settings: Sequence[str],
     data_dir: str | None,
     prepared_dir: str | None,
-    module: str = "pipelines.train",
 ) -> Job:
-    """One run of a configuration in a folder of its own, whose log lies beside the folder.
+    """One run of a configuration in a folder of its own, whose log lies beside the folder; nothing is exported.
 
     Args:
         title: What the progress line says.
@@ -51,14 +50,19 @@ def training_job(
         settings: `key=value` overrides.
         data_dir: As for `pipelines.train`.
         prepared_dir: As for `pipelines.train`.
-        module: What takes the arguments of `pipelines.train`. Defaults to that itself.
     """
-    arguments = ["-m", module, "--config", config, "--output", str(run)]
+    arguments = ["-m", "pipelines.compare.job", "--config", config, "--output", str(run)]
     arguments += ["--data-dir", data_dir] if data_dir else []
     arguments += ["--prepared-dir", prepared_dir] if prepared_dir else []
     for setting in settings:
         arguments += ["--set", setting]
     return Job(title, tuple(arguments), run / "metrics.json", run.with_name(f"{run.name}.log"))
+
+
+def check_counts(seeds: int, at_once: int) -> None:
+    """Refuse a number of runs, or of jobs side by side, that is no number of any."""
+    if seeds < 1 or at_once < 1:
+        raise ConfigError(f"--seeds and --jobs must be 1 or more. Received: {seeds} and {at_once}")
 
 
 def run_jobs(
@@ -72,7 +76,7 @@ def run_jobs(
     Args:
         jobs: The jobs, in the order in which they are started.
         at_once: How many run side by side. Defaults to 1.
-        threads: What each may use of the processor's threads. Defaults to `None`: what it finds.
+        threads: What each may use of the processor's threads. Defaults to `None`: an equal share.
         say: Where progress goes, a line at a time. Defaults to `print`.
 
     Raises:
@@ -80,6 +84,7 @@ def run_jobs(
             first failure stops the others; otherwise they are all tried.
         Interrupted: On SIGINT or SIGTERM, after the running jobs have saved their state.
     """
+    threads = threads or max(1, (os.cpu_count() or 1) // at_once)
     waiting = [(number, job) for number, job in enumerate(jobs, 1) if not job.done.is_file()]
     running: dict[Job, tuple[subprocess.Popen, float]] = {}
     took: list[float] = []
@@ -110,9 +115,9 @@ def run_jobs(
         raise ConfigError("\n".join(failures))
 
 
-def _start(job: Job, threads: int | None) -> subprocess.Popen:
+def _start(job: Job, threads: int) -> subprocess.Popen:
     shares = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")
-    share = dict.fromkeys(shares, str(threads)) if threads else {}
+    share = dict.fromkeys(shares, str(threads))
     job.log.parent.mkdir(parents=True, exist_ok=True)
     with job.log.open("a") as stream:
         # A session of its own: an interruption from the keyboard reaches it once, through `_stop`.

@@ -23,7 +23,7 @@ from pipelines.compare.job import selection_value
 from pipelines.compare.plan import LIGHTGBM, Model, Plan, read_plan
 from pipelines.config import ConfigError
 from pipelines.input import explained_read_errors, open_source
-from pipelines.jobs import Job, run_jobs, training_job
+from pipelines.jobs import Job, check_counts, run_jobs, training_job
 from pipelines.training import Interrupted
 
 
@@ -41,10 +41,8 @@ def compare(
     for package in ("jinja2", "scipy", "matplotlib"):
         if find_spec(package) is None:
             raise ConfigError(f"the report needs {package}: pip install 'tf_interformer[pipelines,report]'")
-    cores = os.cpu_count() or 1
-    at_once = jobs or max(1, cores // 2)
-    if seeds < 1 or at_once < 1:
-        raise ConfigError(f"--seeds and --jobs must be 1 or more. Received: {seeds} and {at_once}")
+    at_once = jobs or max(1, (os.cpu_count() or 1) // 2)
+    check_counts(seeds, at_once)
     plan, skipped = _installed(read_plan(config, models))
     folder = Path(output)
     if folder.exists() and any(folder.iterdir()) and not resume:
@@ -53,7 +51,6 @@ def compare(
     source = open_source(plan.config(plan.models[0], 0, 0).dataset, data_dir, prepared_dir)
     with explained_read_errors(source):
         columns = load_examples(folder / "examples.npz", source)
-    threads = max(1, cores // at_once)
 
     def job(model: Model, candidate: int, seed: int) -> Job:
         tried = (
@@ -68,14 +65,13 @@ def compare(
             plan.settings(model, candidate, seed),
             data_dir,
             prepared_dir,
-            module="pipelines.compare.job",
         )
 
     searched = [model for model in plan.models if len(plan.candidates_of(model)) > 1]
     if searched:
-        run_jobs([job(m, c, 0) for m in searched for c in range(len(plan.candidates_of(m)))], at_once, threads)
+        run_jobs([job(m, c, 0) for m in searched for c in range(len(plan.candidates_of(m)))], at_once)
     chosen = {model: _choice(folder, plan, model) if model in searched else 0 for model in plan.models}
-    run_jobs([job(m, chosen[m], seed) for m in plan.models for seed in range(seeds)], at_once, threads)
+    run_jobs([job(m, chosen[m], seed) for m in plan.models for seed in range(seeds)], at_once)
 
     from pipelines.compare.results import write_results  # needs the packages that were looked for above
 

@@ -151,7 +151,7 @@ def test_linear_terms(tmp_path, jit_compile):
     found = ranker(encoded)
     representations = ranker.served_representations(raw)
     for task, tower in ranker.towers.items():
-        ids, numbers = (np.asarray(part.kernel) for part in ranker.linear_maps[task])
+        ids, numbers = (np.asarray(part.kernel) for part in ranker.linear_maps[task].values())
         expected = 10.0 * (terms @ ids + x @ numbers)
         assert np.abs(expected).max() > 0.01
         alone = np.asarray(tower(representations[task][:, :-1]))
@@ -163,6 +163,20 @@ def test_linear_terms(tmp_path, jit_compile):
     np.testing.assert_array_equal(ranker.score(raw)["buy"], again.score(raw)["buy"])
     with pytest.raises(ValueError, match="`linear_terms`"):
         make(linear_terms=-1.0)
+
+
+def test_linear_terms_without_numbers():
+    features = [Categorical("a", vocabulary=["x", "y"]), Categorical("b", hash_buckets=3)]
+    schema = FeatureSchema(features=features, labels=[Label("y", mean=0.1)])
+    ranker = Ranker(schema, **SMALL, linear_terms=2.0)
+    assert all(layer.built for layer in ranker.linear_maps["y"].values())
+    raw = {"a": np.array(["x", "y"], object), "b": np.array(["?", "!"], object)}
+    encoded = ranker.preprocessor(raw)
+    random = np.random.default_rng(0)
+    ranker.linear_embedder.set_weights([random.normal(size=w.shape) for w in ranker.linear_embedder.weights])
+    terms = np.asarray(ranker.linear_embedder(encoded)["features"])[:, :, 0].sum(axis=1, keepdims=True)
+    alone = np.asarray(ranker.towers["y"](ranker.served_representations(raw)["y"][:, :-1]))
+    np.testing.assert_allclose(np.asarray(ranker(encoded)["y"]), alone + 2.0 * terms, rtol=1e-4, atol=1e-5)
 
 
 def test_the_choice_of_xla_is_saved(tmp_path):

@@ -148,20 +148,21 @@ class Ranker(keras.Model):
         kept = tuple(f for f in self.schema.features if not isinstance(f, Numeric))
         schema = self.schema.model_copy(update={"features": kept, "sequences": ()})
         self.linear_embedder = TokenEmbedder(schema, dim=1, stddev=0.0, name="linear_embedder", dtype=dtype)
-        self.linear_maps: dict[str, tuple[Any, Any]] = {}
+        starts = {"linear": "ones"} | ({"numbers": "zeros"} if self.schema.numerics else {})
+        self.linear_maps: dict[str, dict[str, Any]] = {}  # by task, by what is read of the tokens
         for task in self.schema.tasks:
-            made = tuple(
-                keras.layers.Dense(1, use_bias=False, kernel_initializer=start, name=f"linear_{of}_{task}", dtype=dtype)
-                for of, start in (("ids", "ones"), ("numbers", "zeros"))
-            )
-            for layer in made:
+            self.linear_maps[task] = {
+                of: keras.layers.Dense(
+                    1, use_bias=False, kernel_initializer=start, name=f"wide_{of}_{task}", dtype=dtype
+                )
+                for of, start in starts.items()
+            }
+            for layer in self.linear_maps[task].values():
                 setattr(self, layer.name, layer)
-            self.linear_maps[task] = made
 
     def _linear(self, task: str, tokens: Mapping[str, Any]) -> Any:
-        ids, numbers = self.linear_maps[task]
-        terms = ids(tokens["linear"])
-        return self.linear_terms * (terms + numbers(tokens["numbers"]) if "numbers" in tokens else terms)
+        terms = [layer(tokens[of]) for of, layer in self.linear_maps[task].items()]
+        return self.linear_terms * sum(terms)
 
     def _backbone(
         self, backbone: str | Mapping[str, Any] | backbones.Backbone, config: Mapping[str, Any] | None
@@ -218,10 +219,10 @@ class Ranker(keras.Model):
             build_sublayer(tower, (batch, width + extra))
         if self.linear_terms:
             build_sublayer(self.linear_embedder, shapes)
-            for ids, numbers in self.linear_maps.values():
-                build_sublayer(ids, (None, len(self.linear_embedder.feature_names)))
-                if "numbers" in tokens:
-                    build_sublayer(numbers, tokens["numbers"])
+            shapes_of = {**tokens, "linear": (None, len(self.linear_embedder.feature_names))}
+            for layers in self.linear_maps.values():
+                for of, layer in layers.items():
+                    build_sublayer(layer, shapes_of[of])
         self.built = True
 
     def call(self, inputs: Mapping[str, Any], training: bool | None = None) -> dict[str, Any]:

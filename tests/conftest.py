@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-# Two test processes share two cores: neither may take all threads, and no accelerator is looked for.
+# No accelerator is looked for.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 

@@ -59,8 +59,8 @@ kuairand-models: $(READY) kuairand-there
 
 interformer-ablation: $(READY) kuairand-there
 	$(BIN)/python -m pipelines.ablate --config pipelines/configs/kuairand_interformer.yaml \
-	    --variants pipelines/configs/ablations/interformer.yaml --output $(RUNS)/interformer-ablation $(KUAIRAND) \
-	    --seeds 2 --jobs 2
+	    --set model.backbone_config.interaction=vector_cross --variants pipelines/configs/ablations/interformer.yaml \
+	    --output $(RUNS)/interformer-ablation $(KUAIRAND) --seeds 2 --jobs 2
 
 simulated-ablation: $(READY)
 	$(BIN)/python -m pipelines.ablate --config pipelines/configs/synthetic.yaml --set dataset.builder_config=fresh \

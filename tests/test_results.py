@@ -28,6 +28,7 @@ def test_the_leaderboard():
     assert leaderboard.markdown(found) in (ROOT / "README.md").read_text()
     asked = read_plan(ROOT / "pipelines/configs/compare/kuairand.yaml").models
     assert {row["model"] for row in found["rows"]} == {model.name for model in asked}
+    assert found["seeds"] >= 3
     assert all(len(row["auc"]) == found["seeds"] for row in found["rows"])
     means = [statistics.mean(row["auc"]) for row in found["rows"]]
     assert means == sorted(means, reverse=True)

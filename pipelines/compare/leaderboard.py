@@ -134,8 +134,9 @@ def _sizes(entry: Entry) -> dict[str, Any]:
     return {
         "parameters": sizes["dense"],
         "embedding_parameters": sizes["embedding"],
-        "training_seconds": float(np.mean([made["training_seconds"] for made in entry.metrics])),
-        "seconds_per_1000": float(np.mean(seconds)),
+        # The least disturbed run: whatever else the machine does only adds to it.
+        "training_seconds": min(made["training_seconds"] for made in entry.metrics),
+        "seconds_per_1000": min(seconds),
         "best_epochs": [made["best_epoch"] for made in entry.metrics],
     }
 

@@ -68,15 +68,13 @@ def check_counts(seeds: int, at_once: int) -> None:
 def run_jobs(
     jobs: Sequence[Job],
     at_once: int = 1,
-    threads: int | None = None,
     say: Callable[[str], None] = lambda line: print(line, flush=True),
 ) -> None:
-    """Run every job that is not done; each has a process of its own.
+    """Run every job that is not done; each has a process of its own and an equal share of the processor's threads.
 
     Args:
         jobs: The jobs, in the order in which they are started.
         at_once: How many run side by side. Defaults to 1.
-        threads: What each may use of the processor's threads. Defaults to `None`: an equal share.
         say: Where progress goes, a line at a time. Defaults to `print`.
 
     Raises:
@@ -84,7 +82,7 @@ def run_jobs(
             first failure stops the others; otherwise they are all tried.
         Interrupted: On SIGINT or SIGTERM, after the running jobs have saved their state.
     """
-    threads = threads or max(1, (os.cpu_count() or 1) // at_once)
+    threads = max(1, (os.cpu_count() or 1) // at_once)
     waiting = [(number, job) for number, job in enumerate(jobs, 1) if not job.done.is_file()]
     running: dict[Job, tuple[subprocess.Popen, float]] = {}
     took: list[float] = []

@@ -1,6 +1,7 @@
 import csv
 import json
 import math
+import os
 import re
 import shutil
 import subprocess
@@ -319,7 +320,9 @@ def test_markdown_names_what_is_missing(compared):
     assert text.splitlines()[2].startswith("| best possible | 0.9000 | 0.9000 | 0.9000 |")
 
 
-def test_jobs_run_once_and_a_first_failure_stops_the_others(tmp_path, capsys):
+def test_jobs_run_once_and_a_first_failure_stops_the_others(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: 6)
+
     def make(name, code):
         done = tmp_path / name / "done"
         return Job(name, ("-c", f"import pathlib, sys, time\nd = pathlib.Path({str(done)!r})\n{code}"), done,
@@ -327,7 +330,7 @@ def test_jobs_run_once_and_a_first_failure_stops_the_others(tmp_path, capsys):
 
     write = "d.parent.mkdir(); import os; d.write_text(os.environ['OMP_NUM_THREADS'])"
     said: list[str] = []
-    run_jobs([make("a", write), make("b", write)], at_once=2, threads=3, say=said.append)
+    run_jobs([make("a", write), make("b", write)], at_once=2, say=said.append)
     assert (tmp_path / "a" / "done").read_text() == "3" and [line[:5] for line in said] == ["[1/2]", "[2/2]"]
     run_jobs([make("a", write)], say=said.append)
     assert len(said) == 2
@@ -336,7 +339,7 @@ def test_jobs_run_once_and_a_first_failure_stops_the_others(tmp_path, capsys):
     error = capsys.readouterr().err
     assert "failed with status 1" in error and "no such thing" in error and "c.log" in error
     # Once something has worked, the night is not lost for one model.
-    assert run_command(lambda: run_jobs([make("e", write), failing[0], make("f", write)], threads=1)) == 2
+    assert run_command(lambda: run_jobs([make("e", write), failing[0], make("f", write)])) == 2
     assert "no such thing" in capsys.readouterr().err and (tmp_path / "f" / "done").is_file()
 
 

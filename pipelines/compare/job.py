@@ -3,15 +3,13 @@
 `python -m pipelines.compare` starts it; it takes the arguments of `pipelines.train`.
 """
 
-import fcntl
 import os
 import shutil
 import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +22,7 @@ from pipelines.compare.linear import linear_backbone
 from pipelines.compare.plan import LIGHTGBM, LINEAR
 from pipelines.config import TrainConfig, load_config
 from pipelines.input import Source, explained_read_errors, open_source
+from pipelines.lock import alone
 from pipelines.run_directory import RunDirectory
 from pipelines.training import Trainer
 from tf_interformer.evaluation import Predictions
@@ -41,7 +40,8 @@ def run_job(
     """Run, or go on with, one job; see the module's text."""
     config = load_config(config_file, overrides)
     run = RunDirectory(output)
-    with _alone(run.path):
+    # After a kill, what is left of the old process ends before the new one begins.
+    with alone(run.path.with_name(f"{run.path.name}.lock")):
         run.claim(config)
         if run.metrics.is_file():
             return
@@ -85,15 +85,6 @@ def _save_predictions(path: Path, predictions: Predictions) -> None:
         labels=np.asarray(predictions.labels[task], np.int8),
     )
     temporary.replace(path)
-
-
-@contextmanager
-def _alone(run: Path) -> Iterator[None]:
-    """Holds the run's lock: after a kill, what is left of the old process ends before the new one begins."""
-    run.parent.mkdir(parents=True, exist_ok=True)
-    with run.with_name(f"{run.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def _end_with_parent() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.config import ConfigError
+from pipelines.lock import alone
 from tf_interformer.schema import FeatureSchema
 
 # Each module holds `Builder`, `schema(labels)` and `PROBABILITY_COLUMNS`.
@@ -68,7 +69,15 @@ def build(
     configs = sorted(module.Builder.builder_configs)
     if builder_config is not None and builder_config not in configs:
         raise ConfigError(f"dataset.builder_config of {name!r} must be one of {configs}. Received: {builder_config!r}")
-    builder = module.Builder(config=builder_config, data_dir=prepared_dir, file_format="tfrecord")
-    builder.download_and_prepare(download_config=tfds.download.DownloadConfig(manual_dir=manual_dir))
+
+    def opened() -> Any:
+        return module.Builder(config=builder_config, data_dir=prepared_dir, file_format="tfrecord")
+
+    builder = opened()
+    if not builder.data_path.exists():
+        # Of several runs that start together, one builds; the others wait, and then open what it has built.
+        with alone(Path(builder.data_path).with_name(f".{builder.data_path.name}.lock")):
+            builder = opened()
+            builder.download_and_prepare(download_config=tfds.download.DownloadConfig(manual_dir=manual_dir))
     files = {split: tuple(str(path) for path in info.filepaths) for split, info in builder.info.splits.items()}
     return Built(module.schema(labels=None), module.schema().tasks, files, module.PROBABILITY_COLUMNS)

@@ -1,6 +1,7 @@
 """The simulated log is what its docstring says: decided by its seed, honest about its probabilities, free of leaks."""
 
 import itertools
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -322,3 +323,9 @@ def test_builder_reads_as_tfds(tmp_path):
     assert sum(builder.info.splits[split].num_examples for split in ("train", "validation", "test")) == 300
     with pytest.raises(ValueError, match="at least 100"):
         SyntheticClicksConfig(name="small", num_examples=9)
+
+
+def test_two_runs_that_start_together_build_it_once(tmp_path):
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(lambda _: build("synthetic_clicks", "tiny", prepared_dir=tmp_path), range(2))
+    assert first == second and all(first.files.values())

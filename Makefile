@@ -47,7 +47,8 @@ demo-kuairand: $(READY) kuairand-there
 
 flows: $(READY)
 	$(BIN)/python -m pipelines.ablate --config pipelines/configs/synthetic.yaml --output $(RUNS)/flows \
-	    --set dataset.builder_config=fresh --vary model.backbone_config.information_flow=sole,sep,n2s,s2n,both --seeds 3
+	    --set dataset.builder_config=fresh --vary model.backbone_config.information_flow=sole,sep,n2s,s2n,both \
+	    --seeds 3 --jobs 2
 
 KUAIRAND := --data-dir $(TF_INTERFORMER_DATA)/KuaiRand-Pure
 MODELS := kuairand kuairand_hiformer kuairand_dual_enhanced_attention kuairand_interformer_hiformer \
@@ -64,7 +65,7 @@ interformer-ablation: $(READY) kuairand-there
 
 simulated-ablation: $(READY)
 	$(BIN)/python -m pipelines.ablate --config pipelines/configs/synthetic.yaml --set dataset.builder_config=fresh \
-	    --variants pipelines/configs/ablations/simulated.yaml --output $(RUNS)/simulated-ablation --seeds 2 --jobs 2
+	    --variants pipelines/configs/ablations/simulated.yaml --output $(RUNS)/simulated-ablation --seeds 3 --jobs 2
 
 hiformer-ablation: $(READY) kuairand-there
 	$(BIN)/python -m pipelines.ablate --config pipelines/configs/kuairand_hiformer.yaml \

@@ -42,6 +42,34 @@ def test_both_directions_of_information_flow_show_on_the_simulated_log():
         assert min(rows[better]) > max(rows[worse]), (better, worse)
 
 
+def lead(name, variant):
+    """By how much InterFormer is ahead of a variant, and whether each of its seeds is."""
+    rows = {row["value"]: row["auc"] for row in json.loads((ROOT / f"docs/results/{name}.json").read_text())["rows"]}
+    whole, other = rows["interformer"], rows[variant]
+    return statistics.mean(whole) - statistics.mean(other), min(whole) > max(other)
+
+
+def test_which_parts_of_interformer_matter():
+    claims = (ROOT / "README.md").read_text().split("### What held")[1].split("\n## ")[0]
+    quoted = {"flow sep": 4, "flow s2n": 4, "average": 4, "mha": 4, "no PMA": 4, "no gates": 4, "plain FFN": 4}
+    quoted |= {"no attention": 4, "2 layers": 4, "5 events": 4}
+    better = {"flow sole", "flow sep", "flow s2n", "average", "plain FFN"}
+    check_parts(claims, "kuairand_interformer_ablation", quoted, better)
+    quoted = {"mlp": 2, "mha": 2, "2 layers": 2, "4 events": 2, "no attention": 2, "no recent tokens": 2}
+    check_parts(claims, "simulated_ablation", quoted, {*quoted, "average"})
+
+
+def check_parts(claims, name, quoted, better):
+    found = json.loads((ROOT / f"docs/results/{name}.json").read_text())["rows"]
+    leads = {row["value"]: lead(name, row["value"]) for row in found[1:]}
+    assert {variant for variant, (_, everywhere) in leads.items() if everywhere} == better
+    for variant, digits in quoted.items():
+        ahead = leads[variant][0]
+        # more layers are a gain where the README says so, all else is a loss of what is left out
+        shown = -ahead if variant == "2 layers" and ahead < 0 else ahead
+        assert f"{shown:.{digits}f}" in claims, variant
+
+
 def spread(values, digits):
     return f"{statistics.mean(values):.{digits}f} ± {statistics.stdev(values):.{digits}f}"
 

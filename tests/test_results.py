@@ -23,6 +23,14 @@ def test_the_pages_quote_the_results(path):
     assert ablate.table(json.loads(path.read_text())) in FIGURES
 
 
+def test_the_leaderboard_of_the_simulated_log():
+    found = json.loads((ROOT / "docs/results/simulated_leaderboard.json").read_text())
+    assert leaderboard.markdown(found).strip() in FIGURES
+    first, second = (statistics.mean(row["auc"]) for row in found["rows"][:2])
+    assert found["rows"][0]["model"] == "interformer_dhen"
+    assert f"by {first - second:.2f}, of eight others" in FIGURES and len(found["rows"]) == 9
+
+
 def test_the_leaderboard():
     found = json.loads((ROOT / "docs/results/kuairand_leaderboard.json").read_text())
     assert leaderboard.markdown(found) in (ROOT / "README.md").read_text()

@@ -23,59 +23,59 @@ def test_the_pages_quote_the_results(path):
     assert ablate.table(json.loads(path.read_text())) in FIGURES
 
 
+def leaderboard_of(name):
+    found = json.loads((ROOT / f"docs/results/{name}.json").read_text())
+    assert leaderboard.markdown(found) in FIGURES
+    means = [statistics.mean(row["auc"]) for row in found["rows"]]
+    assert means == sorted(means, reverse=True)
+    assert all(len(row["auc"]) == found["seeds"] for row in found["rows"])
+    return found, means
+
+
 def test_the_leaderboard_of_the_simulated_log():
-    found = json.loads((ROOT / "docs/results/simulated_leaderboard.json").read_text())
-    assert leaderboard.markdown(found).strip() in FIGURES
-    first, second = (statistics.mean(row["auc"]) for row in found["rows"][:2])
+    found, means = leaderboard_of("simulated_leaderboard")
     assert found["rows"][0]["model"] == "interformer_dhen"
-    assert f"by {first - second:.2f}, of eight others" in FIGURES and len(found["rows"]) == 9
+    assert f"by {means[0] - means[1]:.2f}, of eight others" in FIGURES and len(found["rows"]) == 9
 
 
 def test_the_leaderboard():
-    found = json.loads((ROOT / "docs/results/kuairand_leaderboard.json").read_text())
-    assert leaderboard.markdown(found) in (ROOT / "README.md").read_text()
+    found, _ = leaderboard_of("kuairand_leaderboard")
     asked = read_plan(ROOT / "pipelines/configs/compare/kuairand.yaml").models
     assert {row["model"] for row in found["rows"]} == {model.name for model in asked}
     assert found["seeds"] >= 3
-    assert all(len(row["auc"]) == found["seeds"] for row in found["rows"])
-    means = [statistics.mean(row["auc"]) for row in found["rows"]]
-    assert means == sorted(means, reverse=True)
+    assert leaderboard.markdown(found) in (ROOT / "README.md").read_text()
+
+
+def aucs(name):
+    """AUC of each seed, by variant."""
+    return {row["value"]: row["auc"] for row in json.loads((ROOT / f"docs/results/{name}.json").read_text())["rows"]}
 
 
 def test_both_directions_of_information_flow_show_on_the_simulated_log():
-    rows = {row["value"]: row["auc"] for row in json.loads((ROOT / "docs/results/flows.json").read_text())["rows"]}
+    rows = aucs("flows")
     # every seed of one beats every seed of the other, not just their means
     order = [("sep", "sole"), ("n2s", "sep"), ("s2n", "sep"), ("both", "n2s"), ("both", "s2n")]
     for better, worse in order:
         assert min(rows[better]) > max(rows[worse]), (better, worse)
 
 
-def lead(name, variant):
-    """By how much InterFormer is ahead of a variant, and whether each of its seeds is."""
-    rows = {row["value"]: row["auc"] for row in json.loads((ROOT / f"docs/results/{name}.json").read_text())["rows"]}
-    whole, other = rows["interformer"], rows[variant]
-    return statistics.mean(whole) - statistics.mean(other), min(whole) > max(other)
-
-
 def test_which_parts_of_interformer_matter():
-    claims = (ROOT / "README.md").read_text().split("### What held")[1].split("\n## ")[0]
-    quoted = {"flow sep": 4, "flow s2n": 4, "average": 4, "mha": 4, "no PMA": 4, "no gates": 4, "plain FFN": 4}
-    quoted |= {"no attention": 4, "2 layers": 4, "5 events": 4}
+    quoted = {"flow sep", "flow s2n", "average", "mha", "no PMA", "no gates", "plain FFN", "no attention", "5 events"}
     better = {"flow sole", "flow sep", "flow s2n", "average", "plain FFN"}
-    check_parts(claims, "kuairand_interformer_ablation", quoted, better)
-    quoted = {"mlp": 2, "mha": 2, "2 layers": 2, "4 events": 2, "no attention": 2, "no recent tokens": 2}
-    check_parts(claims, "simulated_ablation", quoted, {*quoted, "average"})
+    check_parts("kuairand_interformer_ablation", quoted, better, gains={"2 layers"}, digits=4)
+    quoted = {"mlp", "mha", "2 layers", "4 events", "no attention", "no recent tokens"}
+    check_parts("simulated_ablation", quoted, better={*quoted, "average"}, gains=set(), digits=2)
 
 
-def check_parts(claims, name, quoted, better):
-    found = json.loads((ROOT / f"docs/results/{name}.json").read_text())["rows"]
-    leads = {row["value"]: lead(name, row["value"]) for row in found[1:]}
-    assert {variant for variant, (_, everywhere) in leads.items() if everywhere} == better
-    for variant, digits in quoted.items():
-        ahead = leads[variant][0]
-        # more layers are a gain where the README says so, all else is a loss of what is left out
-        shown = -ahead if variant == "2 layers" and ahead < 0 else ahead
-        assert f"{shown:.{digits}f}" in claims, variant
+def check_parts(name, quoted, better, gains, digits):
+    """The README quotes the loss of the variants `quoted`, the gain of `gains`; no seed of `better` is as good."""
+    claims = (ROOT / "README.md").read_text().split("### What held")[1].split("\n## ")[0]
+    variants = aucs(name)
+    whole = variants.pop("interformer")
+    assert {variant for variant, seeds in variants.items() if min(whole) > max(seeds)} == better
+    for variant in quoted | gains:
+        loss = statistics.mean(whole) - statistics.mean(variants[variant])
+        assert f"{-loss if variant in gains else loss:.{digits}f}" in claims, variant
 
 
 def spread(values, digits):

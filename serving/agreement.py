@@ -3,7 +3,8 @@
     python -m serving.agreement runs/demo --rows 10000
 
 In process, reloaded from a `.keras` file, the SavedModel in Python and in TensorFlow's C++ session, over gRPC and REST
-from `serving.serve`, and ONNX. Ends with 1 where TensorFlow's ways differ by more than 1e-6 or ONNX by more than 1e-5.
+from `serving.serve`, and ONNX. Ends with 1 where a probability differs by more than 1e-5: the graphs are optimised
+differently, and how far float32 then rounds apart depends on the processor.
 """
 
 import argparse
@@ -35,7 +36,7 @@ from serving.server.in_thread import in_thread
 from serving.server.options import Options
 from tf_interformer.ranker import Ranker
 
-WITHIN_TENSORFLOW, ONNX = 1e-6, 1e-5
+TOLERANCE = 1e-5
 _BATCH = 500
 
 Raw = dict[str, np.ndarray]
@@ -162,8 +163,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     def run() -> None:
         worst = agreement(given.run, given.rows, given.data_dir, given.prepared_dir)
-        limits = {name: ONNX if name == "ONNX" else WITHIN_TENSORFLOW for name in worst}
-        apart.extend(name for name, difference in worst.items() if not difference <= limits[name])
+        apart.extend(name for name, difference in worst.items() if not difference <= TOLERANCE)
         print(f"too far apart: {', '.join(apart)}" if apart else "all agree")
 
     return run_command(run) or int(bool(apart))

@@ -170,7 +170,7 @@ def test_ranks_by_the_models_probabilities(address, model, expected):
         assert candidate is CANDIDATES[place]
         assert probability == probabilities["click"]
         for task in TASKS:
-            assert probabilities[task] == pytest.approx(expected[task][place], abs=1e-6)
+            assert probabilities[task] == pytest.approx(expected[task][place], abs=1e-5)
 
 
 @pytest.mark.parametrize("repeat_user", [False, True])
@@ -180,7 +180,7 @@ def test_without_candidate_features_rows_are_repeated(address, model, backend, e
     with Ranker(address, schema=file, name="small", version=7, repeat_user=repeat_user) as ranker:
         ranked = ranker.rank(USER, HISTORY, CANDIDATES)
     assert {each.place: each.probability for each in ranked} == pytest.approx(
-        dict(enumerate(expected["click"])), abs=1e-6
+        dict(enumerate(expected["click"])), abs=1e-5
     )
     sent = backend.requests[-1]
     if isinstance(sent, tuple):

@@ -28,7 +28,8 @@ class Encoder:
 
     Call:
         `encode(raw)` takes a dict of columns `[batch]`, `[batch, values]` and `[batch, time]`, and returns a dict of
-        arrays by the same names: ids and lengths as int32, numbers as float32, histories `[batch, max_length]`.
+        arrays by the same names, and by those of a sequence's `match`: ids and lengths as int32, numbers as float32,
+        histories `[batch, max_length]`.
 
     Raises:
         EncoderError: The file is no learned schema, or it hashes and `pyfarmhash` is not installed. From `encode`: a
@@ -85,12 +86,15 @@ class Encoder:
             elif feature["kind"] == "vector":
                 encoded[name] = _vector(feature, raw[name])
             else:
-                count = feature.get("max_values")
-                value = _values(name, feature, raw[name], 1 if count is None else 2)
-                encoded[name] = self._ids[name](value if count is None else _widened(value, count, _missing(feature)))
+                encoded[name] = self._ids[name](self._categorical(feature, raw))
         for sequence in self._sequences:
             encoded.update(self._sequence(sequence, raw))
         return encoded
+
+    def _categorical(self, feature: Mapping[str, Any], raw: Mapping[str, Any]) -> np.ndarray:
+        name, count = feature["name"], feature.get("max_values")
+        value = _values(name, feature, raw[name], 1 if count is None else 2)
+        return value if count is None else _widened(value, count, _missing(feature))
 
     def _rows(self, raw: Mapping[str, Any]) -> int:
         counts = {name: _length(name, raw[name]) for name in self.columns}
@@ -106,6 +110,8 @@ class Encoder:
         kept = np.minimum(length, limit)
         steps = np.arange(limit)[None]  # [1, max_length]
         encoded = {}
+        matched = set(sequence.get("match", ()))
+        ours = {}
         for field in sequence["fields"]:
             column = f"{name}_{field['name']}"
             events = _values(column, field, raw[column], 2)
@@ -118,8 +124,54 @@ class Encoder:
             window = np.take_along_axis(padded, steps + (length - kept)[:, None], axis=1)
             window[steps >= kept[:, None]] = _missing(field)
             encoded[column] = self._ids[column](window)
+            if field["name"] in matched:
+                known = _texts(window) != _missing(field)
+                ours[column] = known & self._is_candidate(window, field["table"], raw)
+        carried = [f"{name}_{field['name']}" for field in sequence["fields"] if field["name"] not in matched]
+        for column, found in ours.items():
+            encoded |= _match(name, column, carried, found, steps < kept[:, None], kept, encoded)
         encoded[f"{name}_length"] = kept.astype(_INT32)
         return encoded
+
+    def _is_candidate(self, events: np.ndarray, name: str, raw: Mapping[str, Any]) -> np.ndarray:
+        """Which events hold the value, or one of the values, of a feature."""
+        feature = next(feature for feature in self._features if feature["name"] == name)
+        values = _texts(self._categorical(feature, raw)).reshape(len(events), -1)
+        same = _texts(events)[:, :, None] == values[:, None, :]
+        return np.any(same & (values != _missing(feature))[:, None, :], axis=2)
+
+
+def _match(
+    sequence: str,
+    column: str,
+    carried: Iterable[str],
+    ours: np.ndarray,
+    real: np.ndarray,
+    kept: np.ndarray,
+    encoded: Mapping[str, np.ndarray],
+) -> dict[str, np.ndarray]:
+    """The columns of `tf_interformer.schema.Match`."""
+    places = ours * np.arange(1, ours.shape[1] + 1)
+    last = places.max(axis=1, initial=0)  # from 1; 0 where there is none
+    latest = ours & (places == last[:, None])
+    columns = {
+        f"{column}_match": np.where(real, 1 + ours, 0).astype(_INT32),
+        f"{column}_match_count": np.log1p(ours.sum(axis=1).astype(np.float32)),
+        f"{column}_match_recency": np.where(last > 0, 1 / (kept - last + 1), 0).astype(np.float32),
+    }
+    for name in carried:
+        field = name.removeprefix(f"{sequence}_")
+        columns[f"{column}_last_{field}"] = (encoded[name] * latest).sum(axis=1).astype(_INT32)
+    return columns
+
+
+def _texts(values: np.ndarray) -> np.ndarray:
+    """Strings where some of them may be bytes; integers as they are."""
+    if values.dtype != object:
+        return values
+    made = np.empty(values.shape, object)
+    made.ravel()[:] = [_text(value) for value in values.ravel().tolist()]
+    return made
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -94,8 +94,7 @@ def numeric_core(ranker: Ranker) -> Callable[[Mapping[str, Any]], dict[str, Any]
             length, limit = encoded[sequence.length_column], sequence.max_length
             kept = tf.minimum(length, limit)
             window = tf.range(limit)[None] + (length - kept)[:, None]  # [B, max_length]
-            for field in sequence.fields:
-                column = sequence.column(field.name)
+            for column in sequence.event_columns:
                 padded = tf.pad(encoded[column], [[0, 0], [0, limit]])
                 fitted[column] = tf.gather(padded, window, batch_dims=1)
             fitted[sequence.length_column] = kept
@@ -108,8 +107,8 @@ def numeric_core(ranker: Ranker) -> Callable[[Mapping[str, Any]], dict[str, Any]
 def encoded_signature(ranker: Ranker) -> dict[str, tf.TensorSpec]:
     """The inputs of `numeric_core`, by column."""
     schema = ranker.schema
-    floats = {f.name for f in schema.numerics} | {f.name for f in schema.vectors}
-    events = {s.column(f.name) for s in schema.sequences for f in s.fields}
+    floats = {*schema.numbers, *(f.name for f in schema.vectors)}
+    events = {column for s in schema.sequences for column in s.event_columns}
     return {
         name: tf.TensorSpec([None, None] if name in events else shape, tf.float32 if name in floats else tf.int32, name)
         for name, shape in ranker.encoded_shapes.items()
@@ -128,11 +127,9 @@ def random_batch(
         events: int or None. Width of every history. Defaults to `None`: each sequence's `max_length`.
     """
     schema = ranker.schema
-    id_counts = {f"{f.name}_bucket": f.num_ids for f in schema.numerics if f.buckets}
-    keys = [f.name for f in schema.categoricals] + [s.column(f.name) for s in schema.sequences for f in s.fields]
-    id_counts |= {key: schema.tables[schema.table_of(key)].num_ids for key in keys}
+    id_counts = schema.id_counts
     widths = {s.length_column: s.max_length if events is None else events for s in schema.sequences}
-    of_column = {s.column(f.name): widths[s.length_column] for s in schema.sequences for f in s.fields}
+    of_column = {column: widths[s.length_column] for s in schema.sequences for column in s.event_columns}
     batch: dict[str, np.ndarray] = {}
     for name, shape in ranker.encoded_shapes.items():
         size = (rows, of_column[name]) if name in of_column else (rows, *(width or 0 for width in shape[1:]))

@@ -63,3 +63,11 @@ def raw_batch(count: int = 32, seed: int = 0, labels: tuple[str, ...] = ("click"
 def learned_schema(labels: tuple[str, ...] = ("click",)) -> FeatureSchema:
     """The schema with the vocabularies and statistics of one batch."""
     return declared_schema(labels).learn([raw_batch(64, seed=1, labels=labels)])
+
+
+def matching_schema(labels: tuple[str, ...] = ("click",)) -> FeatureSchema:
+    """The same, with a candidate that is compared with what was viewed and bought."""
+    config = learned_schema(labels).get_config()
+    for sequence in config["sequences"]:
+        sequence["match"] = ["item"]
+    return FeatureSchema.from_config({**config, "candidate": ["item", "tags", "price"]})

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.small_log import learned_schema, raw_batch
+from tests.small_log import learned_schema, matching_schema, raw_batch
 from tf_interformer._keras import keras, ops, register
 from tf_interformer.backbones import Backbone
 from tf_interformer.ranker import Ranker
@@ -17,6 +17,7 @@ BACKBONES = {
     "interformer": ("interformer", TINY),
     "sole": ("interformer", {**TINY, "information_flow": "sole"}),
     "faithful": ("interformer", {**TINY, "faithful": True}),
+    "din": ("din", {}),
     "hiformer": ("hiformer", {"num_layers": 1, "num_heads": 2}),
     "dual enhanced attention": ("dual_enhanced_attention", {"num_layers": 1, "num_heads": 2}),
 }
@@ -58,6 +59,19 @@ def test_equals_independent_rows(backbone):
         assert found[task].shape == (9,)
         np.testing.assert_allclose(found[task], expected[task], atol=1e-5)
     assert np.ptp(expected["click"]) > 1e-4
+
+
+@pytest.mark.parametrize("backbone", ["interformer", "sole", "din"])
+def test_histories_that_know_the_candidate(backbone):
+    """With `match` the events differ between the candidates of one user."""
+    ranker = make(backbone, matching_schema(TASKS))
+    user, items, rows = request()
+    user["viewed_item"][:, :3] = items["item"][:3]
+    user["viewed_length"][:] = 5
+    rows |= {name: np.repeat(user[name], 9, axis=0) for name in ("viewed_item", "viewed_length")}
+    found, expected = ranker.score_candidates(user, items), ranker.score(rows)
+    for task in TASKS:
+        np.testing.assert_allclose(found[task], expected[task], atol=1e-5)
 
 
 @pytest.mark.parametrize("argument", [{"tower_numbers": True}, {"linear_terms": 10.0}], ids=str)

@@ -11,6 +11,7 @@ from tf_interformer.layers._common import build_sublayer, check_choice, repeat_r
 from tf_interformer.layers._lookup import NO_AUTOCAST, take_rows
 from tf_interformer.layers.mlp import MLP
 from tf_interformer.schema import Categorical, FeatureSchema
+from tf_interformer.schema.match import MATCH_IDS
 
 
 @dataclass(frozen=True)
@@ -28,12 +29,12 @@ class TokenEmbedder(keras.layers.Layer):
     """Embeds an encoded batch: feature tokens, and embedded events for every behaviour sequence.
 
     All columns of one width share one fused table, in which every vocabulary has rows of its own, and are
-    read by a single gather. Id 0 embeds to zeros, always. All numeric features together give the dense
+    read by a single gather. Id 0 embeds to zeros, always. All numbers together give the dense
     token(s): `x_dense = W [x_1 .. x_m]` (InterFormer, section 3.1), or an MLP whose output is split evenly
     (Hiformer). A `Vector` gives a token of its own, by a linear map without a bias.
 
-    Order of the feature tokens: dense token(s), bucketised numerics, categorical features, vectors, each as in the
-    schema.
+    Order of the feature tokens: dense token(s), bucketised numerics, categorical features, what a `match` says of the
+    latest event on the candidate, vectors, each as in the schema.
 
     Args:
         schema: `FeatureSchema` or its config. A learned one.
@@ -52,9 +53,9 @@ class TokenEmbedder(keras.layers.Layer):
         inputs: dict of tensors, as the `Preprocessor` makes it.
 
     Returns:
-        dict: `"features"` `[B, N, D]`; `"sequences"` name -> `[B, T, F * D]`, the F fields of an event side
-        by side; `"lengths"` name -> `[B]`; `"ids"` `[B, N]`, 0 where a token has none; with numeric features also
-        `"numbers"`, all of them as they come, `[B, M]`.
+        dict: `"features"` `[B, N, D]`; `"sequences"` name -> `[B, T, F * D]`, an event's F fields side by side, and
+        behind them for each `match` whether it was the candidate; `"lengths"` name -> `[B]`; `"ids"` `[B, N]`, 0 where
+        a token has none; with numeric features or a `match` also `"numbers"`, all of them as they come, `[B, M]`.
 
     Raises:
         ValueError: A column is missing, or, in eager mode, an id is out of its table's range. In a compiled
@@ -126,15 +127,28 @@ class TokenEmbedder(keras.layers.Layer):
             name = self.schema.table_of(key)
             owner = self.schema.tables[name]
             column(key, table(name, owner.embedding_dim or self.dim, owner.num_ids))
+        for match in self.schema.matches:
+            column(match.events, table(match.events, self.dim, MATCH_IDS))
+            for key in match.carried:
+                column(match.last(key), columns[key])
         return columns, rows
 
     @property
     def feature_names(self) -> list[str]:
         """Name of every feature token, in order: the axes of an attention plot."""
         dense = ["dense"] if self.dense_tokens == 1 else [f"dense_{i}" for i in range(self.dense_tokens)]
-        names = dense if self.schema.numerics else []
-        names = names + [f"{f.name}_bucket" for f in self.schema.numerics if f.buckets]
-        return names + [f.name for f in self.schema.categoricals] + [f.name for f in self.schema.vectors]
+        names = dense if self.schema.numbers else []
+        return names + self._bucket_columns + self._categorical_columns + [f.name for f in self.schema.vectors]
+
+    @property
+    def _bucket_columns(self) -> list[str]:
+        return [f"{f.name}_bucket" for f in self.schema.numerics if f.buckets]
+
+    @property
+    def _categorical_columns(self) -> list[str]:
+        """Columns of ids that become a token: the categorical features, and what matches say of the latest event."""
+        last = [match.last(column) for match in self.schema.matches for column in match.carried]
+        return [f.name for f in self.schema.categoricals] + last
 
     @property
     def columns(self) -> list[str]:
@@ -176,10 +190,10 @@ class TokenEmbedder(keras.layers.Layer):
                 setattr(self, f"project_{width}", projection)
                 self._projections[str(width)] = projection
         self.dense = None
-        if self.schema.numerics:
+        if self.schema.numbers:
             units = (*self.dense_units, self.dense_tokens * self.dim)
             self.dense = MLP(units, activation="relu", name="dense_token", dtype=self.dtype_policy)
-            build_sublayer(self.dense, (None, len(self.schema.numerics)))
+            build_sublayer(self.dense, (None, len(self.schema.numbers)))
         self._vector_maps = {}
         for feature in self.schema.vectors:
             # A unit vector then starts as a token of about the scale of the embeddings.
@@ -221,7 +235,7 @@ class TokenEmbedder(keras.layers.Layer):
             dict as of `call`, with N rows of `"features"` and `"ids"`, and one of `"sequences"` and `"lengths"`.
         """
         self._check(inputs)
-        theirs = {*self.schema.candidate, *(f"{name}_bucket" for name in self.schema.candidate)}
+        theirs = self.schema.candidate_columns
         users, _ = self._gather(inputs, [c for c in self._columns.values() if c.key not in theirs])
         items, _ = self._gather(inputs, [c for c in self._columns.values() if c.key in theirs])
         count = ops.shape(inputs[self.schema.candidate[0]])[0]
@@ -238,32 +252,37 @@ class TokenEmbedder(keras.layers.Layer):
         tokens = []
         given: dict[str, Any] = {}
         if self.dense is not None:
-            columns = {f.name: ops.cast(inputs[f.name], self.compute_dtype) for f in self.schema.numerics}
+            columns = {name: ops.cast(inputs[name], self.compute_dtype) for name in self.schema.numbers}
             numbers = ops.stack([spread(name, value) for name, value in columns.items()], axis=-1)
             given["numbers"] = numbers  # [B, M]
             dense = self.dense(numbers, training=training)
             tokens.append(ops.reshape(dense, (-1, self.dense_tokens, self.dim)))  # [B, dense_tokens, D]
-        buckets = [f"{f.name}_bucket" for f in self.schema.numerics if f.buckets]
-        tokens += [spread(key, rows[key]) for key in buckets]
-        tokens += [spread(f.name, _pool(rows[f.name], inputs[f.name], f)) for f in self.schema.categoricals]
+        tokens += [spread(key, rows[key]) for key in self._bucket_columns]
+        pooled = {f.name: _pool(rows[f.name], inputs[f.name], f) for f in self.schema.categoricals}
+        tokens += [spread(key, pooled.get(key, rows[key])) for key in self._categorical_columns]
         for name, vector_map in self._vector_maps.items():
             token = vector_map(ops.cast(inputs[name], self.compute_dtype))
             tokens.append(spread(name, ops.expand_dims(token, axis=1)))  # [B, 1, D]
         features = ops.concatenate(tokens, axis=1)  # [B, N, D]
         sequences, lengths = {}, {}
         for sequence in self.schema.sequences:
-            events = [rows[sequence.column(f.name)] for f in sequence.fields]  # F x [B, T, D]
+            events = [rows[key] for key in sequence.event_columns]  # F x [B, T, D]
+            length = ops.cast(inputs[sequence.length_column], "int32")
+            if self.schema.matches:  # then histories differ between the candidates
+                columns = zip(sequence.event_columns, events, strict=True)
+                events = [spread(key, value) for key, value in columns]
+                length = spread(sequence.length_column, length)
             sequences[sequence.name] = ops.concatenate(events, axis=-1) if len(events) > 1 else events[0]
-            lengths[sequence.name] = ops.cast(inputs[sequence.length_column], "int32")
+            lengths[sequence.name] = length
         ids = self._ids({key: spread(key, inputs[key]) for key in self._id_columns if key}, ops.shape(features)[0])
         return {"features": features, "sequences": sequences, "lengths": lengths, "ids": ids, **given}
 
     @property
     def _id_columns(self) -> list[str]:
         """For each feature token behind the dense ones the column of its id, or nothing where it has none."""
-        columns = [f"{f.name}_bucket" for f in self.schema.numerics if f.buckets]
-        columns += [f.name if f.max_values is None else "" for f in self.schema.categoricals]
-        return columns + [""] * len(self.schema.vectors)
+        several = {f.name for f in self.schema.categoricals if f.max_values is not None}
+        columns = ["" if key in several else key for key in self._categorical_columns]
+        return self._bucket_columns + columns + [""] * len(self.schema.vectors)
 
     def _ids(self, inputs: Mapping[str, Any], count: Any) -> Any:
         none = ops.zeros((count,), "int32")
@@ -296,7 +315,7 @@ class TokenEmbedder(keras.layers.Layer):
         return found, penalty
 
     def _check(self, inputs: Mapping[str, Any]) -> None:
-        needed = [*self._columns, *(f.name for f in self.schema.numerics)]
+        needed = [*self._columns, *self.schema.numbers]
         needed += [f.name for f in self.schema.vectors]
         needed += [s.length_column for s in self.schema.sequences]
         missing = [key for key in needed if key not in inputs]
@@ -316,7 +335,7 @@ class TokenEmbedder(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape: Mapping[str, Any]) -> dict[str, Any]:
         sequences = {
-            s.name: (None, _width(input_shape, s.column(s.fields[0].name)), len(s.fields) * self.dim)
+            s.name: (None, _width(input_shape, s.column(s.fields[0].name)), len(s.event_columns) * self.dim)
             for s in self.schema.sequences
         }
         return {
@@ -324,7 +343,7 @@ class TokenEmbedder(keras.layers.Layer):
             "sequences": sequences,
             "lengths": {s.name: (None,) for s in self.schema.sequences},
             "ids": (None, len(self.feature_names)),
-            **({"numbers": (None, len(self.schema.numerics))} if self.schema.numerics else {}),
+            **({"numbers": (None, len(self.schema.numbers))} if self.schema.numbers else {}),
         }
 
     def get_config(self) -> dict[str, Any]:

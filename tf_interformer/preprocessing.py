@@ -5,7 +5,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tf_interformer.schema import Categorical, Feature, FeatureSchema, Numeric, SchemaError, Sequence, Vector
+from tf_interformer.schema import Categorical, Feature, FeatureSchema, Match, Numeric, SchemaError, Sequence, Vector
 
 
 class Preprocessor(tf.Module):
@@ -19,7 +19,8 @@ class Preprocessor(tf.Module):
     - Numeric: NaN becomes the training mean; then the transform. With buckets, `<name>_bucket` holds an id:
       0 for NaN, else 2 plus the number of boundaries at or below the value.
     - Vector: a vector with a NaN becomes zeros; then each is divided by its length, where the schema says so.
-    - Sequence: the most recent `max_length` events, oldest first, padded on the right with id 0.
+    - Sequence: the most recent `max_length` events, oldest first, padded on the right with id 0. What its `match`
+      names is compared with the candidate as raw values, see `Match` for the columns.
 
     Args:
         schema: `FeatureSchema`. A learned one.
@@ -31,7 +32,9 @@ class Preprocessor(tf.Module):
             exported model; their columns are then not needed. Defaults to `False`.
 
     Returns:
-        dict of tensors by the same names: ids as int32, numbers as float32, histories `[batch, max_length]`.
+        dict of tensors by the same names, and by those of `Match`: ids as int32, numbers as float32, histories
+        `[batch, max_length]`. Where the candidate's columns have a row for each of N items and the others one row, so
+        have the encoded ones.
 
     Raises:
         SchemaError: The schema is not learned, or a column is missing or of a wrong type.
@@ -66,10 +69,7 @@ class Preprocessor(tf.Module):
                 elif isinstance(feature, Vector):
                     encoded[feature.name] = self._vector(feature, raw)
                 else:
-                    value = self._column(raw, feature.name, feature)
-                    if feature.max_values is not None:
-                        value = _exactly(value, feature.max_values, feature.missing)
-                    encoded[feature.name] = self._ids(feature.name, value)
+                    encoded[feature.name] = self._ids(feature.name, self._categorical(feature, raw))
             for sequence in self.schema.sequences:
                 encoded.update(self._sequence(sequence, raw))
         return encoded
@@ -121,6 +121,10 @@ class Preprocessor(tf.Module):
         if value.shape.rank not in (None, rank):
             raise SchemaError(f"column {name!r} must have rank {rank}. Received: shape {tuple(value.shape)}")
         return value
+
+    def _categorical(self, feature: Categorical, raw: Mapping[str, Any]) -> tf.Tensor:
+        value = self._column(raw, feature.name, feature)
+        return value if feature.max_values is None else _exactly(value, feature.max_values, feature.missing)
 
     def _is_event_column(self, name: str) -> bool:
         return any(name == s.column(f.name) for s in self.schema.sequences for f in s.fields)
@@ -175,6 +179,8 @@ class Preprocessor(tf.Module):
         steps = tf.range(limit)[None]  # [1, max_length]
         real = steps < kept[:, None]
         encoded = {}
+        matched = {match.field: match for match in sequence.matches}
+        ours: dict[str, tf.Tensor] = {}
         for field in sequence.fields:
             key = sequence.column(field.name)
             events = self._column(raw, key, field)
@@ -195,8 +201,41 @@ class Preprocessor(tf.Module):
                 window = tf.gather(padded, steps + (length - kept)[:, None], batch_dims=1)
             missing = tf.constant(field.missing, window.dtype)
             encoded[key] = self._ids(key, tf.where(real, window, missing))
+            if key in matched:
+                known = real & tf.not_equal(window, missing)
+                ours[key] = known & self._is_candidate(window, matched[key].feature, raw)  # [B, max_length]
+        for match in sequence.matches:
+            encoded |= _match_columns(match, ours[match.field], real, kept, encoded)
         encoded[sequence.length_column] = kept
         return encoded
+
+    def _is_candidate(self, events: tf.Tensor, name: str, raw: Mapping[str, Any]) -> tf.Tensor:
+        """Which events hold the value, or one of the values, of a feature."""
+        feature = self.schema[name]
+        assert isinstance(feature, Categorical)
+        value = self._categorical(feature, raw)
+        if value.dtype != tf.string:
+            events, value = tf.cast(events, tf.int64), tf.cast(value, tf.int64)
+        values = value[:, None] if feature.max_values is None else value  # [B, values]
+        same = tf.equal(events[:, :, None], values[:, None, :])
+        given = tf.not_equal(values, tf.constant(feature.missing, values.dtype))
+        return tf.reduce_any(same & given[:, None, :], axis=2)
+
+
+def _match_columns(
+    match: Match, ours: tf.Tensor, real: tf.Tensor, kept: tf.Tensor, encoded: Mapping[str, tf.Tensor]
+) -> dict[str, tf.Tensor]:
+    places = tf.cast(ours, tf.int32) * tf.range(1, tf.shape(ours)[1] + 1)[None]
+    last = tf.reduce_max(places, axis=1)  # [B], from 1; 0 where there is none
+    latest = tf.cast(ours & tf.equal(places, last[:, None]), tf.int32)
+    count = tf.reduce_sum(tf.cast(ours, tf.float32), axis=1)
+    ago = tf.cast(kept - last + 1, tf.float32)
+    columns = {
+        match.events: tf.where(real, 1 + tf.cast(ours, tf.int32), 0),
+        match.count: tf.math.log1p(count),
+        match.recency: tf.where(last > 0, 1.0 / ago, 0.0),
+    }
+    return columns | {match.last(name): tf.reduce_sum(encoded[name] * latest, axis=1) for name in match.carried}
 
 
 def _given(raw: Mapping[str, Any], name: str) -> Any:

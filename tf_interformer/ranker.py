@@ -102,7 +102,7 @@ class Ranker(keras.Model):
         if not isinstance(schema, FeatureSchema):
             schema = FeatureSchema.from_config(schema)
         schema.require_learned()
-        if tower_numbers and not schema.numerics:
+        if tower_numbers and not schema.numbers:
             raise ValueError("`tower_numbers` needs numeric features: the schema has none")
         if not linear_terms >= 0:
             raise ValueError(f"`linear_terms` must be at least 0. Received: {linear_terms!r}")
@@ -148,7 +148,7 @@ class Ranker(keras.Model):
         kept = tuple(f for f in self.schema.features if not isinstance(f, Numeric))
         schema = self.schema.model_copy(update={"features": kept, "sequences": ()})
         self.linear_embedder = TokenEmbedder(schema, dim=1, stddev=0.0, name="linear_embedder", dtype=dtype)
-        starts = {"linear": "ones"} | ({"numbers": "zeros"} if self.schema.numerics else {})
+        starts = {"linear": "ones"} | ({"numbers": "zeros"} if self.schema.numbers else {})
         self.linear_maps: dict[str, dict[str, Any]] = {}  # by task, by what is read of the tokens
         for task in self.schema.tasks:
             self.linear_maps[task] = {
@@ -200,8 +200,10 @@ class Ranker(keras.Model):
         shapes |= {f.name: (None, f.max_values) for f in self.schema.categoricals if f.max_values}
         shapes |= {f.name: (None, f.dim) for f in self.schema.vectors}
         for sequence in self.schema.sequences:
-            shapes |= {sequence.column(f.name): (None, sequence.max_length) for f in sequence.fields}
+            shapes |= dict.fromkeys(sequence.event_columns, (None, sequence.max_length))
             shapes[sequence.length_column] = (None,)
+        for match in self.schema.matches:
+            shapes |= {column: (None,) for column in match.columns if column != match.events}
         return shapes
 
     def build(self, input_shape: Any = None) -> None:

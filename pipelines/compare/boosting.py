@@ -36,7 +36,7 @@ def is_installed() -> bool:
 
 
 def features(schema: FeatureSchema, encoded: dict[str, Any]) -> tuple[np.ndarray, list[int]]:
-    """Numbers, lengths of the histories, codes of small vocabularies; and which columns are categories.
+    """Numbers (of matches, too), lengths of histories, codes of small vocabularies; and which columns are categories.
 
     Args:
         schema: A learned one.
@@ -44,7 +44,9 @@ def features(schema: FeatureSchema, encoded: dict[str, Any]) -> tuple[np.ndarray
     """
     small = [f.name for f in schema.categoricals if f.max_values is None and schema.tables[
         schema.table_of(f.name)].num_ids <= MOST_VALUES]  # fmt: skip
-    names = [f.name for f in schema.numerics] + [s.length_column for s in schema.sequences] + small
+    last = [match.last(column) for match in schema.matches for column in match.carried]
+    small += [name for name in last if schema.id_counts[name] <= MOST_VALUES]
+    names = [*schema.numbers, *(s.length_column for s in schema.sequences), *small]
     if not names:
         raise ConfigError("lightgbm: the schema has no number, no history and no category of few values")
     columns = np.stack([np.asarray(encoded[name], np.float32) for name in names], axis=1)

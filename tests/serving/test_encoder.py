@@ -45,8 +45,10 @@ def every_kind():
                     Categorical("other", hash_buckets=5),
                 ],
                 max_length=4,
+                match=["word", "number"],
             ),
             Sequence("one", fields=[Categorical("n", dtype="int64", vocabulary=[7])], max_length=1),
+            Sequence("two", fields=[Categorical("word", table="hashed")], max_length=3, match=["word"]),
         ],
         labels=[Label("click", mean=0.1)],
     )
@@ -84,6 +86,8 @@ def random_raw(seed):
         "seen_length": random.integers(0, events, rows, np.int32, endpoint=True),
         "one_n": numbers(rows, events),
         "one_length": random.integers(0, events, rows, np.int32, endpoint=True),
+        "two_word": words(rows, events),
+        "two_length": random.integers(0, events, rows, np.int32, endpoint=True),
     }
 
 
@@ -92,7 +96,7 @@ def as_lists(raw):
     lists = {name: value.tolist() for name, value in raw.items()}
     for name in ("plain", "scaled", "logged"):
         lists[name] = [None if np.isnan(value) else value for value in raw[name]]
-    for name in ("seen_word", "seen_number", "seen_other", "one_n"):
+    for name in ("seen_word", "seen_number", "seen_other", "one_n", "two_word"):
         lengths = raw[f"{name.split('_')[0]}_length"]
         lists[name] = [row[:length] for row, length in zip(lists[name], lengths, strict=True)]
     lists["image"] = [None if np.isnan(row).any() else row.tolist() for row in raw["image"]]

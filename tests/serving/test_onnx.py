@@ -41,6 +41,14 @@ RAW = {
     "viewed_item": np.array([list("abcabcab")] * 4, object),
     "viewed_length": np.array([8, 0, 3, 5], np.int32),
 }
+
+
+def matching(schema):
+    config = schema.get_config()
+    config["sequences"][0]["match"] = ["item"]
+    return FeatureSchema.from_config(config)
+
+
 MODELS = {
     **{
         f"interformer {interaction}": ("interformer", {**SOLE, "interaction": interaction})
@@ -84,6 +92,15 @@ def test_raw_columns_are_scored_without_tensorflow(ranker, exported):
     assert probability.dtype == logit.dtype == np.float32 and probability.shape == (4, 1)
     np.testing.assert_allclose(probability[:, 0], ranker.score(RAW)["click"], atol=1e-5)
     np.testing.assert_allclose(probability, 1 / (1 + np.exp(-logit)), atol=1e-5)
+
+
+def test_histories_that_know_the_candidate(tmp_path):
+    """With `match`; among the random batches of the check are histories longer than the schema keeps."""
+    made = small_ranker(matching(SCHEMA), backbone_config=SOLE)
+    path = tmp_path / "matching.onnx"
+    assert export_onnx(made, path) <= 1e-5
+    probability, _ = open_session(path).run(["probability", "logit"], encoded(path, RAW))
+    np.testing.assert_allclose(probability[:, 0], made.score(RAW)["click"], atol=1e-5)
 
 
 def test_inputs_and_outputs_are_named(ranker, exported):

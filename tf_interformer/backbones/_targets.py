@@ -18,6 +18,9 @@ def targets_of(schema: FeatureSchema, feature_names: Sequence[str]) -> dict[str,
     for feature in sorted(schema.categoricals, key=lambda feature: feature.name not in schema.candidate):
         tokens.setdefault(schema.table_of(feature.name), list(feature_names).index(feature.name))
     return {
-        sequence.name: [tokens.get(schema.table_of(sequence.column(field.name)), -1) for field in sequence.fields]
+        sequence.name: [
+            *(tokens.get(schema.table_of(sequence.column(field.name)), -1) for field in sequence.fields),
+            *(-1 for _ in sequence.matches),
+        ]
         for sequence in schema.sequences
     }

@@ -14,6 +14,7 @@ from tf_interformer.schema._model import SchemaModel
 from tf_interformer.schema.categorical import Categorical, Name
 from tf_interformer.schema.errors import SchemaError
 from tf_interformer.schema.label import Label
+from tf_interformer.schema.match import MATCH_IDS, Match
 from tf_interformer.schema.numeric import Numeric
 from tf_interformer.schema.sequence import Sequence
 from tf_interformer.schema.vector import Vector
@@ -48,8 +49,9 @@ class FeatureSchema(SchemaModel):
     Raises:
         SchemaError: Two columns of one name, a table that does not exist, no feature or no label, a `serve_as`
             that the vocabulary lacks, no feature left to ask for, a name in `candidate` that is no feature or one
-            with `serve_as`, or several labels where one has a `negative_rate`: what dropping its negatives does to
-            the others is no constant.
+            with `serve_as`, a sequence whose `match` is compared with something that is no feature of the candidate,
+            or several labels where one has a `negative_rate`: what dropping its negatives does to the others is no
+            constant.
 
     Example:
 
@@ -82,6 +84,7 @@ class FeatureSchema(SchemaModel):
         columns += [f"{f.name}_bucket" for f in self.numerics if f.buckets]
         for sequence in self.sequences:
             columns += [sequence.column(f.name) for f in sequence.fields] + [sequence.length_column]
+            columns += [column for match in sequence.matches for column in match.columns]
         columns += [self.weight] if self.weight is not None else []
         twice = sorted({name for name in columns if columns.count(name) > 1})
         if twice:
@@ -110,7 +113,17 @@ class FeatureSchema(SchemaModel):
                                  f"of dtype {owner.dtype}")  # fmt: skip
         self._check_served_values()
         self._check_candidate()
+        self._check_matches()
         return self
+
+    def _check_matches(self) -> None:
+        known = [f.name for f in self.categoricals if not self.candidate or f.name in self.candidate]
+        for match in self.matches:
+            if match.feature not in known:
+                raise ValueError(
+                    f"sequence {match.sequence!r} matches {match.field!r} with {match.feature!r}, which must be a "
+                    f"feature of the candidate: one of {known}"
+                )
 
     def _check_candidate(self) -> None:
         names = [f.name for f in self.features]
@@ -159,6 +172,32 @@ class FeatureSchema(SchemaModel):
     def vectors(self) -> tuple[Vector, ...]:
         """The vectors made elsewhere."""
         return tuple(f for f in self.features if isinstance(f, Vector))
+
+    @property
+    def matches(self) -> tuple[Match, ...]:
+        """The fields of all sequences that are compared with the candidate."""
+        return tuple(match for sequence in self.sequences for match in sequence.matches)
+
+    @property
+    def numbers(self) -> tuple[str, ...]:
+        """The encoded columns that hold a number for each example: the numeric features, and what matches count."""
+        return (*(f.name for f in self.numerics), *(name for match in self.matches for name in match.numbers))
+
+    @property
+    def candidate_columns(self) -> frozenset[str]:
+        """The encoded columns that differ between the candidates of one request."""
+        buckets = {f"{f.name}_bucket" for f in self.numerics if f.buckets and f.name in self.candidate}
+        return frozenset({*self.candidate, *buckets, *(name for match in self.matches for name in match.columns)})
+
+    @property
+    def id_counts(self) -> dict[str, int]:
+        """How many ids each encoded column of ids has; the schema must be learned."""
+        counts = {f"{f.name}_bucket": f.num_ids for f in self.numerics if f.buckets}
+        counts |= {key: self.tables[self.table_of(key)].num_ids for key, _ in self._categoricals()}
+        for match in self.matches:
+            counts[match.events] = MATCH_IDS
+            counts |= {match.last(column): counts[column] for column in match.carried}
+        return counts
 
     @property
     def served_as(self) -> dict[str, int | float | str]:

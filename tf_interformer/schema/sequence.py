@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from tf_interformer.schema._model import SchemaModel
 from tf_interformer.schema.categorical import Categorical, Name
+from tf_interformer.schema.match import Match
 
 
 class Sequence(SchemaModel):
@@ -19,21 +20,32 @@ class Sequence(SchemaModel):
         fields: tuple of `Categorical`. The aligned fields of an event; `table` lets a field share the
             embedding of the target's feature.
         max_length: int. Only the most recent so many events are used. Defaults to 50.
+        match: tuple of str. Names of fields in which the candidate itself may stand, such as its id, brand or author;
+            each names the candidate's feature by `table`. Both are compared by their raw values, so also outside the
+            vocabulary, and models are told of each event whether it was this candidate, how often it was, how long
+            ago (in events), and the other fields of the latest such event. New items, whose embeddings know nothing,
+            are recognised so. Defaults to none.
 
     Raises:
-        SchemaError: No field, two fields of one name, a multi-valued field, or one with `serve_as`.
+        SchemaError: No field, two fields of one name, a multi-valued field, one with `serve_as`, or a `match` that
+            names no field or one without `table`.
 
     Example:
 
     >>> watched = Sequence("watched", fields=[Categorical("video_id", table="video_id")], max_length=20)
     >>> watched.column("video_id"), watched.length_column
     ('watched_video_id', 'watched_length')
+    >>> fields = [Categorical("video_id", table="video_id"), Categorical("outcome")]
+    >>> Sequence("watched", fields=fields, match=["video_id"]).matches[0].columns
+    ('watched_video_id_match', 'watched_video_id_match_count', 'watched_video_id_match_recency', \
+'watched_video_id_last_outcome')
     """
 
     kind: Literal["sequence"] = "sequence"
     name: Name
     fields: tuple[Categorical, ...] = Field(min_length=1)
     max_length: int = Field(default=50, ge=1)
+    match: tuple[Name, ...] = ()
 
     @model_validator(mode="after")
     def _consistent(self) -> "Sequence":
@@ -47,12 +59,38 @@ class Sequence(SchemaModel):
                 raise ValueError(f"field {field.name!r} may not be multi-valued: an event holds one value per field")
             if field.serve_as is not None:
                 raise ValueError(f"field {field.name!r} may not set `serve_as`: only a feature may")
+        tables = {field.name: field.table for field in self.fields}
+        for name in self.match:
+            if name not in tables:
+                raise ValueError(f"`match` must name fields, which are {names}. Received: {name!r}")
+            if tables[name] is None:
+                raise ValueError(
+                    f"field {name!r} of `match` needs `table`, the candidate's feature it is compared with. "
+                    "Received: table=None"
+                )
+        if len(set(self.match)) != len(self.match):
+            raise ValueError(f"`match` must name each field once. Received: {list(self.match)}")
         return self
 
     @property
     def length_column(self) -> str:
         """Name of the column that holds the number of events."""
         return f"{self.name}_length"
+
+    @property
+    def matches(self) -> tuple[Match, ...]:
+        """What is compared with the candidate."""
+        carried = tuple(self.column(field.name) for field in self.fields if field.name not in self.match)
+        return tuple(
+            Match(self.name, self.column(field.name), field.table, carried)
+            for field in self.fields
+            if field.name in self.match and field.table is not None
+        )
+
+    @property
+    def event_columns(self) -> tuple[str, ...]:
+        """The encoded columns that hold an id for each event."""
+        return (*(self.column(field.name) for field in self.fields), *(match.events for match in self.matches))
 
     def column(self, field: str) -> str:
         """Name of the column that holds one field."""

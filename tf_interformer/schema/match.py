@@ -1,0 +1,62 @@
+"""Whether, how often and when the candidate stands in a history."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Match:
+    """One field of a sequence that is compared with the candidate, and the encoded columns that come of it.
+
+    Attributes:
+        sequence: Name of the sequence.
+        field: Its column that is compared.
+        feature: The candidate's feature that it is compared with.
+        carried: The sequence's other columns, those that are not compared: of the latest event on the candidate each
+            becomes a feature.
+
+    Example:
+
+    >>> match = Match("watched", "watched_video_id", "video_id", carried=("watched_outcome",))
+    >>> match.events, match.numbers
+    ('watched_video_id_match', ('watched_video_id_match_count', 'watched_video_id_match_recency'))
+    >>> match.last("watched_outcome")
+    'watched_video_id_last_outcome'
+    """
+
+    sequence: str
+    field: str
+    feature: str
+    carried: tuple[str, ...]
+
+    @property
+    def events(self) -> str:
+        """Id per event, `[batch, time]`: 0 at padding, 1 for another item, 2 for the candidate."""
+        return f"{self.field}_match"
+
+    @property
+    def count(self) -> str:
+        """`log(1 + events on the candidate)`, `[batch]`."""
+        return f"{self.field}_match_count"
+
+    @property
+    def recency(self) -> str:
+        """`1 / k`, where the latest event on the candidate is the k-th from the end; 0 without any; `[batch]`."""
+        return f"{self.field}_match_recency"
+
+    def last(self, column: str) -> str:
+        """Id of a carried column at the latest event on the candidate; 0 without any; `[batch]`."""
+        return f"{self.field}_last_{column.removeprefix(f'{self.sequence}_')}"
+
+    @property
+    def numbers(self) -> tuple[str, str]:
+        """The two columns that hold numbers."""
+        return self.count, self.recency
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """All of them."""
+        return (self.events, *self.numbers, *map(self.last, self.carried))
+
+
+# How many ids `Match.events` has.
+MATCH_IDS = 3

@@ -1,4 +1,4 @@
-"""InterFormer as printed, against naive loops in float64."""
+"""InterFormer, as printed and as it comes, against naive loops in float64."""
 
 import numpy as np
 import pytest
@@ -52,5 +52,36 @@ def test_equals_the_equations(interaction, final_summary):
             heads=2,
             recents=2,
             final_summary=final_summary,
+        )
+        np.testing.assert_allclose(outputs[i], expected, rtol=1e-9, atol=1e-9 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("interaction", ["dot", "dcn_v2", "dhen"])
+def test_the_default_form_equals_its_equations(interaction):
+    layer = InterFormer(
+        num_layers=2,
+        interaction=interaction,
+        interaction_config=CONFIGS[interaction],
+        num_summary_tokens=3,
+        num_heads=2,
+        targets={"a": [2, -1, 0], "b": [2, -1]},
+        dtype="float64",
+    )
+    inputs = batch()
+    layer(tensors(inputs))
+    scramble(layer, scale=0.1)
+    outputs = layer(tensors(inputs))["label"].numpy()
+    weights = weights_of(layer)
+    for i in range(4):
+        expected = reference.interformer_by_default(
+            inputs["features"][i],
+            [inputs["sequences"][name][i] for name in ("a", "b")],
+            [int(inputs["lengths"][name][i]) for name in ("a", "b")],
+            weights,
+            targets=[0, 2],
+            layers=2,
+            interaction=interaction,
+            heads=2,
+            recents=2,
         )
         np.testing.assert_allclose(outputs[i], expected, rtol=1e-9, atol=1e-9 * np.abs(expected).max())

@@ -39,9 +39,22 @@ def test_gating(sigma):
     close(got, [reference.gating(tokens, weights_of(layer), sigma) for tokens in TOKENS])
 
 
-def test_a_fresh_identity_gate_is_close_to_the_identity():
-    inputs = 0.01 * TOKENS
-    np.testing.assert_allclose(layers.Gating(dtype="float64")(inputs), inputs, rtol=0.2, atol=2e-3)
+@pytest.mark.parametrize("scale", [0.01, 1.0])
+def test_a_fresh_identity_gate_is_close_to_the_identity(scale):
+    inputs = scale * rng.normal(size=(64, 6, 16))
+    gates = layers.Gating(dtype="float64")(inputs).numpy() / inputs
+    assert gates.std() < 0.15 and gates.min() > 0.4
+
+
+def test_a_fresh_personalized_ffn_in_a_branch_is_close_to_the_identity():
+    """Singular values of `I + W_PFFN`, for summaries of scale one."""
+    summary = rng.normal(size=(64, 4, 16))
+    identity = np.tile(np.eye(16), (64, 1, 1))
+    for start, low, high in ((0.1, 0.5, 2.0), (1.0, 0.0, 20.0)):
+        layer = layers.PersonalizedFFN(start=start, dtype="float64")
+        values = np.linalg.svd(identity + layer({"sequence": identity, "summary": summary}).numpy(), compute_uv=False)
+        assert low <= values.min() and values.max() <= high
+    assert values.min() < 0.5 or values.max() > 2.0
 
 
 def test_masknet_merge():
@@ -73,14 +86,35 @@ def test_recent_alignment_lets_the_latest_events_meet():
 
 @pytest.mark.parametrize("rotary", [True, False])
 def test_attention(rotary):
-    layer = layers.MultiHeadAttention(2, rotary=rotary, rotary_offset=2, dtype="float64")
-    got = run(layer, {"sequence": SEQUENCE, "mask": np.arange(5) < LENGTHS[:, None]})
-    positions = [0, 0, 0, 1, 2] if rotary else None
-    for i, length in enumerate(LENGTHS):
-        if length:
-            tokens = [list(token) for token in SEQUENCE[i, :length]]
-            close(got[i, :length], reference.attention(tokens, weights_of(layer), 2, positions))
-    np.testing.assert_array_equal(got[LENGTHS == 0], 0.0)
+    layer = layers.MultiHeadAttention(2, rotary=rotary, dtype="float64")
+    inputs = {"sequence": SEQUENCE, "mask": np.arange(5) < LENGTHS[:, None]}
+    places = rng.integers(0, 9, (4, 5))
+    for positions in (None, places[0], places):
+        given = inputs if positions is None else {**inputs, "positions": positions}
+        got = run(layer, given)
+        for i, length in enumerate(LENGTHS):
+            if length:
+                tokens = [list(token) for token in SEQUENCE[i, :length]]
+                own = list(range(5)) if positions is None else np.broadcast_to(positions, (4, 5))[i]
+                naive = reference.attention(tokens, weights_of(layer), 2, own if rotary else None)
+                close(got[i, :length], naive)
+        np.testing.assert_array_equal(got[LENGTHS == 0], 0.0)
+
+
+@pytest.mark.parametrize("rotary", ["recent", "joint", "behaviours"])
+def test_where_positions_of_the_sequence_arch_count_from(rotary):
+    layer = layers.SequenceArch(None, num_heads=2, rotary=rotary, num_cls_tokens=2, residual=False, dtype="float64")
+    lengths = np.array([3, 2, 1, 0], "int32")
+    got = run(layer, {"sequence": SEQUENCE, "lengths": lengths})
+    for i, length in enumerate(lengths):
+        events = list(range(length))
+        positions = {
+            "recent": [length, length + 1, *events],
+            "joint": [0, 1, *(2 + t for t in events)],
+            "behaviours": [0, 0, *events],
+        }[rotary]
+        tokens = [list(token) for token in SEQUENCE[i, : 2 + length]]
+        close(got[i, : 2 + length], reference.attention(tokens, weights_of(layer)["mha"], 2, positions))
 
 
 def test_rotary_products_depend_on_the_distance_only():
@@ -126,6 +160,15 @@ def test_pooling_by_attention():
     got = run(layer, {"sequence": SEQUENCE, "lengths": LENGTHS})
     for i, length in enumerate(LENGTHS):
         close(got[i], reference.pma([list(x) for x in SEQUENCE[i, :length]], weights_of(layer), 2))
+
+
+def test_target_pooling():
+    target = rng.normal(size=(4, 11))
+    layer = layers.TargetPooling(3, 2, dtype="float64")
+    got = run(layer, {"sequence": SEQUENCE, "lengths": LENGTHS, "target": target})
+    for i, length in enumerate(LENGTHS):
+        events = [list(x) for x in SEQUENCE[i, :length]]
+        close(got[i], reference.target_pooling(target[i], events, weights_of(layer), 2))
 
 
 @pytest.mark.parametrize("count", range(5))

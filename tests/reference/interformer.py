@@ -1,7 +1,7 @@
 """InterFormer in plain NumPy loops and float64, written from the equations of arXiv 2411.09852, nothing faster.
 
-Columns of the paper are rows here: tokens `[N][d]`. Only the printed form: no residual, no norm but DHEN's own.
-One example at a time; `weights` is a nest of arrays named like the attributes of the layers.
+Columns of the paper are rows here: tokens `[N][d]`. The printed form: no residual, no norm but DHEN's own; and the
+package's default, which adds soft norms, residuals and the candidate's questions. One example at a time; `weights` is a nest of arrays named like the attributes of the layers.
 """
 
 import math
@@ -139,6 +139,14 @@ def pma(tokens, weights, heads):
     return out
 
 
+def target_pooling(target, tokens, weights, heads):
+    """Eq. 4 with queries `x_target W_Q` of the candidate in place of seeds."""
+    width = weights["key_kernel"].shape[0]
+    flat = dense(target, weights["query_kernel"], None)
+    seeds = np.array(flat).reshape(-1, width)
+    return pma(tokens, {**weights, "seeds": seeds}, heads)
+
+
 def recent(tokens, count, width):
     """The latest first, zeros where there are no more."""
     return [list(tokens[-1 - i]) if i < len(tokens) else [0.0] * width for i in range(count)]
@@ -189,14 +197,14 @@ def layer_norm(token, weights, epsilon=1e-5):
     ]
 
 
-def dhen(tokens, weights):
+def dhen(tokens, weights, epsilon=1e-5):
     """`X' = Norm(Ensemble_i Interaction_i(X) + ShortCut(X))`, DOT and DCN side by side, then LCE."""
     for i in range(len(weights["dots"])):
         modules = dot(tokens, weights["dots"][i]) + dcn_v2(tokens, weights["crosses"][i])
         ensemble = lce(modules, weights["ensembles"][i]["kernel"])
         short = [mlp(token, weights["shortcuts"][i]) for token in tokens]
         tokens = [
-            layer_norm([a + b for a, b in zip(x, y, strict=True)], weights["norms"][i])
+            layer_norm([a + b for a, b in zip(x, y, strict=True)], weights["norms"][i], epsilon)
             for x, y in zip(ensemble, short, strict=True)
         ]
     return tokens
@@ -212,7 +220,7 @@ def unflatten(flat, count):
 
 def interaction_arch(tokens, summary, weights, interaction):
     """Eq. 7: `MLP(Interaction([X || S_sum]))`, reshaped to X."""
-    mixed = INTERACTIONS[interaction](tokens + summary, weights["interaction"])
+    mixed = interaction(tokens + summary, weights["interaction"])
     return unflatten(mlp([v for token in mixed for v in token], weights["mlp"]), len(tokens))
 
 
@@ -239,6 +247,50 @@ def interformer(features, sequences, lengths, weights, *, layers, interaction, h
         arch = weights["sequence_arches"][layer]
         joined = pffn(features_summary, cls + behaviours, arch["ffn"]["hyper_kernel"])
         joined = attention(joined, arch["mha"], heads, list(range(len(joined))))
-        x = interaction_arch(x, sequence_summary, weights["interaction_arches"][layer], interaction)
+        x = interaction_arch(x, sequence_summary, weights["interaction_arches"][layer], INTERACTIONS[interaction])
         cls, behaviours = joined[: len(cls)], joined[len(cls) :]
     return np.array(x_sum(crosses[layers]) + s_sum(crosses[layers], cls)).reshape(-1)
+
+
+def interformer_by_default(features, sequences, lengths, weights, *, targets, layers, interaction, heads, recents):
+    """What the package makes of it: residuals, norms with an epsilon of one where they join and where tokens enter,
+    positions counted back from the last event, questions of the candidate, `[X || S_sum]` for the head.
+    """
+
+    def soft(tokens, norm):
+        return [layer_norm(token, norm, 1.0) for token in tokens]
+
+    def join(tokens, branch, norm):
+        return soft([[a + b for a, b in zip(x, y, strict=True)] for x, y in zip(tokens, branch, strict=True)], norm)
+
+    def mixed(tokens, arch):
+        return dhen(tokens, arch, 1.0) if interaction == "dhen" else INTERACTIONS[interaction](tokens, arch)
+
+    x = soft([[float(v) for v in token] for token in features], weights["feature_norm"])
+    width = len(x[0])
+    behaviours = soft(masknet_merge(sequences, lengths, weights["merge"]), weights["sequence_norm"])
+    target = [value for i in targets for value in x[i]]
+
+    def x_sum(cross):
+        return gating(soft(lce(x, cross["compression"]["kernel"]), cross["feature_norm"]), cross["feature_gate"])
+
+    def s_sum(cross, cls):
+        tokens = cls + pma(behaviours, cross["pma"], heads) + recent(behaviours, recents, width)
+        tokens = tokens + target_pooling(target, behaviours, cross["target"], heads)
+        return gating(soft(tokens, cross["sequence_norm"]), cross["sequence_gate"])
+
+    cls = x_sum(weights["cross_arches"][0])
+    for layer in range(layers):
+        cross, arch = weights["cross_arches"][layer], weights["sequence_arches"][layer]
+        features_summary = cls if layer == 0 else x_sum(cross)
+        sequence_summary = s_sum(cross, cls)
+        events = len(behaviours)
+        joined = cls + behaviours
+        joined = join(joined, pffn(features_summary, joined, arch["ffn"]["hyper_kernel"]), arch["ffn_norm"])
+        # The last event is one step away from the first CLS token, whatever the length of the history.
+        positions = [events + i for i in range(len(cls))] + list(range(events))
+        joined = join(joined, attention(joined, arch["mha"], heads, positions), arch["mha_norm"])
+        arch = weights["interaction_arches"][layer]
+        x = join(x, interaction_arch(x, sequence_summary, arch, mixed), arch["norm"])
+        cls, behaviours = joined[: len(cls)], joined[len(cls) :]
+    return np.array(x + s_sum(weights["final_cross_arch"], cls)).reshape(-1)

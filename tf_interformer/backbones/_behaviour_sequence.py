@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tf_interformer._keras import keras, ops
+from tf_interformer.backbones._targets import check_targets
 from tf_interformer.backbones.base import Backbone
 from tf_interformer.layers._common import Tensor, build_sublayer, sequence_shape, stack_tokens, tokens_shape
 
@@ -32,7 +33,7 @@ class BehaviourSequence(Backbone):
     ) -> None:
         super().__init__(tasks=tasks, **kwargs)
         # As text, because tf_keras would wrap a dict into something that no longer serialises.
-        self._targets = json.dumps(_checked(targets))
+        self._targets = json.dumps(check_targets(targets))
 
     @property
     def targets(self) -> dict[str, list[int]]:
@@ -119,19 +120,3 @@ class BehaviourSequence(Backbone):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "targets": self.targets}
-
-
-def _checked(targets: Any) -> dict[str, list[int]]:
-    message = f"`targets` must hold a list of integers for the name of each sequence. Received: targets={targets!r}"
-    if targets is None:
-        return {}
-    if not isinstance(targets, Mapping):
-        raise ValueError(message)
-    found = {}
-    for name, chosen in targets.items():
-        if not isinstance(chosen, Sequence) or isinstance(chosen, str) or not len(chosen):
-            raise ValueError(message)
-        if not all(isinstance(index, int) and not isinstance(index, bool) for index in chosen):
-            raise ValueError(message)
-        found[str(name)] = list(chosen)
-    return found

@@ -72,7 +72,7 @@ class InteractionOnly(Backbone):
             self.pooling = SequencePooling(width, self.sequence_pooling, dtype=self.dtype_policy, name="pooling")
             build_sublayer(self.pooling, sequences_of(input_shape))
         if self.entry_norm:
-            self.token_norm = self.part(TokenNorm(dtype=self.dtype_policy, name="token_norm"), tokens, width)
+            self.token_norm = self.part(TokenNorm(soft=True, dtype=self.dtype_policy, name="token_norm"), tokens, width)
         self.build_parts(tokens, width)
         super().build(input_shape)
 

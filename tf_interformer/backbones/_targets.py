@@ -1,6 +1,7 @@
 """Which feature tokens show the candidate in the terms of a sequence's events."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from tf_interformer.schema import FeatureSchema
 
@@ -24,3 +25,20 @@ def targets_of(schema: FeatureSchema, feature_names: Sequence[str]) -> dict[str,
         ]
         for sequence in schema.sequences
     }
+
+
+def check_targets(targets: Any) -> dict[str, list[int]]:
+    """Returns `targets` as a backbone takes them, an empty dict for `None`."""
+    message = f"`targets` must hold a list of integers for the name of each sequence. Received: targets={targets!r}"
+    if targets is None:
+        return {}
+    if not isinstance(targets, Mapping):
+        raise ValueError(message)
+    found = {}
+    for name, chosen in targets.items():
+        if not isinstance(chosen, Sequence) or isinstance(chosen, str) or not len(chosen):
+            raise ValueError(message)
+        if not all(isinstance(index, int) and not isinstance(index, bool) for index in chosen):
+            raise ValueError(message)
+        found[str(name)] = list(chosen)
+    return found

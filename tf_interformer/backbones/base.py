@@ -5,7 +5,7 @@ from typing import Any
 
 from tf_interformer._keras import keras
 from tf_interformer.layers._common import Tensor
-from tf_interformer.layers._token_norm import EPSILON, TokenNorm
+from tf_interformer.layers._token_norm import SOFT_EPSILON, TokenNorm
 
 
 class Backbone(keras.layers.Layer):
@@ -16,10 +16,11 @@ class Backbone(keras.layers.Layer):
 
     Args:
         tasks: list of str. Names of the tasks. Defaults to `("label",)`.
-        norm_epsilon: float. What every layer normalisation of the backbone adds to the variance. With the usual tiny
-            number, the default, each token comes out at the same scale: the noise of an id that was hardly ever seen is
-            as loud as a number that tells much, and a small log is learned by heart. With `1.0` a token keeps its
-            scale while that is small. Ours. Defaults to `1e-5`.
+        norm_epsilon: float. What the layer normalisations where tokens enter and where residuals join add to the
+            variance; those inside a branch keep their 1e-5. With the usual tiny number each token comes out at the same
+            scale: the noise of an id that was hardly ever seen is as loud as a number that tells much, and a log is
+            learned by heart. With `1.0` a token keeps its scale while that is small. Ours; the papers' is `1e-5` or so.
+            Defaults to `1.0`.
 
     Input: `{"features": [batch, N, dim], "sequences": {name: [batch, time, width]}, "lengths": {name: [batch]}}`, and
         optionally `"ids": [batch, N]`, the id behind each feature token, for layers that remember pairs of ids.
@@ -32,7 +33,7 @@ class Backbone(keras.layers.Layer):
     # Whether the constructor takes `targets`: for each sequence the feature tokens that its events are compared with.
     needs_targets = False
 
-    def __init__(self, tasks: Sequence[str] = ("label",), norm_epsilon: float = EPSILON, **kwargs: Any) -> None:
+    def __init__(self, tasks: Sequence[str] = ("label",), norm_epsilon: float = SOFT_EPSILON, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if (
             isinstance(tasks, str)
@@ -49,10 +50,9 @@ class Backbone(keras.layers.Layer):
     def build(self, input_shape: Any) -> None:
         """Subclasses call this last: the layers are there then."""
         super().build(input_shape)
-        if self.norm_epsilon != EPSILON:
-            for layer in self._flatten_layers():
-                if isinstance(layer, TokenNorm):
-                    layer.epsilon = self.norm_epsilon
+        for layer in self._flatten_layers():
+            if isinstance(layer, TokenNorm) and layer.soft:
+                layer.epsilon = self.norm_epsilon
 
     @property
     def compiled_training(self) -> bool:

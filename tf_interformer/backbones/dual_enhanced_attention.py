@@ -111,7 +111,7 @@ class DualEnhancedAttentionNetwork(Backbone):
             )
             build_sublayer(self.pooling, sequences_of(input_shape))
         shape = (batch, tokens, width)
-        self.entry_norm = TokenNorm(dtype=self.dtype_policy, name="entry_norm")
+        self.entry_norm = TokenNorm(soft=True, dtype=self.dtype_policy, name="entry_norm")
         build_sublayer(self.entry_norm, shape)
         build_sublayer(self.interaction, shape)
         super().build(input_shape)

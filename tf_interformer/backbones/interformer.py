@@ -1,10 +1,11 @@
 """InterFormer."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tf_interformer._keras import ops, register
+from tf_interformer.backbones._targets import check_targets
 from tf_interformer.backbones.base import Backbone, sequences_of
 from tf_interformer.layers import interactions
 from tf_interformer.layers._common import (
@@ -19,18 +20,18 @@ from tf_interformer.layers._common import (
     stack_tokens,
     tokens_shape,
 )
-from tf_interformer.layers._token_norm import TokenNorm
+from tf_interformer.layers._token_norm import EPSILON, SOFT_EPSILON, TokenNorm
 from tf_interformer.layers.cross_arch import AGGREGATIONS, CrossArch
 from tf_interformer.layers.gating import ACTIVATIONS
 from tf_interformer.layers.interaction_arch import InteractionArch
 from tf_interformer.layers.masknet_merge import ALIGNMENTS, MaskNetMerge
 from tf_interformer.layers.multi_head_attention import check_heads
 from tf_interformer.layers.personalized_ffn import MODES
-from tf_interformer.layers.sequence_arch import SequenceArch
+from tf_interformer.layers.sequence_arch import ROTARY, SequenceArch
 from tf_interformer.layers.sequence_pooling import SequencePooling
 
 FLOWS = ("both", "n2s", "s2n", "sep", "sole")
-ROTARY = ("joint", "behaviours", None)
+FINAL_FEATURES = ("tokens", "summary")
 FINAL_SUMMARIES = ("recompute", "algorithm1")
 
 
@@ -64,6 +65,12 @@ class InterFormer(Backbone):
         num_summary_tokens: int. Tokens of `X_sum`, and so of CLS tokens. Defaults to `4`.
         num_pma_tokens: int. Defaults to `2`.
         num_recent_tokens: int. Defaults to `2`.
+        num_target_tokens: int. Tokens of what the candidate asks of the history, beside CLS, PMA and recent ones; ours.
+            They need `targets`. Defaults to `2`.
+        targets: dict or `None`. Name of a sequence -> for each field of its events the index of the feature token that
+            shares its table, -1 where there is none: together the candidate's tokens, of which its questions are made.
+            A `Ranker` that makes the backbone by name fills it in. Without there are no target tokens. Defaults to
+            `None`.
         num_heads: int. Must divide the embedding width. Defaults to `4`.
         gating: str or `None`. `"identity"`, `"tanh"`, `"sigmoid"`, `"glu"`; `None` for no gates. Defaults to
             `"identity"`.
@@ -73,19 +80,23 @@ class InterFormer(Backbone):
         ffn_hidden_dim: int or `None`. Hidden width of the forms that have one. Defaults to `None`.
         attention: bool. Whether the Sequence Arch has an attention. Defaults to `True`.
         cls_tokens: bool. Whether there are CLS tokens. Defaults to `True`.
-        rotary: str or `None`. `"joint"` rotates all tokens by their position with the CLS tokens in front,
-            `"behaviours"` leaves the CLS tokens unrotated. Defaults to `"joint"`.
+        rotary: str or `None`. From where positions count: `"recent"`, `"joint"` or `"behaviours"`, see `SequenceArch`.
+            Defaults to `"recent"`.
         information_flow: str. `"both"`; `"n2s"`: the interaction does not see the sequence; `"s2n"`: the sequence
             does not see the features (no CLS, a plain FFN); `"sep"`: neither; `"sole"`: no Sequence Arch, each
             sequence is averaged to one more token of the features, and `S_sum` is left out. Defaults to `"both"`.
         aggregation: str. How the sequence is summarised, see `CrossArch`. Defaults to `"selective"`.
+        final_features: str. What of the features the representation holds: `"summary"`, X_sum, as printed, or
+            `"tokens"`, the last layer's feature tokens themselves: through a few summary tokens little of the candidate
+            reaches the head. Defaults to `"tokens"`.
         final_summary: str. `"recompute"` or `"algorithm1"`. Defaults to `"recompute"`.
         sequence_alignment: str. `"oldest"` or `"recent"`, see `MaskNetMerge`. Defaults to `"oldest"`.
         sequence_mask_ratio: float or `None`. Width of the merging mask's hidden layer relative to its input;
             `None` for no mask. Defaults to `1.0`.
         dropout: float. Rate in the Interaction and the Sequence Arch. Defaults to `0.0`.
-        faithful: bool. Exactly as printed. Defaults to `False`.
-        **kwargs: `norm_epsilon`, as `Backbone` has it: `1.0` where the log is small and ids are many.
+        faithful: bool. As printed: no residuals, no norms, no target tokens, and the representation is
+            `[X_sum || S_sum]`, whatever the other arguments say. Defaults to `False`.
+        **kwargs: `norm_epsilon`, as `Backbone` has it; with `faithful` it defaults to `1e-5`.
 
     Input: `{"features": [batch, N, dim], "sequences": {name: [batch, time, width]}, "lengths": {name: [batch]}}`.
     Histories are oldest first and padded on the right; padding may hold anything, even NaN. Without sequences the
@@ -109,6 +120,8 @@ class InterFormer(Backbone):
         [InterFormer, arXiv 2411.09852](https://arxiv.org/abs/2411.09852)
     """
 
+    needs_targets = True
+
     def __init__(
         self,
         tasks: Sequence[str] = ("label",),
@@ -120,6 +133,8 @@ class InterFormer(Backbone):
         num_summary_tokens: int = 4,
         num_pma_tokens: int = 2,
         num_recent_tokens: int = 2,
+        num_target_tokens: int = 2,
+        targets: Mapping[str, Sequence[int]] | None = None,
         num_heads: int = 4,
         gating: str | None = "identity",
         gating_units: Sequence[int] = (),
@@ -127,9 +142,10 @@ class InterFormer(Backbone):
         ffn_hidden_dim: int | None = None,
         attention: bool = True,
         cls_tokens: bool = True,
-        rotary: str | None = "joint",
+        rotary: str | None = "recent",
         information_flow: str = "both",
         aggregation: str = "selective",
+        final_features: str = "tokens",
         final_summary: str = "recompute",
         sequence_alignment: str = "oldest",
         sequence_mask_ratio: float | None = 1.0,
@@ -137,6 +153,8 @@ class InterFormer(Backbone):
         faithful: bool = False,
         **kwargs: Any,
     ) -> None:
+        # DHEN's own norm is printed, and so not soft.
+        kwargs.setdefault("norm_epsilon", EPSILON if faithful else SOFT_EPSILON)
         super().__init__(tasks=tasks, **kwargs)
         self.num_layers = check_positive("num_layers", num_layers)
         # As text, because tf_keras would wrap a dict into something that no longer serialises.
@@ -147,6 +165,9 @@ class InterFormer(Backbone):
         self.num_summary_tokens = check_positive("num_summary_tokens", num_summary_tokens)
         self.num_pma_tokens = check_positive("num_pma_tokens", num_pma_tokens, minimum=0)
         self.num_recent_tokens = check_positive("num_recent_tokens", num_recent_tokens, minimum=0)
+        self.num_target_tokens = check_positive("num_target_tokens", num_target_tokens, minimum=0)
+        # As text, because tf_keras would wrap a dict into something that no longer serialises.
+        self._targets = json.dumps(check_targets(targets))
         self.num_heads = check_positive("num_heads", num_heads)
         self.gating = check_choice("gating", gating, (*ACTIVATIONS, None))
         self.gating_units = check_units("gating_units", gating_units)
@@ -157,6 +178,7 @@ class InterFormer(Backbone):
         self.rotary = check_choice("rotary", rotary, ROTARY)
         self.information_flow = check_choice("information_flow", information_flow, FLOWS)
         self.aggregation = check_choice("aggregation", aggregation, AGGREGATIONS)
+        self.final_features = check_choice("final_features", final_features, FINAL_FEATURES)
         self.final_summary = check_choice("final_summary", final_summary, FINAL_SUMMARIES)
         self.sequence_alignment = check_choice("sequence_alignment", sequence_alignment, ALIGNMENTS)
         self.sequence_mask_ratio = check_ratio("sequence_mask_ratio", sequence_mask_ratio)
@@ -184,13 +206,13 @@ class InterFormer(Backbone):
                 "A Sequence Arch needs `personalized_ffn` or `attention`. "
                 'Received: personalized_ffn=None, attention=False (did you mean information_flow="sole"?)'
             )
-        if self.aggregation not in ("selective", "mlp") or self.num_pma_tokens or self.num_recent_tokens:
+        if self.aggregation not in ("selective", "mlp") or self._num_own_tokens:
             return
         if self.aggregation == "mlp" or not (self._cls and self.attention and self._blocks):
             raise ValueError(
-                "Nothing of the behaviours would reach the output: with neither `num_pma_tokens` nor "
-                '`num_recent_tokens` the summary needs aggregation="selective", `cls_tokens`, `attention`, an '
-                "`information_flow` that has CLS tokens and a layer with a Sequence Arch. Received: "
+                "Nothing of the behaviours would reach the output: with none of `num_pma_tokens`, `num_recent_tokens` "
+                'and `num_target_tokens` (with `targets`) the summary needs aggregation="selective", `cls_tokens`, '
+                "`attention`, an `information_flow` that has CLS tokens and a layer with a Sequence Arch. Received: "
                 f"aggregation={self.aggregation!r}, cls_tokens={self.cls_tokens}, attention={self.attention}, "
                 f"information_flow={flow!r}, num_layers={self.num_layers}, final_summary={self.final_summary!r}"
             )
@@ -198,6 +220,29 @@ class InterFormer(Backbone):
     @property
     def _num_cls(self) -> int:
         return self.num_summary_tokens if self._cls else 0
+
+    @property
+    def targets(self) -> dict[str, list[int]]:
+        """For each sequence the feature tokens that are its target."""
+        found: dict[str, list[int]] = json.loads(self._targets)
+        return found
+
+    @property
+    def _target_tokens(self) -> list[int]:
+        return sorted({index for chosen in self.targets.values() for index in chosen if index >= 0})
+
+    @property
+    def _num_targets(self) -> int:
+        asks = self._target_tokens and self.aggregation == "selective" and not self.faithful
+        return self.num_target_tokens if asks else 0
+
+    @property
+    def _keeps_tokens(self) -> bool:
+        return self.final_features == "tokens" and not self.faithful
+
+    @property
+    def _num_own_tokens(self) -> int:
+        return self.num_pma_tokens + self.num_recent_tokens + self._num_targets
 
     def build(self, input_shape: Any) -> None:
         sequences = input_shape["sequences"]
@@ -225,8 +270,9 @@ class InterFormer(Backbone):
         self.interaction_arches = [
             self._add(self._interaction_arch(i), {"features": features}) for i in range(self._blocks)
         ]
-        final = self._cross_arch("final_cross_arch", features=True, sequence=False, cls=False)
-        self.final_cross_arch = self._add(final, {"features": features})
+        if not self._keeps_tokens:
+            final = self._cross_arch("final_cross_arch", features=True, sequence=False, cls=False)
+            self.final_cross_arch = self._add(final, {"features": features})
 
     def _build_interleaved(self, input_shape: Any) -> None:
         features = _features_shape(input_shape)
@@ -245,11 +291,16 @@ class InterFormer(Backbone):
         behaviours, lengths = merged["sequence"], merged["lengths"]
         self._build_feature_norm(features)
         if not self.faithful:
-            self.sequence_norm = self._add(TokenNorm(dtype=self.dtype_policy, name="sequence_norm"), behaviours)
+            self.sequence_norm = self._add(
+                TokenNorm(soft=True, dtype=self.dtype_policy, name="sequence_norm"), behaviours
+            )
 
         time = None if behaviours[1] is None else behaviours[1] + self._num_cls
         joined = (batch, time, width)
         inputs = {"features": features, "sequence": behaviours, "lengths": lengths}
+        self._check_targets(features[1])
+        if self._num_targets:
+            inputs["target"] = (batch, len(self._target_tokens) * width)
         self.cross_arches = []
         self.interaction_arches = []
         self.sequence_arches = []
@@ -270,11 +321,25 @@ class InterFormer(Backbone):
             if self._summary_for_ffn:
                 shapes["summary"] = summaries["features"]
             self.sequence_arches.append(self._add(self._sequence_arch(i), shapes))
-        self.final_cross_arch = self._add(self._cross_arch("final_cross_arch", True, True, self._cls), inputs)
+        final = self._cross_arch("final_cross_arch", self._summarizes_at_the_end, True, self._cls)
+        self.final_cross_arch = self._add(final, inputs)
+
+    def _check_targets(self, tokens: int) -> None:
+        wrong = [index for index in self._target_tokens if index >= tokens]
+        if wrong:
+            raise ValueError(
+                f"`targets` must be indices of the {tokens} feature tokens, or -1. Received: targets={self.targets}"
+            )
+
+    @property
+    def _summarizes_at_the_end(self) -> bool:
+        # Without a layer the first summary is also what makes the CLS tokens.
+        return not self._keeps_tokens or (self._cls and not self._blocks)
 
     def _build_feature_norm(self, features: Any) -> None:
         if not self.faithful:
-            self.feature_norm = self._add(TokenNorm(dtype=self.dtype_policy, name="feature_norm"), features)
+            norm = TokenNorm(soft=True, dtype=self.dtype_policy, name="feature_norm")
+            self.feature_norm = self._add(norm, features)
 
     @property
     def compiled_on_processors(self) -> bool:
@@ -286,6 +351,7 @@ class InterFormer(Backbone):
             num_summary_tokens=self.num_summary_tokens,
             num_pma_tokens=self.num_pma_tokens,
             num_recent_tokens=self.num_recent_tokens,
+            num_target_tokens=self._num_targets,
             num_heads=self.num_heads,
             gating=self.gating,
             gating_units=self.gating_units,
@@ -316,8 +382,7 @@ class InterFormer(Backbone):
             ffn_hidden_dim=self.ffn_hidden_dim,
             attention=self.attention,
             num_heads=self.num_heads,
-            rotary=self.rotary is not None,
-            rotary_offset=self._num_cls if self.rotary == "behaviours" else 0,
+            rotary=self.rotary,
             num_cls_tokens=self._num_cls,
             dropout=self.dropout,
             residual=not self.faithful,
@@ -347,6 +412,8 @@ class InterFormer(Backbone):
             features = self.feature_norm(features)
         for arch in self.interaction_arches:
             features = arch(_with_ids({"features": features}, inputs), training=training)
+        if self._keeps_tokens:
+            return features
         return self.final_cross_arch({"features": features})["features"]
 
     def _interleaved(self, inputs: dict[str, Any], training: bool | None) -> list[Tensor]:
@@ -357,6 +424,9 @@ class InterFormer(Backbone):
             features = self.feature_norm(features)
 
         state = {"features": features, "sequence": sequence, "lengths": lengths}
+        if self._num_targets:
+            target = [features[:, index] for index in self._target_tokens]
+            state["target"] = ops.concatenate(target, axis=1) if len(target) > 1 else target[0]
         for i in range(self._blocks):
             summaries = self.cross_arches[i](state) if i < len(self.cross_arches) else {}
             if i == 0 and self._cls:
@@ -377,16 +447,18 @@ class InterFormer(Backbone):
                 sequence = sequence[:, self._num_cls :]
             state["sequence"] = sequence
         summaries = self.final_cross_arch(state)
-        return [summaries["features"], summaries["sequence"]]
+        last = state["features"] if self._keeps_tokens else summaries["features"]
+        return [last, summaries["sequence"]]
 
     def representation_size(self, input_shape: Any) -> int:
-        width = _features_shape(input_shape)[2]
-        tokens = self.num_summary_tokens
-        if input_shape["sequences"] and self.information_flow != "sole":
-            if self.aggregation in ("average", "mha"):
-                tokens += 1
-            else:
-                tokens += self._num_cls + self.num_pma_tokens + self.num_recent_tokens
+        _, own, width = _features_shape(input_shape)
+        tokens = own if self._keeps_tokens else self.num_summary_tokens
+        sequences = input_shape["sequences"]
+        if sequences and self.information_flow == "sole":
+            tokens += len(sequences) if self._keeps_tokens else 0
+        elif sequences:
+            several = self.aggregation not in ("average", "mha")
+            tokens += self._num_cls + self._num_own_tokens if several else 1
         return tokens * width
 
     def compute_output_shape(self, input_shape: Any) -> dict[str, tuple[int | None, int]]:
@@ -404,6 +476,8 @@ class InterFormer(Backbone):
             "num_summary_tokens": self.num_summary_tokens,
             "num_pma_tokens": self.num_pma_tokens,
             "num_recent_tokens": self.num_recent_tokens,
+            "num_target_tokens": self.num_target_tokens,
+            "targets": self.targets,
             "num_heads": self.num_heads,
             "gating": self.gating,
             "gating_units": list(self.gating_units),
@@ -414,6 +488,7 @@ class InterFormer(Backbone):
             "rotary": self.rotary,
             "information_flow": self.information_flow,
             "aggregation": self.aggregation,
+            "final_features": self.final_features,
             "final_summary": self.final_summary,
             "sequence_alignment": self.sequence_alignment,
             "sequence_mask_ratio": self.sequence_mask_ratio,

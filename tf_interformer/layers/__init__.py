@@ -40,6 +40,7 @@ from tf_interformer.layers.recent_tokens import RecentTokens
 from tf_interformer.layers.rotary import rotary_angles, rotate
 from tf_interformer.layers.sequence_arch import SequenceArch
 from tf_interformer.layers.sequence_pooling import SequencePooling
+from tf_interformer.layers.target_pooling import TargetPooling
 
 __all__ = [
     "MLP",
@@ -78,6 +79,7 @@ __all__ = [
     "SequenceArch",
     "SequencePooling",
     "SqueezeExcitationInteraction",
+    "TargetPooling",
     "TransformerInteraction",
     "VectorCrossInteraction",
     "WukongInteraction",

@@ -72,6 +72,11 @@ def fresh(initializer: Any) -> Any:
     return type(initializer).from_config(initializer.get_config())
 
 
+def small(scale: float = 0.1) -> Any:
+    """The Glorot initializer times `scale`: what is made by it starts near nothing, and its residual near identity."""
+    return keras.initializers.VarianceScaling(scale=scale * scale, mode="fan_avg", distribution="uniform")
+
+
 def softmax(scores: Tensor) -> Tensor:
     """Softmax over the last axis, also where that has size one (at which `keras.ops.softmax` warns)."""
     if scores.shape[-1] == 1:

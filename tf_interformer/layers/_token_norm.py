@@ -7,6 +7,8 @@ from tf_interformer.layers._common import Shape, Tensor, shape_of, wide
 
 # Of torch's LayerNorm; Keras's own is 1e-3.
 EPSILON = 1e-5
+# Of a soft norm.
+SOFT_EPSILON = 1.0
 
 
 @register
@@ -15,17 +17,31 @@ class TokenNorm(keras.layers.Layer):
 
     Args:
         rms: bool. Divide by the root mean square only, as RMSNorm does. Defaults to `False`.
-        epsilon: float. Added to the variance. Defaults to `1e-5`.
+        soft: bool. For where tokens enter a model and where residuals join: what carries how often an id was seen, and
+            so how much it knows, is the scale of its token, and a soft norm leaves a token below scale 1 about as it
+            is. A norm inside a branch is not soft: products of small tokens would vanish there. Defaults to `False`.
+        epsilon: float or `None`. Added to the variance. Defaults to `None`: 1.0 where the norm is soft, else 1e-5.
+        start: float. Initial scale of what comes out. Defaults to `1.0`.
     """
 
-    def __init__(self, rms: bool = False, epsilon: float = EPSILON, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        rms: bool = False,
+        soft: bool = False,
+        epsilon: float | None = None,
+        start: float = 1.0,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.rms = rms
-        self.epsilon = epsilon
+        self.soft = soft
+        self.epsilon = (SOFT_EPSILON if soft else EPSILON) if epsilon is None else epsilon
+        self.start = start
 
     def build(self, input_shape: Any) -> None:
         width = shape_of(input_shape)[-1]
-        self.gamma = self.add_weight(name="gamma", shape=(width,), initializer="ones")
+        initializer = keras.initializers.Constant(self.start)
+        self.gamma = self.add_weight(name="gamma", shape=(width,), initializer=initializer)
         if not self.rms:
             self.beta = self.add_weight(name="beta", shape=(width,), initializer="zeros")
         super().build(input_shape)
@@ -44,4 +60,5 @@ class TokenNorm(keras.layers.Layer):
         return shape_of(input_shape)
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "rms": self.rms, "epsilon": self.epsilon}
+        own = {"rms": self.rms, "soft": self.soft, "epsilon": self.epsilon, "start": self.start}
+        return {**super().get_config(), **own}

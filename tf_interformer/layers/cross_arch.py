@@ -23,6 +23,7 @@ from tf_interformer.layers.linear_compression import LinearCompression
 from tf_interformer.layers.multi_head_attention import MultiHeadAttention
 from tf_interformer.layers.pooling_by_attention import PoolingByAttention
 from tf_interformer.layers.recent_tokens import RecentTokens
+from tf_interformer.layers.target_pooling import TargetPooling
 
 AGGREGATIONS = ("selective", "average", "mlp", "mha")
 
@@ -32,7 +33,8 @@ class CrossArch(keras.layers.Layer):
     """Cross Arch of InterFormer: selective summaries of the features and of the sequence (Eqs. 10 and 11).
 
     `X_sum = Gating(LCE(X))`, `S_sum = Gating([S_CLS || S_PMA || S_recent])`. PMA and the recent tokens see
-    behaviours only, not the CLS tokens.
+    behaviours only, not the CLS tokens. Ours: with `num_target_tokens` S_sum also holds what the candidate asks of the
+    events (`TargetPooling`).
 
     The other aggregations of the paper's ablation (Figure 3) replace the selection of `S_sum`. The paper does not
     define them; here `"average"` is the mean of the events, `"mlp"` mixes all positions linearly into as many
@@ -42,6 +44,7 @@ class CrossArch(keras.layers.Layer):
         num_summary_tokens: int. Tokens of `X_sum`. Defaults to `4`.
         num_pma_tokens: int. Seeds of the pooling by attention; 0 leaves it out. Defaults to `2`.
         num_recent_tokens: int. Most recent events; 0 leaves them out. Defaults to `2`.
+        num_target_tokens: int. Queries that the candidate makes, each a token; the paper has none. Defaults to `0`.
         num_heads: int. Heads of the attentions; must divide the width of the sequence. Defaults to `4`.
         gating: str or `None`. Activation of the gates, see `Gating`; `None` leaves them out. Defaults to
             `"identity"`.
@@ -53,8 +56,8 @@ class CrossArch(keras.layers.Layer):
         normalize: bool. Normalise the tokens before the gates. The paper does not. Defaults to `True`.
 
     Input: `{"features": [batch, N, dim], "sequence": [batch, time, dim], "lengths": [batch], "cls": [batch, C,
-    dim]}`. The sequence holds the behaviours. Without `"cls"` the CLS tokens are `X_sum` itself, as before the
-    first layer.
+    dim], "target": [batch, any]}`. The sequence holds the behaviours. Without `"cls"` the CLS tokens are `X_sum`
+    itself, as before the first layer. `"target"` is the candidate, for its queries.
     Output: `{"features": X_sum, "sequence": S_sum}`, or the one of the two that is asked for.
 
     Raises:
@@ -79,6 +82,7 @@ class CrossArch(keras.layers.Layer):
         num_summary_tokens: int = 4,
         num_pma_tokens: int = 2,
         num_recent_tokens: int = 2,
+        num_target_tokens: int = 0,
         num_heads: int = 4,
         gating: str | None = "identity",
         gating_units: Sequence[int] = (),
@@ -93,6 +97,7 @@ class CrossArch(keras.layers.Layer):
         self.num_summary_tokens = check_positive("num_summary_tokens", num_summary_tokens)
         self.num_pma_tokens = check_positive("num_pma_tokens", num_pma_tokens, minimum=0)
         self.num_recent_tokens = check_positive("num_recent_tokens", num_recent_tokens, minimum=0)
+        self.num_target_tokens = check_positive("num_target_tokens", num_target_tokens, minimum=0)
         self.num_heads = check_positive("num_heads", num_heads)
         self.gating = check_choice("gating", gating, (*ACTIVATIONS, None))
         self.gating_units = check_units("gating_units", gating_units)
@@ -105,10 +110,15 @@ class CrossArch(keras.layers.Layer):
             raise ValueError(
                 "At least one of `summarize_features` and `summarize_sequence` must be true. Received: neither"
             )
-        if aggregation in ("selective", "mlp") and not (cls_tokens or num_pma_tokens or num_recent_tokens):
+        if aggregation in ("selective", "mlp") and not (cls_tokens or self._num_own_tokens):
             raise ValueError(
-                "At least one of `cls_tokens`, `num_pma_tokens` and `num_recent_tokens` must be set. Received: none"
+                "At least one of `cls_tokens`, `num_pma_tokens`, `num_recent_tokens` and `num_target_tokens` must be "
+                "set. Received: none"
             )
+
+    @property
+    def _num_own_tokens(self) -> int:
+        return self.num_pma_tokens + self.num_recent_tokens + self.num_target_tokens
 
     def build(self, input_shape: Any) -> None:
         if self.summarize_features:
@@ -128,7 +138,7 @@ class CrossArch(keras.layers.Layer):
 
     def _build_norm_and_gate(self, kind: str, shape: Any) -> None:
         if self.normalize:
-            norm = self._add(TokenNorm(dtype=self.dtype_policy, name=f"{kind}_norm"), shape)
+            norm = self._add(TokenNorm(soft=True, dtype=self.dtype_policy, name=f"{kind}_norm"), shape)
             setattr(self, f"{kind}_norm", norm)
         if self.gating is not None:
             gate = Gating(self.gating, self.gating_units, dtype=self.dtype_policy, name=f"{kind}_gate")
@@ -144,6 +154,9 @@ class CrossArch(keras.layers.Layer):
                 self.pma = self._add(pma, history)
             if self.num_recent_tokens:
                 self.recent = self._add(RecentTokens(self.num_recent_tokens, dtype=policy, name="recent"), history)
+            if self.num_target_tokens:
+                target = TargetPooling(self.num_target_tokens, self.num_heads, dtype=policy, name="target")
+                self.target = self._add(target, {**history, "target": input_shape["target"]})
             if self.cls_tokens and "cls" not in input_shape and not self.summarize_features:
                 raise ValueError('`cls_tokens` needs "cls" among the inputs or `summarize_features`. Received: neither')
         elif self.aggregation == "mha":
@@ -188,13 +201,15 @@ class CrossArch(keras.layers.Layer):
             parts.append(self.pma(history))
         if self.num_recent_tokens:
             parts.append(self.recent(history))
+        if self.num_target_tokens:
+            parts.append(self.target({**history, "target": inputs["target"]}))
         return ops.concatenate(parts, axis=1) if len(parts) > 1 else parts[0]
 
     def _sequence_summary_shape(self, input_shape: Any) -> tuple[Any, int, Any]:
         batch, _, width = sequence_shape(input_shape["sequence"])
         if self.aggregation in ("average", "mha"):
             return (batch, 1, width)
-        tokens = self.num_pma_tokens + self.num_recent_tokens
+        tokens = self._num_own_tokens
         if self.cls_tokens:
             tokens += (shape_of(input_shape["cls"])[1] or 0) if "cls" in input_shape else self.num_summary_tokens
         return (batch, tokens, width)
@@ -214,6 +229,7 @@ class CrossArch(keras.layers.Layer):
             "num_summary_tokens": self.num_summary_tokens,
             "num_pma_tokens": self.num_pma_tokens,
             "num_recent_tokens": self.num_recent_tokens,
+            "num_target_tokens": self.num_target_tokens,
             "num_heads": self.num_heads,
             "gating": self.gating,
             "gating_units": list(self.gating_units),

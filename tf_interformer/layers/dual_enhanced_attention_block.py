@@ -79,9 +79,9 @@ class DualEnhancedAttentionBlock(keras.layers.Layer):
         width = shape[2] or 0
         build_sublayer(self.attention, input_shape)
         policy = self.dtype_policy
-        self.attention_norm = TokenNorm(dtype=policy, name="attention_norm")
+        self.attention_norm = TokenNorm(soft=True, dtype=policy, name="attention_norm")
         self.ffn = MLP((self.ffn_dim or 4 * width, width), self.ffn_activation, dtype=policy, name="ffn")
-        self.ffn_norm = TokenNorm(dtype=policy, name="ffn_norm")
+        self.ffn_norm = TokenNorm(soft=True, dtype=policy, name="ffn_norm")
         parts: list[Any] = [self.attention_norm, self.ffn, self.ffn_norm]
         self.dropout_layer = None
         if self.dropout:

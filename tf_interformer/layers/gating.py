@@ -11,6 +11,7 @@ from tf_interformer.layers._common import (
     check_choice,
     check_units,
     shape_of,
+    small,
 )
 from tf_interformer.layers.mlp import MLP
 
@@ -23,8 +24,8 @@ class Gating(keras.layers.Layer):
 
     The paper lists sigmoid, tanh and identity for `sigma` without choosing one. Identity is our default, because
     it keeps the sign and the scale of a token. `"glu"` is the usual gate `X * sigmoid(MLP(X))`. The MLP acts on
-    the embedding axis of each token; its last bias starts at one (at zero for `"glu"`), so that a fresh gate lets
-    a token pass.
+    the embedding axis of each token; its last bias starts at one (at zero for `"glu"`) and its last kernel small, so
+    that a fresh gate lets a token pass, whatever the token's scale.
 
     Args:
         activation: str. `"identity"`, `"tanh"`, `"sigmoid"` or `"glu"`. Defaults to `"identity"`.
@@ -53,6 +54,7 @@ class Gating(keras.layers.Layer):
         shape = shape_of(input_shape)
         self.mlp = MLP(
             (*self.hidden_units, shape[-1] or 0),
+            final_kernel_initializer=small(),
             final_bias_initializer="zeros" if self.activation == "glu" else "ones",
             dtype=self.dtype_policy,
             name="mlp",

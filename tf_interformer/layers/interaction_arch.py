@@ -13,6 +13,7 @@ from tf_interformer.layers._common import (
     check_choice,
     check_rate,
     check_units,
+    small,
     tokens_shape,
 )
 from tf_interformer.layers._token_norm import TokenNorm
@@ -89,14 +90,15 @@ class InteractionArch(keras.layers.Layer):
             self.mlp: Any = LinearCompression(tokens, dtype=policy, name="mlp")
             build_sublayer(self.mlp, (batch, total, width))
         else:
-            self.mlp = MLP((*self.mlp_units, tokens * width), dtype=policy, name="mlp")
+            last = small() if self.residual else None
+            self.mlp = MLP((*self.mlp_units, tokens * width), final_kernel_initializer=last, dtype=policy, name="mlp")
             build_sublayer(self.mlp, (batch, total * width))
         self.dropout_layer = None
         if self.dropout:
             self.dropout_layer = keras.layers.Dropout(self.dropout, dtype=policy, name="dropout")
             build_sublayer(self.dropout_layer, (batch, tokens, width))
         if self.residual:
-            self.norm = TokenNorm(dtype=policy, name="norm")
+            self.norm = TokenNorm(soft=True, dtype=policy, name="norm")
             build_sublayer(self.norm, (batch, tokens, width))
         super().build(input_shape)
 

@@ -30,6 +30,8 @@ class MLP(keras.layers.Layer):
         use_bias: bool. Defaults to `True`.
         dropout: float. Rate of the dropout after each activation but the last. Defaults to `0.0`.
         kernel_initializer: str or initializer. Defaults to `"glorot_uniform"`.
+        final_kernel_initializer: str, initializer or `None`. Of the last layer's kernel; a gate and a residual branch
+            start small. Defaults to `None`: as the others.
         final_bias_initializer: str or initializer. Of the last layer's bias; a gate starts at one. Defaults to
             `"zeros"`.
 
@@ -53,6 +55,7 @@ class MLP(keras.layers.Layer):
         use_bias: bool = True,
         dropout: float = 0.0,
         kernel_initializer: Any = "glorot_uniform",
+        final_kernel_initializer: Any = None,
         final_bias_initializer: Any = "zeros",
         **kwargs: Any,
     ) -> None:
@@ -65,6 +68,7 @@ class MLP(keras.layers.Layer):
         self.use_bias = use_bias
         self.dropout = check_rate("dropout", dropout)
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.final_kernel_initializer = keras.initializers.get(final_kernel_initializer or kernel_initializer)
         self.final_bias_initializer = keras.initializers.get(final_bias_initializer)
 
     def build(self, input_shape: Any) -> None:
@@ -76,10 +80,9 @@ class MLP(keras.layers.Layer):
         self.kernels = []
         self.biases = []
         for i in range(len(self.units)):
+            initializer = self.final_kernel_initializer if i == last else self.kernel_initializer
             self.kernels.append(
-                self.add_weight(
-                    name=f"kernel_{i}", shape=(widths[i], widths[i + 1]), initializer=fresh(self.kernel_initializer)
-                )
+                self.add_weight(name=f"kernel_{i}", shape=(widths[i], widths[i + 1]), initializer=fresh(initializer))
             )
             if self.use_bias:
                 initializer = self.final_bias_initializer if i == last else "zeros"
@@ -114,5 +117,6 @@ class MLP(keras.layers.Layer):
             "use_bias": self.use_bias,
             "dropout": self.dropout,
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
+            "final_kernel_initializer": keras.initializers.serialize(self.final_kernel_initializer),
             "final_bias_initializer": keras.initializers.serialize(self.final_bias_initializer),
         }

@@ -31,10 +31,10 @@ class MultiHeadAttention(keras.layers.Layer):
     Args:
         num_heads: int. H; must divide the width of the input. Defaults to `4`.
         rotary: bool. Rotate queries and keys by their positions. Needs heads of even width. Defaults to `True`.
-        rotary_offset: int. How many tokens at the front stay unrotated, such as CLS tokens. Defaults to `0`.
 
-    Input: `[batch, time, dim]`, or `{"sequence": [batch, time, dim], "mask": [batch, time]}` with a mask that is
-    true where a position may be attended to.
+    Input: `[batch, time, dim]`, or `{"sequence": [batch, time, dim], "mask": [batch, time], "positions": [time] or
+    [batch, time]}` with a mask that is true where a position may be attended to, and where each token stands, for the
+    rotation. Without a mask all are attended to, without positions they are counted from 0.
     Output shape: `[batch, time, dim]`. What stands at masked positions of the output has no meaning.
 
     Raises:
@@ -50,11 +50,10 @@ class MultiHeadAttention(keras.layers.Layer):
         [InterFormer, arXiv 2411.09852](https://arxiv.org/abs/2411.09852)
     """
 
-    def __init__(self, num_heads: int = 4, rotary: bool = True, rotary_offset: int = 0, **kwargs: Any) -> None:
+    def __init__(self, num_heads: int = 4, rotary: bool = True, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.num_heads = check_positive("num_heads", num_heads)
         self.rotary = rotary
-        self.rotary_offset = check_positive("rotary_offset", rotary_offset, minimum=0)
 
     def build(self, input_shape: Any) -> None:
         shape = _sequence(input_shape)
@@ -66,14 +65,17 @@ class MultiHeadAttention(keras.layers.Layer):
 
     def call(self, inputs: Any) -> Tensor:
         sequence = _sequence(inputs)
-        mask = inputs.get("mask") if isinstance(inputs, dict) else None
+        given = inputs if isinstance(inputs, dict) else {}
+        mask = given.get("mask")
         batch, time, width = ops.shape(sequence)
         head = width // self.num_heads
         qkv = ops.reshape(project(sequence, self.qkv_kernel), (batch, time, 3, self.num_heads, head))
         queries, keys, values = ops.unstack(ops.transpose(qkv, (2, 0, 3, 1, 4)), 3)  # [B, H, T, D / H]
         queries = queries * head**-0.5
         if self.rotary:
-            angles = rotary_angles(time, head, self.rotary_offset, dtype=_wide_name(self.compute_dtype))
+            angles = rotary_angles(given.get("positions", time), head, dtype=_wide_name(self.compute_dtype))
+            if len(angles.shape) == 3:
+                angles = ops.expand_dims(angles, 1)  # [B, 1, T, D / 2H]
             queries, keys = rotate(queries, angles), rotate(keys, angles)
         attend = _fused if FUSED and not is_recording() else self._attend
         attended = ops.reshape(attend(queries, keys, values, mask), (batch, time, width))
@@ -99,7 +101,6 @@ class MultiHeadAttention(keras.layers.Layer):
             **super().get_config(),
             "num_heads": self.num_heads,
             "rotary": self.rotary,
-            "rotary_offset": self.rotary_offset,
         }
 
 

@@ -9,9 +9,11 @@ from tf_interformer.layers._common import (
     build_sublayer,
     check_choice,
     check_positive,
+    check_ratio,
     gelu,
     project,
     sequence_shape,
+    small,
 )
 from tf_interformer.layers._token_norm import TokenNorm
 from tf_interformer.layers.mlp import MLP
@@ -36,6 +38,8 @@ class PersonalizedFFN(keras.layers.Layer):
     Args:
         mode: str. `"linear"`, `"two_layer"` or `"plain"`. Defaults to `"linear"`.
         hidden_dim: int or `None`. K, for `"two_layer"` and `"plain"`; `None` means D. Defaults to `None`.
+        start: float. Factor of the initial weights of the last map. At `1.0` unit variance in gives unit variance out;
+            a residual branch takes `0.1` and so starts near the identity. Defaults to `1.0`.
 
     Input: `{"sequence": [batch, time, dim], "summary": [batch, tokens, dim]}`; `"plain"` needs no summary.
     Output shape: `[batch, time, dim]`.
@@ -54,17 +58,19 @@ class PersonalizedFFN(keras.layers.Layer):
         [InterFormer, arXiv 2411.09852](https://arxiv.org/abs/2411.09852)
     """
 
-    def __init__(self, mode: str = "linear", hidden_dim: int | None = None, **kwargs: Any) -> None:
+    def __init__(self, mode: str = "linear", hidden_dim: int | None = None, start: float = 1.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.mode = check_choice("mode", mode, MODES)
         self.hidden_dim = None if hidden_dim is None else check_positive("hidden_dim", hidden_dim)
+        self.start = check_ratio("start", start) or 1.0
 
     def build(self, input_shape: Any) -> None:
         batch, time, width = sequence_shape(input_shape["sequence"])
         width = width or 0
         hidden = self.hidden_dim or width
         if self.mode == "plain":
-            self.mlp = MLP((hidden, width), dtype=self.dtype_policy, name="mlp")
+            last = small(self.start)
+            self.mlp = MLP((hidden, width), final_kernel_initializer=last, dtype=self.dtype_policy, name="mlp")
             build_sublayer(self.mlp, (batch, time, width))
         else:
             _, tokens, summary_width = sequence_shape(input_shape["summary"], "summary")
@@ -74,14 +80,14 @@ class PersonalizedFFN(keras.layers.Layer):
                     f"Received: summary {input_shape['summary']}, sequence {input_shape['sequence']}"
                 )
             if self.mode == "linear":
-                self.hyper_kernel = self._hyper_kernel("hyper_kernel", tokens, width)
+                self.hyper_kernel = self._hyper_kernel("hyper_kernel", tokens, width, self.start)
             else:
                 self._build_two_layer((batch, time), tokens, width, hidden)
         super().build(input_shape)
 
-    def _hyper_kernel(self, name: str, tokens: int, width: int) -> Any:
+    def _hyper_kernel(self, name: str, tokens: int, width: int, start: float = 1.0) -> Any:
         # Unit variance in, unit variance out: the two products sum over `tokens` times `width` terms.
-        initializer = keras.initializers.RandomNormal(stddev=(tokens * width) ** -0.5)
+        initializer = keras.initializers.RandomNormal(stddev=start * (tokens * width) ** -0.5)
         return self.add_weight(name=name, shape=(tokens, width), initializer=initializer)
 
     def _build_two_layer(self, outer: tuple[Any, Any], tokens: int, width: int, hidden: int) -> None:
@@ -92,7 +98,7 @@ class PersonalizedFFN(keras.layers.Layer):
         self.second_bias = self.add_weight(name="second_bias", shape=(width,), initializer="zeros")
         self.hidden_norm = TokenNorm(rms=True, dtype=self.dtype_policy, name="hidden_norm")
         build_sublayer(self.hidden_norm, (*outer, hidden))
-        self.output_norm = TokenNorm(rms=True, dtype=self.dtype_policy, name="output_norm")
+        self.output_norm = TokenNorm(rms=True, start=self.start, dtype=self.dtype_policy, name="output_norm")
         build_sublayer(self.output_norm, (*outer, width))
 
     def call(self, inputs: dict[str, Tensor]) -> Tensor:
@@ -112,4 +118,4 @@ class PersonalizedFFN(keras.layers.Layer):
         return sequence_shape(input_shape["sequence"])
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "mode": self.mode, "hidden_dim": self.hidden_dim}
+        return {**super().get_config(), "mode": self.mode, "hidden_dim": self.hidden_dim, "start": self.start}

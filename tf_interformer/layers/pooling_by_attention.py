@@ -3,6 +3,7 @@
 from typing import Any
 
 from tf_interformer._keras import keras, ops, register
+from tf_interformer.layers._attention_pooling import by_head, pool_by_scores
 from tf_interformer.layers._common import (
     Shape,
     Tensor,
@@ -10,14 +11,11 @@ from tf_interformer.layers._common import (
     check_positive,
     project,
     sequence_shape,
-    softmax,
-    valid_positions,
     wide,
 )
-from tf_interformer.layers._recording import record
 from tf_interformer.layers._token_norm import TokenNorm
 from tf_interformer.layers.mlp import MLP
-from tf_interformer.layers.multi_head_attention import MASKED, check_heads
+from tf_interformer.layers.multi_head_attention import check_heads
 
 
 @register
@@ -25,8 +23,7 @@ class PoolingByAttention(keras.layers.Layer):
     """Pooling by multi-head attention (PMA): learnable seeds query a sequence (InterFormer, Eq. 4).
 
     `PMA(S) = MHA(Q, S W_K, S W_V)` with learnable `Q` in `R^{k x d}`. Seeds are parameters, so `W_K` is applied to
-    them rather than to the sequence, and `W_V` to what they pooled: the same numbers without a key and a value for
-    every event.
+    them rather than to the sequence: the same numbers without a key for every event.
 
     Args:
         num_tokens: int. k, the number of seeds. Defaults to `2`.
@@ -69,35 +66,22 @@ class PoolingByAttention(keras.layers.Layer):
             setattr(self, name, self.add_weight(name=name, shape=(width, width), initializer="lecun_normal"))
         if self.full:
             pooled = (batch, self.num_tokens, width)
-            self.attention_norm = TokenNorm(dtype=self.dtype_policy, name="attention_norm")
+            self.attention_norm = TokenNorm(soft=True, dtype=self.dtype_policy, name="attention_norm")
             self.feed_forward = MLP((width, width), dtype=self.dtype_policy, name="feed_forward")
-            self.output_norm = TokenNorm(dtype=self.dtype_policy, name="output_norm")
+            self.output_norm = TokenNorm(soft=True, dtype=self.dtype_policy, name="output_norm")
             for layer in (self.attention_norm, self.feed_forward, self.output_norm):
                 build_sublayer(layer, pooled)
         super().build(input_shape)
 
     def call(self, inputs: dict[str, Tensor]) -> Tensor:
         sequence = inputs["sequence"]
-        batch, time, width = ops.shape(sequence)
-        heads, seeds = self.num_heads, self.num_tokens
+        width, heads, seeds = sequence.shape[-1], self.num_heads, self.num_tokens
         head = width // heads
-
-        key_kernel = ops.reshape(ops.cast(self.key_kernel, sequence.dtype), (width, heads, head))
-        queries = ops.reshape(ops.cast(self.seeds, sequence.dtype), (seeds, heads, head)) * head**-0.5
+        key_kernel = by_head(self.key_kernel, sequence, (width, heads, head))
+        queries = by_head(self.seeds, sequence, (seeds, heads, head)) * head**-0.5
         score_kernel = ops.reshape(ops.einsum("dhe,khe->dkh", key_kernel, queries), (width, seeds * heads))
         scores = ops.transpose(wide(project(sequence, score_kernel)), (0, 2, 1))  # [B, k H, T]
-
-        valid = valid_positions(inputs["lengths"], time)
-        bias = ops.where(valid, ops.zeros((), scores.dtype), ops.cast(MASKED, scores.dtype))
-        weights = softmax(scores + bias[:, None, :])
-        record(self, lambda: ops.transpose(ops.reshape(weights, (batch, seeds, heads, time)), (0, 2, 1, 3)))
-        pooled = ops.matmul(ops.cast(weights, sequence.dtype), sequence)  # [B, k H, D]
-        pooled = ops.where(valid[:, :1, None], pooled, ops.zeros_like(pooled))
-
-        value_kernel = ops.reshape(ops.cast(self.value_kernel, sequence.dtype), (width, heads, head))
-        output_kernel = ops.reshape(ops.cast(self.output_kernel, sequence.dtype), (heads, head, width))
-        kernel = ops.reshape(ops.einsum("dhe,hef->hdf", value_kernel, output_kernel), (heads * width, width))
-        tokens = project(ops.reshape(pooled, (batch, seeds, heads * width)), kernel)
+        tokens = pool_by_scores(self, sequence, inputs["lengths"], scores)
         if self.full:
             hidden = self.attention_norm(ops.cast(self.seeds, tokens.dtype) + tokens)
             tokens = self.output_norm(hidden + self.feed_forward(hidden))

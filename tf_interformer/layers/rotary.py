@@ -1,20 +1,17 @@
 """Rotary position embeddings."""
 
-from typing import Any
-
 import numpy as np
 
 from tf_interformer._keras import ops
 from tf_interformer.layers._common import Tensor, wide
 
 
-def rotary_angles(time: Any, head_dim: int, offset: int = 0, base: float = 10000.0, dtype: str = "float32") -> Tensor:
-    """Returns the angles `position / base^(2 i / head_dim)`, `[time, head_dim / 2]` (RoFormer, Eq. 15).
+def rotary_angles(positions: Tensor, head_dim: int, base: float = 10000.0, dtype: str = "float32") -> Tensor:
+    """Returns the angles `position / base^(2 i / head_dim)`, `[..., time, head_dim / 2]` (RoFormer, Eq. 15).
 
     Args:
-        time: int or scalar tensor. The number of positions.
+        positions: tensor `[..., time]`, or int: so many positions, from 0.
         head_dim: int. Width of a head; even.
-        offset: int. The first `offset` tokens are not rotated and the next one has position 0. Defaults to `0`.
         base: float. Defaults to `10000.0`.
         dtype: str. `"float32"` or `"float64"`; half precision would lose distant positions. Defaults to
             `"float32"`.
@@ -32,9 +29,10 @@ def rotary_angles(time: Any, head_dim: int, offset: int = 0, base: float = 10000
     """
     if head_dim % 2:
         raise ValueError(f"Rotary positions need heads of even width. Received: head_dim={head_dim}")
+    if not len(ops.shape(positions)):
+        positions = ops.arange(positions)
     frequency = base ** (-np.arange(0, head_dim, 2, dtype="float64") / head_dim)
-    position = ops.cast(ops.maximum(ops.arange(time) - offset, 0), dtype)
-    return ops.expand_dims(position, 1) * ops.cast(frequency[None, :], dtype)
+    return ops.expand_dims(ops.cast(positions, dtype), -1) * ops.cast(frequency, dtype)
 
 
 def rotate(x: Tensor, angles: Tensor) -> Tensor:

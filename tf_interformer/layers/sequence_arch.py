@@ -17,13 +17,17 @@ from tf_interformer.layers._token_norm import TokenNorm
 from tf_interformer.layers.multi_head_attention import MultiHeadAttention
 from tf_interformer.layers.personalized_ffn import MODES, PersonalizedFFN
 
+ROTARY = ("recent", "joint", "behaviours", None)
+# Of the weights that a fresh residual branch ends with.
+BRANCH_START = 0.1
+
 
 @register
 class SequenceArch(keras.layers.Layer):
     """Sequence Arch of InterFormer: `S' = MHA(PFFN(X_sum, S))` (Eqs. 8 and 9).
 
-    With `residual=True`, which the paper does not print, each of the two is a pre-norm residual branch:
-    `S <- S + PFFN(X_sum, LN(S))`, `S <- S + MHA(LN(S))`; `W_PFFN` then starts near the identity.
+    With `residual=True`, which the paper does not print, each of the two is a residual branch, normalised where it
+    joins: `S <- LN(S + PFFN(X_sum, S))`, `S <- LN(S + MHA(S))`; `W_PFFN` then starts near the identity.
 
     Args:
         personalized_ffn: str or `None`. `"linear"`, `"two_layer"` or `"plain"`, see `PersonalizedFFN`; `None`
@@ -31,12 +35,15 @@ class SequenceArch(keras.layers.Layer):
         ffn_hidden_dim: int or `None`. Hidden width of the last two. Defaults to `None`.
         attention: bool. Whether there is an attention. Defaults to `True`.
         num_heads: int. Must divide the width of the sequence. Defaults to `4`.
-        rotary: bool. Rotary positions in the attention. Defaults to `True`.
-        rotary_offset: int. How many tokens at the front stay unrotated. Defaults to `0`.
+        rotary: str or `None`. Rotary positions in the attention; the paper has them and does not say from where they
+            count. `"recent"`: events back from the last one, the CLS tokens behind it, so that how far an event is
+            from either does not depend on the length of the history. `"joint"`: all tokens from the first one, the
+            CLS tokens in front. `"behaviours"`: the same without the CLS tokens, which stay unrotated. Defaults to
+            `"recent"`.
         num_cls_tokens: int. How many tokens at the front of the sequence are CLS tokens, which `lengths` does not
             count. Defaults to `0`.
         dropout: float. Rate after each of the two. Defaults to `0.0`.
-        residual: bool. Pre-norm residual branches. Defaults to `True`.
+        residual: bool. Residual branches. Defaults to `True`.
 
     Input: `{"sequence": [batch, C + time, dim], "lengths": [batch], "summary": [batch, n, dim]}`.
     Output shape: that of the sequence. What stands at padded positions has no meaning.
@@ -64,8 +71,7 @@ class SequenceArch(keras.layers.Layer):
         ffn_hidden_dim: int | None = None,
         attention: bool = True,
         num_heads: int = 4,
-        rotary: bool = True,
-        rotary_offset: int = 0,
+        rotary: str | None = "recent",
         num_cls_tokens: int = 0,
         dropout: float = 0.0,
         residual: bool = True,
@@ -76,8 +82,7 @@ class SequenceArch(keras.layers.Layer):
         self.ffn_hidden_dim = None if ffn_hidden_dim is None else check_positive("ffn_hidden_dim", ffn_hidden_dim)
         self.attention = attention
         self.num_heads = check_positive("num_heads", num_heads)
-        self.rotary = rotary
-        self.rotary_offset = check_positive("rotary_offset", rotary_offset, minimum=0)
+        self.rotary = check_choice("rotary", rotary, ROTARY)
         self.num_cls_tokens = check_positive("num_cls_tokens", num_cls_tokens, minimum=0)
         self.dropout = check_rate("dropout", dropout)
         self.residual = residual
@@ -95,38 +100,52 @@ class SequenceArch(keras.layers.Layer):
             shapes = {"sequence": shape}
             if self.personalized_ffn != "plain":
                 shapes["summary"] = input_shape["summary"]
-            self.ffn = PersonalizedFFN(self.personalized_ffn, self.ffn_hidden_dim, dtype=policy, name="ffn")
+            start = BRANCH_START if self.residual else 1.0
+            self.ffn = PersonalizedFFN(self.personalized_ffn, self.ffn_hidden_dim, start, dtype=policy, name="ffn")
             build_sublayer(self.ffn, shapes)
         if self.attention:
-            self.mha = MultiHeadAttention(self.num_heads, self.rotary, self.rotary_offset, dtype=policy, name="mha")
+            self.mha = MultiHeadAttention(self.num_heads, self.rotary is not None, dtype=policy, name="mha")
             build_sublayer(self.mha, {"sequence": shape, "mask": shape[:2]})
         if self.residual:
             if self.personalized_ffn is not None:
-                self.ffn_norm = TokenNorm(dtype=policy, name="ffn_norm")
+                self.ffn_norm = TokenNorm(soft=True, dtype=policy, name="ffn_norm")
                 build_sublayer(self.ffn_norm, shape)
             if self.attention:
-                self.mha_norm = TokenNorm(dtype=policy, name="mha_norm")
+                self.mha_norm = TokenNorm(soft=True, dtype=policy, name="mha_norm")
                 build_sublayer(self.mha_norm, shape)
         super().build(input_shape)
 
     def call(self, inputs: dict[str, Tensor], training: bool | None = None) -> Tensor:
         sequence = inputs["sequence"]
         if self.personalized_ffn is not None:
-            x = {"sequence": self.ffn_norm(sequence) if self.residual else sequence}
+            x = {"sequence": sequence}
             if self.personalized_ffn != "plain":
                 x["summary"] = inputs["summary"]
-            sequence = self._join(sequence, self.ffn(x), training)
+            sequence = self._join(sequence, self.ffn(x), "ffn_norm", training)
         if self.attention:
             time = ops.shape(sequence)[1]
-            mask = valid_positions(ops.cast(inputs["lengths"], "int32") + self.num_cls_tokens, time)
-            x = self.mha_norm(sequence) if self.residual else sequence
-            sequence = self._join(sequence, self.mha({"sequence": x, "mask": mask}), training)
+            lengths = ops.cast(inputs["lengths"], "int32")
+            x = {"sequence": sequence, "mask": valid_positions(lengths + self.num_cls_tokens, time)}
+            if self.rotary is not None:
+                x["positions"] = self._positions(lengths, time)
+            sequence = self._join(sequence, self.mha(x), "mha_norm", training)
         return sequence
 
-    def _join(self, sequence: Tensor, branch: Tensor, training: bool | None) -> Tensor:
+    def _positions(self, lengths: Tensor, time: Any) -> Tensor:
+        """Where the tokens `[time]` or `[B, time]` stand."""
+        places = ops.arange(time)
+        if self.rotary == "joint" or not self.num_cls_tokens:
+            return places  # only differences count: without CLS tokens the two ends are alike
+        events = places - self.num_cls_tokens
+        if self.rotary == "behaviours":
+            return ops.maximum(events, 0)
+        lengths = ops.expand_dims(lengths, 1)
+        return ops.where(ops.expand_dims(events < 0, 0), places + lengths, events + 0 * lengths)
+
+    def _join(self, sequence: Tensor, branch: Tensor, norm: str, training: bool | None) -> Tensor:
         if self.dropout_layer is not None:
             branch = self.dropout_layer(branch, training=training)
-        return sequence + branch if self.residual else branch
+        return getattr(self, norm)(sequence + branch) if self.residual else branch
 
     def compute_output_shape(self, input_shape: Any) -> Shape:
         return sequence_shape(input_shape["sequence"])
@@ -139,7 +158,6 @@ class SequenceArch(keras.layers.Layer):
             "attention": self.attention,
             "num_heads": self.num_heads,
             "rotary": self.rotary,
-            "rotary_offset": self.rotary_offset,
             "num_cls_tokens": self.num_cls_tokens,
             "dropout": self.dropout,
             "residual": self.residual,

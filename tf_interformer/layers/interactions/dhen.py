@@ -73,7 +73,7 @@ class DHENInteraction(keras.layers.Layer):
             self.dots.append(DotInteraction(dtype=policy, name=f"dot_{i}"))
             self.crosses.append(CrossInteraction(self.cross_layers, self.rank, dtype=policy, name=f"cross_{i}"))
             self.ensembles.append(LinearCompression(tokens, dtype=policy, name=f"ensemble_{i}"))
-            self.norms.append(TokenNorm(dtype=policy, name=f"norm_{i}"))
+            self.norms.append(TokenNorm(soft=True, dtype=policy, name=f"norm_{i}"))
             for layer in (self.dots[i], self.crosses[i], self.norms[i]):
                 build_sublayer(layer, shape)
             build_sublayer(self.ensembles[i], (shape[0], 2 * tokens, width))

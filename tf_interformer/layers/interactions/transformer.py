@@ -81,10 +81,11 @@ class TransformerInteraction(keras.layers.Layer):
         self.attentions, self.attention_norms, self.ffns, self.ffn_norms = [], [], [], []
         for i in range(self.num_layers):
             units = (self.ffn_dim or 4 * width, width)
+            soft = self.norm == "post"  # else it is inside the branch
             self.attentions.append(MultiHeadAttention(self.num_heads, False, dtype=policy, name=f"attention_{i}"))
-            self.attention_norms.append(TokenNorm(dtype=policy, name=f"attention_norm_{i}"))
+            self.attention_norms.append(TokenNorm(soft=soft, dtype=policy, name=f"attention_norm_{i}"))
             self.ffns.append(MLP(units, activation=self.activation, dtype=policy, name=f"ffn_{i}"))
-            self.ffn_norms.append(TokenNorm(dtype=policy, name=f"ffn_norm_{i}"))
+            self.ffn_norms.append(TokenNorm(soft=soft, dtype=policy, name=f"ffn_norm_{i}"))
             for layer in (self.attentions[i], self.attention_norms[i], self.ffns[i], self.ffn_norms[i]):
                 build_sublayer(layer, shape)
         self.dropout_layer = None

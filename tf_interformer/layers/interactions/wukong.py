@@ -88,7 +88,7 @@ class WukongInteraction(keras.layers.Layer):
             build_sublayer(self.mlps[i], (batch, before * self.rank))
             self.compressions.append(LinearCompression(linear_tokens, dtype=policy, name=f"compression_{i}"))
             build_sublayer(self.compressions[i], (batch, before, width))
-            self.norms.append(TokenNorm(dtype=policy, name=f"norm_{i}"))
+            self.norms.append(TokenNorm(soft=True, dtype=policy, name=f"norm_{i}"))
             build_sublayer(self.norms[i], (batch, after, width))
         if after != tokens:  # of the first layer alone: the others keep the number
             self.shortcuts.append(LinearCompression(after, dtype=policy, name="shortcut"))

@@ -102,8 +102,8 @@ class MultiInterest(keras.layers.Layer):
             setattr(self, name, self.add_weight(name=name, shape=shape, initializer=initializer))
         for name, size in {"hidden_biases": hidden, "output_biases": width}.items():
             setattr(self, name, self.add_weight(name=name, shape=(heads, 1, size), initializer="zeros"))
-        self.head_norm = TokenNorm(dtype=policy, name="head_norm")
-        self.output_norm = TokenNorm(dtype=policy, name="output_norm")
+        self.head_norm = TokenNorm(soft=True, dtype=policy, name="head_norm")
+        self.output_norm = TokenNorm(soft=True, dtype=policy, name="output_norm")
         for norm in (self.head_norm, self.output_norm):
             build_sublayer(norm, (batch, heads, time, width))
         self.positions = RecencyPositions(width, self.max_positions, dtype=policy, name="positions")

@@ -69,8 +69,8 @@ class TransformerBlock(keras.layers.Layer):
         self.attention = SequenceAttention(self.num_heads, self.causal, dtype=policy, name="attention")
         build_sublayer(self.attention, input_shape)
         self.feed_forward = MLP((self.ffn_dim or width, width), self.activation, dtype=policy, name="feed_forward")
-        self.attention_norm = TokenNorm(dtype=policy, name="attention_norm")
-        self.output_norm = TokenNorm(dtype=policy, name="output_norm")
+        self.attention_norm = TokenNorm(soft=True, dtype=policy, name="attention_norm")
+        self.output_norm = TokenNorm(soft=True, dtype=policy, name="output_norm")
         for layer in (self.feed_forward, self.attention_norm, self.output_norm):
             build_sublayer(layer, shape)
         self.dropout_layer = None

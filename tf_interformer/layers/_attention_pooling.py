@@ -1,0 +1,36 @@
+"""What the layers that pool a history by attention share."""
+
+from typing import Any
+
+from tf_interformer._keras import ops
+from tf_interformer.layers._common import Tensor, project, softmax, valid_positions
+from tf_interformer.layers._recording import record
+from tf_interformer.layers.multi_head_attention import MASKED
+
+
+def pool_by_scores(layer: Any, sequence: Tensor, lengths: Tensor, scores: Tensor) -> Tensor:
+    """Pools `[B, T, D]` by the scores `[B, k H, T]` of k queries with H heads each: `[B, k, D]`.
+
+    `W_V` is applied to what was pooled: the same numbers without a value for every event.
+
+    Args:
+        layer: has `num_tokens` (k), `num_heads` (H), `value_kernel` and `output_kernel`, both `[D, D]`.
+    """
+    batch, time, width = ops.shape(sequence)
+    heads, count = layer.num_heads, layer.num_tokens
+    valid = valid_positions(lengths, time)
+    bias = ops.where(valid, ops.zeros((), scores.dtype), ops.cast(MASKED, scores.dtype))
+    weights = softmax(scores + bias[:, None, :])
+    record(layer, lambda: ops.transpose(ops.reshape(weights, (batch, count, heads, time)), (0, 2, 1, 3)))
+    pooled = ops.matmul(ops.cast(weights, sequence.dtype), sequence)  # [B, k H, D]
+    pooled = ops.where(valid[:, :1, None], pooled, ops.zeros_like(pooled))
+
+    value_kernel = by_head(layer.value_kernel, sequence, (width, heads, width // heads))
+    output_kernel = by_head(layer.output_kernel, sequence, (heads, width // heads, width))
+    kernel = ops.reshape(ops.einsum("dhe,hef->hdf", value_kernel, output_kernel), (heads * width, width))
+    return project(ops.reshape(pooled, (batch, count, heads * width)), kernel)
+
+
+def by_head(kernel: Tensor, sequence: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """A kernel in the precision of the sequence, in another shape."""
+    return ops.reshape(ops.cast(kernel, sequence.dtype), shape)

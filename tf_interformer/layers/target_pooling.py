@@ -1,0 +1,79 @@
+"""Pooling of a history by what the candidate asks of it."""
+
+from typing import Any
+
+from tf_interformer._keras import keras, ops, register
+from tf_interformer.layers._attention_pooling import by_head, pool_by_scores
+from tf_interformer.layers._common import Shape, Tensor, check_positive, project, sequence_shape, wide
+from tf_interformer.layers.multi_head_attention import check_heads
+
+
+@register
+class TargetPooling(keras.layers.Layer):
+    """Target-aware summary: queries made of the candidate attend to the events of a history.
+
+    `Q = reshape(x_target W_Q)` in `R^{k x d}`, `P = MHA(Q, S W_K, S W_V)`. It is InterFormer's pooling by attention
+    (Eq. 4) with the candidate's own queries in place of learned ones. The paper has none: there the candidate reaches
+    the history through CLS tokens and PFFN alone. Ours, after the target attention of Deep Interest Network.
+
+    Args:
+        num_tokens: int. k, the number of queries. Defaults to `2`.
+        num_heads: int. Must divide the width of the sequence. Defaults to `4`.
+
+    Input: `{"sequence": [batch, time, dim], "lengths": [batch], "target": [batch, any]}`; positions from `lengths` on
+    are padding.
+    Output shape: `[batch, num_tokens, dim]`; zeros for an empty history.
+
+    Raises:
+        ValueError: If an argument is not a positive integer or `num_heads` does not divide the width.
+
+    Example:
+
+    >>> pooled = TargetPooling(num_tokens=2, num_heads=2)({
+    ...     "sequence": np.ones((3, 50, 16), "float32"), "lengths": np.array([0, 7, 50]),
+    ...     "target": np.ones((3, 32), "float32"),
+    ... })
+    >>> pooled.shape
+    TensorShape([3, 2, 16])
+
+    Reference:
+        [InterFormer, arXiv 2411.09852](https://arxiv.org/abs/2411.09852)
+        [Deep Interest Network, arXiv 1706.06978](https://arxiv.org/abs/1706.06978)
+    """
+
+    def __init__(self, num_tokens: int = 2, num_heads: int = 4, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.num_tokens = check_positive("num_tokens", num_tokens)
+        self.num_heads = check_positive("num_heads", num_heads)
+
+    def build(self, input_shape: Any) -> None:
+        width = sequence_shape(input_shape["sequence"])[2] or 0
+        check_heads(width, self.num_heads)
+        target = int(input_shape["target"][-1])
+        shapes = {
+            "query_kernel": (target, self.num_tokens * width),
+            "key_kernel": (width, width),
+            "value_kernel": (width, width),
+            "output_kernel": (width, width),
+        }
+        for name, shape in shapes.items():
+            setattr(self, name, self.add_weight(name=name, shape=shape, initializer="lecun_normal"))
+        super().build(input_shape)
+
+    def call(self, inputs: dict[str, Tensor]) -> Tensor:
+        sequence = inputs["sequence"]
+        width, heads, count = sequence.shape[-1], self.num_heads, self.num_tokens
+        head = width // heads
+        queries = ops.reshape(project(inputs["target"], self.query_kernel), (-1, count, heads, head)) * head**-0.5
+        # `W_K` is applied to the queries: no key for each event.
+        keys = by_head(self.key_kernel, sequence, (width, heads, head))
+        queries = ops.reshape(ops.einsum("bkhe,dhe->bkhd", queries, keys), (-1, count * heads, width))
+        scores = wide(ops.matmul(queries, ops.transpose(sequence, (0, 2, 1))))  # [B, k H, T]
+        return pool_by_scores(self, sequence, inputs["lengths"], scores)
+
+    def compute_output_shape(self, input_shape: Any) -> Shape:
+        batch, _, width = sequence_shape(input_shape["sequence"])
+        return (batch, self.num_tokens, width)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "num_tokens": self.num_tokens, "num_heads": self.num_heads}

@@ -27,8 +27,8 @@ class Hiformer(HiformerBlocks, Backbone):
     task tokens are computed (last-layer pruning, section 3.5.2 of the paper); the scores are the same as without.
 
     Printed in the paper: task tokens, heterogeneous and composite projections, low rank, pruning, and a feed-forward
-    network per token. Ours: where the norms stand, that tokens are normalised on entry, that each behaviour sequence
-    is pooled to tokens, ranks and factors per layer and head, no biases in the attention.
+    network per token. Ours: where the norms stand, that tokens are normalised on
+    entry, that each behaviour sequence is pooled to tokens, ranks per layer, no biases in the attention.
 
     Args:
         tasks: list of str. Names of the tasks. Defaults to `("label",)`.
@@ -41,6 +41,7 @@ class Hiformer(HiformerBlocks, Backbone):
         rank_k: int, list or `None`. Rank of the composite queries and keys, one for all layers or one for each;
             `None` means full matrices. Defaults to `None`.
         rank_v: int, list or `None`. Rank of the composite values. Defaults to `None`.
+        rank_per_head: bool. Ranks and factors for each head, not for all heads together. Defaults to `False`.
         composite_query: bool. Whether queries are composite too. Defaults to `True`.
         ffn_dim: int or `None`. Hidden width of the feed-forward networks; `None` means four times the embedding
             width. Defaults to `None`.
@@ -85,6 +86,7 @@ class Hiformer(HiformerBlocks, Backbone):
         value_dim: int | None = None,
         rank_k: Ranks = None,
         rank_v: Ranks = None,
+        rank_per_head: bool = False,
         composite_query: bool = True,
         ffn_dim: int | None = None,
         activation: Any = "gelu",
@@ -105,6 +107,7 @@ class Hiformer(HiformerBlocks, Backbone):
             value_dim=value_dim,
             rank_k=rank_k,
             rank_v=rank_v,
+            rank_per_head=rank_per_head,
             composite_query=composite_query,
             ffn_dim=ffn_dim,
             activation=activation,

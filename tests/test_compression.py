@@ -33,13 +33,12 @@ def attentions(model):
 
 
 def plant(projection, rank, noise=1e-7):
-    """Gives every head's matrix a rank, up to noise; the singular values are near one."""
+    """Gives the matrix, or every head's, a rank, up to noise; the singular values are near one."""
     random = np.random.default_rng(0)
-    rows = projection.kernel.shape[0]
-    heads = projection.num_heads
-    columns = projection.kernel.shape[1] // heads
+    number = projection.num_heads if projection.rank_per_head else 1
+    rows, columns = projection.kernel.shape[0], projection.kernel.shape[1] // number
     matrices = []
-    for head in range(heads):
+    for head in range(number):
         own = min(rank - head % 2, rows, columns)  # heads need not agree
         left = np.linalg.qr(random.normal(size=(rows, own)))[0]
         right = np.linalg.qr(random.normal(size=(columns, own)))[0]
@@ -54,6 +53,8 @@ def plant(projection, rank, noise=1e-7):
         {"composite_query": False},
         {"norm": "pre", "prune_last_layer": False},
         {"rank_k": 3, "rank_v": [None, 5]},
+        {"rank_per_head": True},
+        {"rank_k": 3, "rank_v": [None, 5], "rank_per_head": True},
         {"tasks": ["click"], "sequence_pooling": "attention"},
     ],
 )
@@ -69,8 +70,9 @@ def test_full_rank_changes_nothing(arguments):
     assert smaller.tasks == model.tasks
 
 
-def test_energy_finds_the_planted_ranks_layer_by_layer():
-    model = make(prune_last_layer=False)
+@pytest.mark.parametrize("rank_per_head", [False, True])
+def test_energy_finds_the_planted_ranks_layer_by_layer(rank_per_head):
+    model = make(prune_last_layer=False, rank_per_head=rank_per_head)
     for attention, (query, key, value) in zip(attentions(model), [(3, 5, 4), (6, 2, 7)], strict=True):
         plant(attention.query, query)
         plant(attention.key, key)
@@ -80,6 +82,7 @@ def test_energy_finds_the_planted_ranks_layer_by_layer():
     assert [p.rank for p in report.projections] == [5, 5, 4, 6, 6, 7]
     assert report.max_error < 1e-4
     assert smaller.count_params() < model.count_params()
+    assert smaller.rank_per_head == rank_per_head
 
 
 def test_what_would_not_become_cheaper_stays_as_it_is():
@@ -92,13 +95,15 @@ def test_what_would_not_become_cheaper_stays_as_it_is():
     assert report.projections[1].rank == 3
 
 
-def test_the_error_falls_with_the_rank():
-    model = make(dtype="float64")
+@pytest.mark.parametrize("rank_per_head", [False, True])
+def test_the_error_falls_with_the_rank(rank_per_head):
+    model = make(dtype="float64", rank_per_head=rank_per_head)
     for attention in attentions(model):
         for projection in (attention.query, attention.key, attention.value):
-            heads = np.split(projection.kernel.numpy(), projection.num_heads, axis=1)
+            number = projection.num_heads if rank_per_head else 1
             decaying = []
-            for u, s, v in (np.linalg.svd(head, full_matrices=False) for head in heads):
+            for matrix in np.split(projection.kernel.numpy(), number, axis=1):
+                u, s, v = np.linalg.svd(matrix, full_matrices=False)
                 decaying.append((u * s[0] * 0.3 ** np.arange(len(s))) @ v)
             projection.kernel.assign(np.concatenate(decaying, axis=1))
     inputs = tensors(batch(dtype="float64"))
@@ -108,29 +113,46 @@ def test_the_error_falls_with_the_rank():
     assert low_rank(model, energy=0.999)[0].rank_v == (3, 3)  # 1 - 0.3^6
 
 
-def test_a_low_rank_model_can_be_made_smaller_still():
-    model = make(rank_k=9, rank_v=9)
+@pytest.mark.parametrize("rank_per_head", [False, True])
+def test_a_low_rank_model_can_be_made_smaller_still(rank_per_head):
+    model = make(rank_k=9, rank_v=9, rank_per_head=rank_per_head)
     smaller, report = low_rank(model, rank=4)
     assert smaller.rank_k == (4, 4)
     key = report.projections[1]
-    assert key.spectrum.shape == (2, 36)
+    assert key.spectrum.shape == ((2, 36) if rank_per_head else (1, 72))
     assert np.abs(key.spectrum[:, 9:]).max() < 1e-5
     assert 0.5 < key.energy < 1.0
     # The truncated decomposition is that of the product of the two factors.
     old, new = attentions(model)[0].key, attentions(smaller)[0].key
     assert len(old.weights) == len(new.weights) == 2
-    singular = np.linalg.svd(head_matrix(new), compute_uv=False)
+    singular = np.linalg.svd(first_matrix(new), compute_uv=False)
     np.testing.assert_allclose(singular[:4], key.spectrum[0, :4], rtol=1e-4)
 
 
-def head_matrix(projection):
-    rank = projection.right_kernel.shape[1]
-    return projection.left_kernel.numpy()[:, :rank] @ projection.right_kernel.numpy()[0]
+def first_matrix(projection):
+    left, right = projection.get_weights()
+    return left[:, : right.shape[1]] @ right[0] if projection.rank_per_head else left @ right
 
 
-def test_multiplications_are_counted():
+def test_all_heads_are_decomposed_together():
+    """Of all matrices of that rank, the new one is the nearest to the old one, whichever heads its parts are."""
+    model = make(dtype="float64")
+    smaller, report = low_rank(model, rank=6)
+    for old, new in zip(attentions(model), attentions(smaller), strict=True):
+        left, right = new.value.get_weights()
+        assert (left.shape[1], right.shape[0]) == (6, 6)
+        kernel = old.value.kernel.numpy()
+        spectrum = np.linalg.svd(kernel, compute_uv=False)
+        lost = np.linalg.norm(kernel - left @ right)
+        np.testing.assert_allclose(lost, np.sqrt(np.sum(spectrum[6:] ** 2)), rtol=1e-10)
+    np.testing.assert_allclose(report.projections[-1].spectrum[0], spectrum, rtol=1e-10)
+
+
+@pytest.mark.parametrize("rank_per_head", [False, True])
+def test_multiplications_are_counted(rank_per_head):
     inputs = {**batch(tokens=3, width=4), "sequences": {}, "lengths": {}}  # with the task: four tokens
-    model = built(Hiformer(num_layers=2, num_heads=2, key_dim=3, value_dim=5, ffn_dim=6), inputs)
+    sizes = {"num_layers": 2, "num_heads": 2, "key_dim": 3, "value_dim": 5, "ffn_dim": 6}
+    model = built(Hiformer(rank_per_head=rank_per_head, **sizes), inputs)
     _, report = low_rank(model, rank=2)
     size, first, last = 4 * 4, 4, 1
 
@@ -139,7 +161,8 @@ def test_multiplications_are_counted():
         return projections + output + ffn + 2 * queries * 4 * (3 + 5)
 
     full = [2 * size * 3 * (queries + 4) + 2 * size * 4 * 5 for queries in (first, last)]
-    low = [2 * 2 * (size + 3 * queries + size + 4 * 3 + size + 4 * 5) for queries in (first, last)]
+    lefts = 2 if rank_per_head else 1
+    low = [2 * (3 * lefts * size + 2 * (3 * queries + 4 * 3 + 4 * 5)) for queries in (first, last)]
     assert report.multiplications == tuple(
         sum(block(queries, projections) for queries, projections in zip((first, last), some, strict=True))
         for some in (full, low)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import candidates, onnx_speed, serving_load, train_step
-from benchmarks.hiformer_cost import table
+from benchmarks.hiformer_cost import published_table, table
 from pipelines import ablate
 from pipelines.compare import leaderboard
 from pipelines.compare.plan import read_plan
@@ -99,8 +99,13 @@ def test_planted_effects():
 
 
 def test_the_cost_of_hiformers_projections():
-    rows = json.loads((ROOT / "docs/results/hiformer_cost.json").read_text())["rows"]
+    found = json.loads((ROOT / "docs/results/hiformer_cost.json").read_text())
+    rows = found["rows"]
     assert table(rows) in FIGURES
+    assert published_table(found["published"]["models"]) in FIGURES
+    latency = {row["model"]: row["pruned_ms"] for row in found["published"]["models"]}
+    assert 0.28 < latency["HeteroAtt, 2 layers"] / latency["Hiformer, full"] < 0.38
+    assert f"a third and {latency['HeteroAtt, 2 layers'] / latency['Hiformer, low rank']:.1f} times as much" in FIGURES
     times = {row["form"]: row["score_256_ms"] for row in rows if row["fields"] == 40}
     saved = 1 - times["composite low rank, pruned"] / times["composite full, unpruned"]
     assert saved >= 0.6

@@ -25,9 +25,10 @@ class ProjectionReport:
 
     Attributes:
         path: str. Such as `"backbone/block_0/attention/key"`.
-        spectrum: array `[H, min(L d, M d_k)]`. The singular values of each head's matrix, largest first.
+        spectrum: array `[1, min(L d, H M d_k)]`. The singular values of the matrix, largest first; with
+            `rank_per_head`, `[H, min(L d, M d_k)]`, those of each head's.
         rank: int or `None`. Its rank now; `None` means a full matrix.
-        energy: float. The share of the squared singular values that is kept, in the head that loses most.
+        energy: float. The share of the squared singular values that is kept, in the matrix that loses most.
         before: int. Multiplications per example, which are as many as its weights.
         after: int. The same, now.
 
@@ -107,10 +108,11 @@ def low_rank(
 ) -> tuple[Any, CompressionReport]:
     """Returns a copy of a trained model whose composite projections are factorised, and a report.
 
-    Each head's matrix of each query, key and value projection is replaced by its truncated singular value
+    The matrix of each query, key and value projection, all heads together, is replaced by its truncated singular value
     decomposition, the best approximation of that rank: `U_r S_r^(1/2)` and `S_r^(1/2) V_r^T` (low rank of Hiformer,
-    section 3.5.1, found after training instead of before, which is ours). All heads of a projection get the same
-    rank, and a layer's queries and keys share theirs. All other weights are copied. The given model stays as it is.
+    section 3.5.1, found after training instead of before, which is ours). A layer's queries and keys share their
+    rank. With `rank_per_head` each head's matrix is decomposed by itself, all to the same rank. All other weights are
+    copied. The given model stays as it is.
 
     The copy is not compiled: `compile` and `fit` it for a little while to win back what the truncation lost.
 
@@ -119,7 +121,7 @@ def low_rank(
         rank: int or `None`. The rank of every projection, cut down to that of its matrix. `None` goes by `energy`.
             Defaults to `None`.
         energy: float in (0, 1]. The rank is the smallest that keeps this share of the squared singular values in
-            every head, layer by layer; queries and keys, or values, stay as they are where that would not save
+            every matrix, layer by layer; queries and keys, or values, stay as they are where that would not save
             multiplications. Defaults to `0.99`.
         batch: `None`, or what the model is called with (a `Ranker`: an encoded batch), to measure how far outputs
             move. Defaults to `None`.
@@ -183,20 +185,23 @@ def low_rank(
 
 
 class _Factors:
-    """The singular value decomposition of every head's matrix of a projection."""
+    """The singular value decomposition of a projection's matrix, or of every head's."""
 
     def __init__(self, projection: CompositeProjection) -> None:
-        heads = projection.num_heads
+        self.number = projection.num_heads if projection.rank_per_head else 1
         if projection.rank is None:
-            kernel = np.asarray(projection.kernel.numpy(), np.float64)
-            matrices = kernel.reshape(kernel.shape[0], heads, -1).transpose(1, 0, 2)
+            matrices = self._split(np.asarray(projection.kernel.numpy(), np.float64))
         else:
             left = np.asarray(projection.left_kernel.numpy(), np.float64)
             right = np.asarray(projection.right_kernel.numpy(), np.float64)
-            matrices = np.matmul(left.reshape(left.shape[0], heads, -1).transpose(1, 0, 2), right)
+            matrices = np.matmul(self._split(left), right)
         self.rows, self.columns = matrices.shape[1:]
         self.projection = projection
         self.left, self.spectrum, self.right = np.linalg.svd(matrices, full_matrices=False)
+
+    def _split(self, kernel: NDArray[np.floating]) -> NDArray[np.floating]:
+        """`[rows, number * columns] -> [number, rows, columns]`."""
+        return kernel.reshape(kernel.shape[0], self.number, -1).transpose(1, 0, 2)
 
     def kept(self, rank: int) -> float:
         squares = self.spectrum**2
@@ -212,20 +217,19 @@ class _Factors:
         return max(1, int(enough.max()))
 
     def multiplications(self, rank: int | None) -> int:
-        heads = self.projection.num_heads
         if rank is None:
-            return heads * self.rows * self.columns
-        return heads * min(rank, self.rows, self.columns) * (self.rows + self.columns)
+            return self.number * self.rows * self.columns
+        return self.number * min(rank, self.rows, self.columns) * (self.rows + self.columns)
 
     def write(self, target: CompositeProjection) -> None:
-        rank = target.right_kernel.shape[1]
+        rank = _rank(target)
         roots = np.sqrt(self.spectrum[:, :rank])
-        left = (self.left[:, :, :rank] * roots[:, None, :]).transpose(1, 0, 2)  # [L d, H, r]
+        left = (self.left[:, :, :rank] * roots[:, None, :]).transpose(1, 0, 2)
         target.left_kernel.assign(left.reshape(self.rows, -1))
-        target.right_kernel.assign(roots[:, :, None] * self.right[:, :rank])
+        target.right_kernel.assign((roots[:, :, None] * self.right[:, :rank]).reshape(target.right_kernel.shape))
 
     def report(self, path: str, new: CompositeProjection) -> ProjectionReport:
-        rank = None if new.rank is None else int(new.right_kernel.shape[1])
+        rank = None if new.rank is None else _rank(new)
         return ProjectionReport(
             path=path,
             spectrum=self.spectrum,
@@ -234,6 +238,11 @@ class _Factors:
             before=self.multiplications(self.projection.rank),
             after=self.multiplications(new.rank),
         )
+
+
+def _rank(projection: CompositeProjection) -> int:
+    """The rank that it has, which may be less than what it was asked for."""
+    return int(projection.right_kernel.shape[-2])
 
 
 def _rank_for(energy: float, together: list[_Factors], old: int | None) -> int | None:

@@ -18,6 +18,7 @@ VARIANTS = {
     "default": {},
     "heterogeneous": {"attention": "heterogeneous"},
     "low_rank": {"rank_k": 3, "rank_v": [5, None]},
+    "rank_per_head": {"rank_k": 3, "rank_v": 5, "rank_per_head": True},
     "own_query": {"composite_query": False},
     "pre": {"norm": "pre", "dropout": 0.1},
     "one_layer": {"num_layers": 1, "key_dim": 3, "value_dim": 5, "ffn_dim": 7},
@@ -47,7 +48,7 @@ def test_as_an_interaction_of_interformer(interaction):
 
 @pytest.mark.parametrize("prune", [True, False])
 @pytest.mark.parametrize("norm", ["post", "pre"])
-@pytest.mark.parametrize("name", ["heterogeneous", "low_rank", "own_query", "two_tasks"])
+@pytest.mark.parametrize("name", ["heterogeneous", "low_rank", "rank_per_head", "own_query", "two_tasks"])
 def test_equals_the_equations(name, norm, prune):
     arguments = {"norm": norm, "prune_last_layer": prune, "activation": "gelu", "dtype": "float64"}
     arguments["entry_norm"] = name != "own_query"
@@ -103,19 +104,25 @@ def copy_to_pruned(full, pruned, number):
     if not hasattr(source, "query"):
         target.query_kernel.assign(last_rows(source.query_kernel.numpy(), number))
         return
-    heads, width, columns = source.num_heads, source.query.head_dim, number * source.query.head_dim
+    heads, columns = source.num_heads, number * source.query.head_dim
     if source.rank_k is None:
         kernel = source.query.kernel.numpy().reshape(-1, heads, source.query.kernel.shape[1] // heads)
         target.query.kernel.assign(kernel[:, :, -columns:].reshape(-1, heads * columns))
         return
-    right = source.query.right_kernel.numpy()[:, :, -columns:]
-    if target.query.right_kernel.shape[1] == right.shape[1]:
-        target.query.set_weights([source.query.left_kernel.numpy(), right])
+    left, right = source.query.get_weights()
+    if not source.rank_per_head:
+        right = right.reshape(right.shape[0], heads, -1)[:, :, -columns:].reshape(-1, heads * columns)
+        if target.query.right_kernel.shape[0] < right.shape[0]:
+            # So few columns have a lower rank than the whole matrix: the same product, in other factors.
+            left, right = left @ right, np.eye(heads * columns)
+        target.query.set_weights([left, right])
         return
-    # So few columns have a lower rank than the whole matrix: the same product, in other factors.
-    left = source.query.left_kernel.numpy().reshape(-1, heads, right.shape[1])
-    product = np.einsum("shr,hrc->shc", left, right).reshape(-1, heads * columns)
-    target.query.set_weights([product, np.stack([np.eye(number * width)] * heads)])
+    right = right[:, :, -columns:]
+    if target.query.right_kernel.shape[1] < right.shape[1]:
+        by_head = left.reshape(-1, heads, right.shape[1])
+        left = np.einsum("shr,hrc->shc", by_head, right).reshape(-1, heads * columns)
+        right = np.stack([np.eye(columns)] * heads)
+    target.query.set_weights([left, right])
 
 
 @pytest.mark.parametrize(
@@ -125,8 +132,11 @@ def copy_to_pruned(full, pruned, number):
         ("heterogeneous", {}),
         ("own_query", {}),
         ("default", {"rank_k": 3, "rank_v": 3}),
-        ("default", {"rank_k": 6, "rank_v": 9}),
-        ("two_tasks", {"rank_k": 6}),
+        ("default", {"rank_k": 9, "rank_v": 9}),
+        ("rank_per_head", {}),
+        ("rank_per_head", {"rank_k": 6}),
+        ("two_tasks", {"rank_k": 9}),
+        ("two_tasks", {"rank_k": 40}),
         ("one_layer", {}),
     ],
 )

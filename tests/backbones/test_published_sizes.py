@@ -1,4 +1,4 @@
-"""Numbers of parameters at the shapes of the public benchmark, beside the published ones.
+"""Numbers of parameters beside the published ones, at the shapes of the public benchmark and of Hiformer's paper.
 
 The vocabularies are the published ones. A published count of the benchmark is the total that its log prints for the
 model with the settings named here; those of InterFormer are printed in its paper with three or four digits.
@@ -6,12 +6,14 @@ model with the settings named here; those of InterFormer are printed in its pape
 
 import math
 
+import numpy as np
 import pytest
 import yaml
 
 from pipelines.datasets import amazon_electronics, kuaivideo, taobao_ad
 from tests.pipelines.datasets.benchmark_case import CONFIGS
 from tf_interformer import Ranker
+from tf_interformer.backbones import Hiformer
 from tf_interformer.schema import Categorical, FeatureSchema, Sequence
 
 # Sizes of the published vocabularies, padding and out-of-vocabulary included.
@@ -167,6 +169,44 @@ def test_autoint_plus():
     # Two last layers with a bias each there, one here.
     theirs = 2 * (63003 + 803) + 2 * 1792 + 1
     assert found - ours + theirs == 6_021_118
+
+
+# The paper's tokens are 128 wide: those of 31 categorical features, some more that are made of 30 numbers, and the
+# task's. Only 38 of them leave the same rest for all of its models, 0.63 million, for what makes tokens of the numbers
+# and a score of the task token, and only if the query of a pruned layer is a projection of the task token itself,
+# 128 x 64. Were it composite and of low rank, 4864 x 128 and 128 x 64, the rest would be 0.01 for Hiformer and still
+# 0.63 for heterogeneous attention. That has, in two layers, 38 * 512 numbers more: as many as biases of queries, keys,
+# values and outputs in the first would be, which ours has not.
+@pytest.mark.parametrize(
+    ("changes", "published", "biases"),
+    [
+        ({}, 16.68, 0),
+        ({"rank_k": None, "rank_v": None}, 59.95, 0),
+        ({"rank_k": None, "rank_v": None, "attention": "heterogeneous"}, 2.36, 0),
+        ({"rank_k": None, "rank_v": None, "attention": "heterogeneous", "num_layers": 2}, 10.50, 38 * 512),
+    ],
+)
+def test_hiformer(changes, published, biases):
+    model = Hiformer.published(**changes)
+    model({"features": np.zeros((1, 37, 128), "float32"), "sequences": {}, "lengths": {}})
+    assert round((model.count_params() + biases) / 1e6 + 0.63, 2) == published
+
+
+def test_hiformer_part_by_part():
+    model = Hiformer.published()
+    model({"features": np.zeros((1, 37, 128), "float32"), "sequences": {}, "lengths": {}})
+    assert {weight.shape for weight in model.blocks[0].attention.get_weights()} == {
+        (1, 128, 4 * 16),  # the task token's query
+        (4864, 128),
+        (128, 4 * 38 * 16),
+        (4864, 1024),
+        (1024, 4 * 38 * 64),
+        (1, 4 * 64, 128),  # and its output
+    }
+    assert model.blocks[0].feed_forward.get_weights()[0].shape == (1, 128, 512)
+    norms = 3 * 2 * 128
+    parts = 128 * 64 + 128 * (4864 + 2432) + 1024 * (4864 + 9728) + 256 * 128 + 2 * 128 * 512 + 512 + 128
+    assert model.count_params() == parts + norms + 128 == 16_049_664
 
 
 def test_every_feature_owns_one_table_of_its_own():

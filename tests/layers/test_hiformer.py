@@ -19,6 +19,10 @@ TOKENS = rng.normal(size=(3, 4, 6)).astype("float32")
 CASES = {
     "projection": (layers.CompositeProjection, {"num_heads": 2, "head_dim": 3, "use_bias": True}),
     "projection_low_rank": (layers.CompositeProjection, {"num_heads": 2, "head_dim": 3, "rank": 5, "num_outputs": 2}),
+    "projection_rank_per_head": (
+        layers.CompositeProjection,
+        {"num_heads": 2, "head_dim": 3, "rank": 5, "num_outputs": 2, "rank_per_head": True},
+    ),
     "heterogeneous": (layers.HeterogeneousAttention, {"num_heads": 3}),
     "heterogeneous_pruned": (
         layers.HeterogeneousAttention,
@@ -28,6 +32,10 @@ CASES = {
     "composite_low_rank": (
         layers.CompositeAttention,
         {"num_heads": 2, "key_dim": 2, "value_dim": 5, "rank_k": 3, "rank_v": 7, "num_queries": 2},
+    ),
+    "composite_rank_per_head": (
+        layers.CompositeAttention,
+        {"num_heads": 2, "rank_k": 2, "rank_v": 4, "rank_per_head": True},
     ),
     "composite_own_query": (layers.CompositeAttention, {"num_heads": 2, "composite_query": False, "num_queries": 2}),
     "feed_forward": (layers.HeterogeneousFeedForward, {}),
@@ -39,9 +47,16 @@ CASES = {
         {"num_heads": 2, "attention": "heterogeneous", "dropout": 0.1, "num_queries": 2},
     ),
     "interaction": (layers.HiformerInteraction, {"num_layers": 2, "num_heads": 2, "rank_k": [3, None], "norm": "pre"}),
+    "interaction_rank_per_head": (layers.HiformerInteraction, {"num_heads": 2, "rank_v": 4, "rank_per_head": True}),
     "interaction_heterogeneous": (layers.HeterogeneousAttentionInteraction, {"num_heads": 2, "ffn_dim": 5}),
 }
-COMPILED = {"projection_low_rank", "heterogeneous_pruned", "composite_low_rank", "interaction"}
+COMPILED = {
+    "projection_low_rank",
+    "projection_rank_per_head",
+    "heterogeneous_pruned",
+    "composite_low_rank",
+    "interaction",
+}
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -65,8 +80,9 @@ def close(actual, expected, tolerance=1e-10):
 @pytest.mark.parametrize("rank", [None, 2, 99])
 @pytest.mark.parametrize("num_outputs", [None, 3])
 @pytest.mark.parametrize("use_bias", [True, False])
-def test_composite_projection(rank, num_outputs, use_bias):
-    layer = layers.CompositeProjection(2, 5, rank, num_outputs, use_bias, dtype="float64")
+@pytest.mark.parametrize("rank_per_head", [True, False])
+def test_composite_projection(rank, num_outputs, use_bias, rank_per_head):
+    layer = layers.CompositeProjection(2, 5, rank, num_outputs, use_bias, rank_per_head, dtype="float64")
     got, weights = run(layer)
     assert got.shape == (3, 2, num_outputs or 4, 5) == layer.compute_output_shape((3, 4, 6))
     close(got, [reference.composite(tokens, weights, 2, 5) for tokens in TOKENS])
@@ -74,12 +90,13 @@ def test_composite_projection(rank, num_outputs, use_bias):
 
 @pytest.mark.parametrize("queries", [None, 1, 3])
 @pytest.mark.parametrize("dims", [(None, None), (2, 4)])
-@pytest.mark.parametrize("form", ["heterogeneous", "composite", "low_rank", "own_query"])
+@pytest.mark.parametrize("form", ["heterogeneous", "composite", "low_rank", "rank_per_head", "own_query"])
 def test_attention(form, dims, queries):
     arguments = {
         "heterogeneous": {},
         "composite": {},
         "low_rank": {"rank_k": 3, "rank_v": 5},
+        "rank_per_head": {"rank_k": 3, "rank_v": 5, "rank_per_head": True},
         "own_query": {"composite_query": False, "rank_v": 4},
     }[form]
     kind = layers.HeterogeneousAttention if form == "heterogeneous" else layers.CompositeAttention
@@ -115,52 +132,65 @@ def test_interactions(name, tokens):
     assert clone.attention == ("composite" if name == "hiformer" else "heterogeneous")
 
 
-def factors(kernel, heads):
-    """The factors of every head's matrix by its singular values."""
+def factors(kernel, heads, rank=None):
+    """The factors of the matrix by its singular values; those of every head's matrix where there are heads."""
     left, right = [], []
-    for matrix in np.split(kernel, heads, axis=1):
+    for matrix in np.split(kernel, heads or 1, axis=1):
         u, s, v = np.linalg.svd(matrix, full_matrices=False)
-        left.append(u * s)
-        right.append(v)
-    return [np.concatenate(left, axis=1), np.stack(right)]
+        left.append((u * s)[:, :rank])
+        right.append(v[:rank])
+    return [np.concatenate(left, axis=1), np.stack(right) if heads else right[0]]
 
 
 @pytest.mark.parametrize("outputs", [None, 1])
-def test_low_rank_at_full_rank_is_the_full_projection(outputs):
+@pytest.mark.parametrize("rank_per_head", [True, False])
+def test_low_rank_at_full_rank_is_the_full_projection(outputs, rank_per_head):
     full = layers.CompositeProjection(2, 5, num_outputs=outputs, dtype="float64")
     expected, weights = run(full)
-    low = layers.CompositeProjection(2, 5, rank=10**6, num_outputs=outputs, dtype="float64")
+    low = layers.CompositeProjection(
+        2, 5, rank=10**6, num_outputs=outputs, rank_per_head=rank_per_head, dtype="float64"
+    )
     low(TOKENS)
-    low.set_weights(factors(weights["kernel"], 2))
+    low.set_weights(factors(weights["kernel"], 2 if rank_per_head else None))
     close(low(TOKENS), expected, 1e-12)
 
 
 def test_a_lower_rank_is_the_best_approximation_of_that_rank():
-    full = layers.CompositeProjection(1, 5, dtype="float64")
+    full = layers.CompositeProjection(2, 5, dtype="float64")
     expected, weights = run(full)
-    left, right = factors(weights["kernel"], 1)
     errors = []
-    for rank in (5, 10, 15, 20):
-        low = layers.CompositeProjection(1, 5, rank=rank, dtype="float64")
+    for rank in (6, 12, 18, 24):
+        low = layers.CompositeProjection(2, 5, rank=rank, dtype="float64")
         low(TOKENS)
-        low.set_weights([left[:, :rank], right[:, :rank]])
+        low.set_weights(factors(weights["kernel"], None, rank))
         errors.append(np.abs(low(TOKENS) - expected).mean())
     assert errors == sorted(errors, reverse=True)
     assert errors[-1] < 1e-12
 
 
 @pytest.mark.parametrize("rank", [None, 1, 8, 64, 10**6])
-def test_outputs_start_with_the_variance_of_the_inputs(rank):
+@pytest.mark.parametrize("rank_per_head", [True, False])
+def test_outputs_start_with_the_variance_of_the_inputs(rank, rank_per_head):
     keras.utils.set_random_seed(1)
     inputs = np.random.default_rng(1).normal(size=(200, 12, 16)).astype("float32")
-    variance = float(np.var(layers.CompositeProjection(8, 8, rank)(inputs)))
+    variance = float(np.var(layers.CompositeProjection(8, 8, rank, rank_per_head=rank_per_head)(inputs)))
     assert 0.7 < variance < 1.4
 
 
-def test_the_rank_is_cut_to_that_of_the_full_matrix():
-    layer = layers.CompositeProjection(2, 3, rank=100, num_outputs=1)
+def test_heads_share_a_pair_of_factors_or_have_one_each():
+    shapes = {}
+    for rank_per_head in (True, False):
+        layer = layers.CompositeProjection(2, 3, rank=5, rank_per_head=rank_per_head)
+        layer(TOKENS)
+        shapes[rank_per_head] = [tuple(w.shape) for w in layer.weights]
+    assert shapes == {False: [(24, 5), (5, 24)], True: [(24, 10), (2, 5, 12)]}
+
+
+@pytest.mark.parametrize(("rank_per_head", "shapes"), [(False, [(24, 6), (6, 6)]), (True, [(24, 6), (2, 3, 3)])])
+def test_the_rank_is_cut_to_that_of_the_full_matrix(rank_per_head, shapes):
+    layer = layers.CompositeProjection(2, 3, rank=100, num_outputs=1, rank_per_head=rank_per_head)
     layer(TOKENS)
-    assert [tuple(w.shape) for w in layer.weights] == [(24, 6), (2, 3, 3)]
+    assert [tuple(w.shape) for w in layer.weights] == shapes
 
 
 def test_queries_that_attend_equally_average_the_values():

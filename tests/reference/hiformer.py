@@ -42,13 +42,20 @@ def gelu(x):
 
 
 def composite(tokens, weights, heads, width):
-    """`[k_1 || ... || k_M] = concat(e) K_h`, or `concat(e) L_h R_h`: the vectors `[H][M][width]`."""
+    """`[k_1 || ... || k_M] = concat(e) K_h` for each head: the vectors `[H][M][width]`.
+
+    Of low rank, `[K_1 || ... || K_H] = L R`, or `K_h = L_h R_h` where `R` has an axis for the heads.
+    """
     everything = [float(v) for token in tokens for v in token]
     out = []
     for h in range(heads):
         if "kernel" in weights:
             columns = weights["kernel"].shape[1] // heads
             flat = vector_times(everything, weights["kernel"][:, h * columns : (h + 1) * columns])
+        elif weights["right_kernel"].ndim == 2:
+            columns = weights["right_kernel"].shape[1] // heads
+            left = vector_times(everything, weights["left_kernel"])
+            flat = vector_times(left, weights["right_kernel"][:, h * columns : (h + 1) * columns])
         else:
             rank = weights["right_kernel"].shape[1]
             left = vector_times(everything, weights["left_kernel"][:, h * rank : (h + 1) * rank])

@@ -15,12 +15,13 @@ def plot_spectra(
     ranks: Mapping[str, int] | None = None,
     path: str | os.PathLike[str] | None = None,
 ) -> Any:
-    """Draws the singular values of each projection, a line per head, relative to the head's largest.
+    """Draws the singular values of each projection, a line per matrix, relative to the matrix's largest.
 
     How fast they fall tells how low a rank may be.
 
     Args:
-        spectra: dict. Name of a projection -> singular values `[H, min(L d, M d_k)]`, largest first.
+        spectra: dict. Name of a projection -> singular values `[matrices, number]`, largest first. There is one matrix
+            for all heads, or one for each where `rank_per_head`.
         ranks: dict or `None`. Name of a projection -> rank, drawn as a line. Defaults to `None`.
         path: path or `None`. Where the picture goes; its ending is its format. Defaults to `None`, which writes
             nothing.
@@ -64,7 +65,8 @@ def plot_spectra(
         axes.grid(color=LIGHT, linewidth=0.8)
         axes.tick_params(which="both", labelsize=8, color=MUTED, labelcolor=INK)
         axes.spines[["top", "right"]].set_visible(False)
-    panels[0].legend(title="head", fontsize=8, title_fontsize=8, edgecolor="none", ncols=2)
+    if max(len(values) for values in spectra.values()) > 1:
+        panels[0].legend(title="head", fontsize=8, title_fontsize=8, edgecolor="none", ncols=2)
     if path is not None:
         save_figure(figure, path)
     return figure

@@ -24,6 +24,7 @@ class HiformerBlocks:
         value_dim: int | None,
         rank_k: Ranks,
         rank_v: Ranks,
+        rank_per_head: bool,
         composite_query: bool,
         ffn_dim: int | None,
         activation: Any,
@@ -37,6 +38,7 @@ class HiformerBlocks:
         self.value_dim = value_dim
         self.rank_k = rank_k if rank_k is None or isinstance(rank_k, int) else tuple(rank_k)
         self.rank_v = rank_v if rank_v is None or isinstance(rank_v, int) else tuple(rank_v)
+        self.rank_per_head = rank_per_head
         self.composite_query = composite_query
         self.ffn_dim = ffn_dim
         self.activation = keras.activations.get(activation)
@@ -59,6 +61,7 @@ class HiformerBlocks:
             value_dim=self.value_dim,
             rank_k=self.rank_k[i] if isinstance(self.rank_k, tuple) else self.rank_k,
             rank_v=self.rank_v[i] if isinstance(self.rank_v, tuple) else self.rank_v,
+            rank_per_head=self.rank_per_head,
             composite_query=self.composite_query,
             ffn_dim=self.ffn_dim,
             activation=self.activation,
@@ -84,6 +87,7 @@ class HiformerBlocks:
             "value_dim": self.value_dim,
             "rank_k": list(self.rank_k) if isinstance(self.rank_k, tuple) else self.rank_k,
             "rank_v": list(self.rank_v) if isinstance(self.rank_v, tuple) else self.rank_v,
+            "rank_per_head": self.rank_per_head,
             "composite_query": self.composite_query,
             "ffn_dim": self.ffn_dim,
             "activation": keras.activations.serialize(self.activation),

@@ -14,9 +14,10 @@ class CompositeAttention(HeterogeneousAttention):
 
     `[k_1 || ... || k_L] = [e_1 || ... || e_L] K_h`, likewise the values with `V_h` (Hiformer, section 3.4), then
     `o_i = concat_h(sum_j softmax_j(q_i^h k_j^h / sqrt(d_k)) v_j^h) O_i` as in `HeterogeneousAttention`. Low rank and
-    pruning are those of section 3.5. The queries are composite too by default; whether the paper means them to be
-    is disputed among its readers, so `composite_query=False` gives each token its own query projection. A pruned
-    layer holds only the columns of the tokens that query, and so equals the unpruned one exactly.
+    pruning are those of section 3.5. The queries are composite too, as the paper describes them; the numbers of
+    parameters that it prints are those of a pruned layer whose queries are projections of their own token alone,
+    which is `composite_query=False` (see `Hiformer.published`). A pruned layer holds only the columns of the tokens
+    that query, and so equals the unpruned one exactly.
 
     Args:
         num_heads: int. H. Defaults to `4`.
@@ -25,6 +26,7 @@ class CompositeAttention(HeterogeneousAttention):
         rank_k: int or `None`. Rank of the queries' and keys' projections, see `CompositeProjection`; `None` means
             full matrices. Defaults to `None`.
         rank_v: int or `None`. Rank of the values' projection. Defaults to `None`.
+        rank_per_head: bool. Ranks and factors for each head, not for all heads together. Defaults to `False`.
         composite_query: bool. Defaults to `True`.
         num_queries: int or `None`. Only the last so many tokens are queries. Defaults to `None`.
         dropout: float. Rate after the output projection. Defaults to `0.0`.
@@ -53,6 +55,7 @@ class CompositeAttention(HeterogeneousAttention):
         value_dim: int | None = None,
         rank_k: int | None = None,
         rank_v: int | None = None,
+        rank_per_head: bool = False,
         composite_query: bool = True,
         num_queries: int | None = None,
         dropout: float = 0.0,
@@ -61,6 +64,7 @@ class CompositeAttention(HeterogeneousAttention):
         super().__init__(num_heads, key_dim, value_dim, num_queries, dropout, **kwargs)
         self.rank_k = None if rank_k is None else check_positive("rank_k", rank_k)
         self.rank_v = None if rank_v is None else check_positive("rank_v", rank_v)
+        self.rank_per_head = rank_per_head
         self.composite_query = composite_query
 
     def _build_projections(self, batch: int | None, tokens: int, width: int) -> None:
@@ -75,7 +79,15 @@ class CompositeAttention(HeterogeneousAttention):
     def _composite(
         self, name: str, shape: Any, width: int, rank: int | None, num_outputs: int | None = None
     ) -> CompositeProjection:
-        layer = CompositeProjection(self.num_heads, width, rank, num_outputs, dtype=self.dtype_policy, name=name)
+        layer = CompositeProjection(
+            self.num_heads,
+            width,
+            rank,
+            num_outputs,
+            rank_per_head=self.rank_per_head,
+            dtype=self.dtype_policy,
+            name=name,
+        )
         build_sublayer(layer, shape)
         return layer
 
@@ -88,5 +100,6 @@ class CompositeAttention(HeterogeneousAttention):
             **super().get_config(),
             "rank_k": self.rank_k,
             "rank_v": self.rank_v,
+            "rank_per_head": self.rank_per_head,
             "composite_query": self.composite_query,
         }

@@ -13,20 +13,23 @@ class CompositeProjection(keras.layers.Layer):
     `[k_1 || ... || k_L] = [e_1 || ... || e_L] K_h` with `K_h` in `R^{L d x L d_k}` (Hiformer, section 3.4), for the
     heads h = 1 ... H. It is one matrix product for all heads and tokens.
 
-    With a rank r, `K_h = L_h R_h` with `L_h` in `R^{L d x r}` and `R_h` in `R^{r x L d_k}` (section 3.5.1), which is
-    cheaper where `r < L d d_k / (d + d_k)`. Each head has factors of its own; this, and that there is no bias by
-    default, is our choice.
+    With a rank r, `[K_1 || ... || K_H] = L R` with `L` in `R^{L d x r}` and `R` in `R^{r x H L d_k}` (section 3.5.1),
+    which is cheaper where `r < L d H d_k / (d + H d_k)`. That all heads share the two factors follows from the numbers
+    of parameters that the paper prints; `rank_per_head=True`, `K_h = L_h R_h`, is ours, as is that there is no bias by
+    default.
 
     The weights start so that the outputs have about the variance of the inputs, with a rank as well.
 
     Args:
         num_heads: int. H.
         head_dim: int. d_k, the width of each output vector.
-        rank: int or `None`. r; a rank above that of the full matrix is cut down to `min(L d, M d_k)`. `None` means
+        rank: int or `None`. r; a rank above that of the full matrix is cut down to `min(L d, H M d_k)`. `None` means
             the full matrix. Defaults to `None`.
         num_outputs: int or `None`. M: only the vectors of the last M tokens are computed, and only their columns
             exist. `None` means all tokens. Defaults to `None`.
         use_bias: bool. Defaults to `False`.
+        rank_per_head: bool. Each head has a pair of factors of this rank, at most `min(L d, M d_k)`, of its own.
+            Defaults to `False`, one pair for all heads together.
 
     Input shape: `[batch, tokens, dim]`, or a list of tensors `[batch, dim]`.
     Output shape: `[batch, num_heads, num_outputs, head_dim]`.
@@ -50,6 +53,7 @@ class CompositeProjection(keras.layers.Layer):
         rank: int | None = None,
         num_outputs: int | None = None,
         use_bias: bool = False,
+        rank_per_head: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -58,6 +62,7 @@ class CompositeProjection(keras.layers.Layer):
         self.rank = None if rank is None else check_positive("rank", rank)
         self.num_outputs = None if num_outputs is None else check_positive("num_outputs", num_outputs)
         self.use_bias = use_bias
+        self.rank_per_head = rank_per_head
 
     def build(self, input_shape: Any) -> None:
         _, tokens, width = tokens_shape(input_shape)
@@ -65,10 +70,14 @@ class CompositeProjection(keras.layers.Layer):
         columns = outputs * self.head_dim
         if self.rank is None:
             self.kernel = self._weight("kernel", (size, self.num_heads * columns), size)
-        else:
+        elif self.rank_per_head:
             rank = min(self.rank, size, columns)
             self.left_kernel = self._weight("left_kernel", (size, self.num_heads * rank), size)
             self.right_kernel = self._weight("right_kernel", (self.num_heads, rank, columns), rank)
+        else:
+            rank = min(self.rank, size, self.num_heads * columns)
+            self.left_kernel = self._weight("left_kernel", (size, rank), size)
+            self.right_kernel = self._weight("right_kernel", (rank, self.num_heads * columns), rank)
         if self.use_bias:
             shape = (self.num_heads, outputs, self.head_dim)
             self.bias = self.add_weight(name="bias", shape=shape, initializer="zeros")
@@ -95,6 +104,9 @@ class CompositeProjection(keras.layers.Layer):
         everything = ops.reshape(tokens, (-1, number * width))
         if self.rank is None:
             projected = ops.reshape(ops.matmul(everything, self.kernel), (-1, *shape))
+        elif not self.rank_per_head:
+            left = ops.matmul(everything, self.left_kernel)
+            projected = ops.reshape(ops.matmul(left, self.right_kernel), (-1, *shape))
         else:
             rank = self.right_kernel.shape[1]
             left = ops.reshape(ops.matmul(everything, self.left_kernel), (-1, heads, rank))
@@ -114,4 +126,5 @@ class CompositeProjection(keras.layers.Layer):
             "rank": self.rank,
             "num_outputs": self.num_outputs,
             "use_bias": self.use_bias,
+            "rank_per_head": self.rank_per_head,
         }

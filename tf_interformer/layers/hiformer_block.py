@@ -34,6 +34,7 @@ class HiformerBlock(keras.layers.Layer):
         value_dim: int or `None`. `None` means the same. Defaults to `None`.
         rank_k: int or `None`. Rank of the composite queries and keys. Defaults to `None`, full matrices.
         rank_v: int or `None`. Rank of the composite values. Defaults to `None`.
+        rank_per_head: bool. Ranks and factors for each head, not for all heads together. Defaults to `False`.
         composite_query: bool. Whether queries are composite too. Defaults to `True`.
         ffn_dim: int or `None`. Hidden width of the feed-forward network; `None` means four times the width of the
             tokens. Defaults to `None`.
@@ -65,6 +66,7 @@ class HiformerBlock(keras.layers.Layer):
         value_dim: int | None = None,
         rank_k: int | None = None,
         rank_v: int | None = None,
+        rank_per_head: bool = False,
         composite_query: bool = True,
         ffn_dim: int | None = None,
         activation: Any = "gelu",
@@ -85,6 +87,7 @@ class HiformerBlock(keras.layers.Layer):
         self.value_dim = value_dim
         self.rank_k = rank_k
         self.rank_v = rank_v
+        self.rank_per_head = rank_per_head
         self.composite_query = composite_query
         self.ffn_dim = None if ffn_dim is None else check_positive("ffn_dim", ffn_dim)
         self.activation = keras.activations.get(activation)
@@ -107,7 +110,11 @@ class HiformerBlock(keras.layers.Layer):
         if self.attention_form == "heterogeneous":
             return HeterogeneousAttention(**shared)
         return CompositeAttention(
-            rank_k=self.rank_k, rank_v=self.rank_v, composite_query=self.composite_query, **shared
+            rank_k=self.rank_k,
+            rank_v=self.rank_v,
+            rank_per_head=self.rank_per_head,
+            composite_query=self.composite_query,
+            **shared,
         )
 
     def build(self, input_shape: Any) -> None:
@@ -147,6 +154,7 @@ class HiformerBlock(keras.layers.Layer):
             "value_dim": self.value_dim,
             "rank_k": self.rank_k,
             "rank_v": self.rank_v,
+            "rank_per_head": self.rank_per_head,
             "composite_query": self.composite_query,
             "ffn_dim": self.ffn_dim,
             "activation": keras.activations.serialize(self.activation),

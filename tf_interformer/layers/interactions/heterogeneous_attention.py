@@ -34,6 +34,6 @@ class HeterogeneousAttentionInteraction(HiformerInteraction):
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()
-        for name in ("attention", "rank_k", "rank_v", "composite_query"):
+        for name in ("attention", "rank_k", "rank_v", "rank_per_head", "composite_query"):
             del config[name]
         return config

@@ -23,6 +23,7 @@ class HiformerInteraction(HiformerBlocks, keras.layers.Layer):
         rank_k: int, list or `None`. Rank of the composite queries and keys, one for all layers or one for each;
             `None` means full matrices. Defaults to `None`.
         rank_v: int, list or `None`. Rank of the composite values. Defaults to `None`.
+        rank_per_head: bool. Ranks and factors for each head, not for all heads together. Defaults to `False`.
         composite_query: bool. Whether queries are composite too. Defaults to `True`.
         ffn_dim: int or `None`. Hidden width of the feed-forward networks; `None` means four times the width of the
             tokens. Defaults to `None`.
@@ -54,6 +55,7 @@ class HiformerInteraction(HiformerBlocks, keras.layers.Layer):
         value_dim: int | None = None,
         rank_k: Ranks = None,
         rank_v: Ranks = None,
+        rank_per_head: bool = False,
         composite_query: bool = True,
         ffn_dim: int | None = None,
         activation: Any = "gelu",
@@ -70,6 +72,7 @@ class HiformerInteraction(HiformerBlocks, keras.layers.Layer):
             value_dim=value_dim,
             rank_k=rank_k,
             rank_v=rank_v,
+            rank_per_head=rank_per_head,
             composite_query=composite_query,
             ffn_dim=ffn_dim,
             activation=activation,

@@ -10,9 +10,13 @@ from tests.layer_case import check_layer, gradients, scramble, tensors
 from tf_interformer import backbones, layers
 from tf_interformer._keras import keras
 from tf_interformer.backbones import InterFormer
+from tf_interformer.layers._token_norm import TokenNorm
 
+TARGETS = {"a": [1, -1], "b": [4]}
 VARIANTS = {
-    "default": {},
+    "default": {"targets": TARGETS},
+    "without_targets": {},
+    "final_summary_tokens": {"final_features": "summary", "targets": TARGETS, "num_target_tokens": 1},
     "faithful_dot": {"faithful": True, "num_layers": 1, "interaction": "dot"},
     "faithful_dcn": {"faithful": True, "num_layers": 1, "interaction": "dcn_v2", "interaction_config": {"rank": 3}},
     "algorithm1": {"final_summary": "algorithm1"},
@@ -34,7 +38,9 @@ VARIANTS = {
     "without_recent": {"num_recent_tokens": 0},
     "cls_alone": {"num_pma_tokens": 0, "num_recent_tokens": 0},
     "without_gates": {"gating": None},
+    "target_alone": {"num_pma_tokens": 0, "num_recent_tokens": 0, "cls_tokens": False, "targets": TARGETS},
     "tanh": {"gating": "tanh", "gating_units": [4], "rotary": "behaviours"},
+    "joint": {"rotary": "joint"},
     "lce": {"interaction_mlp": "lce", "interaction": "dot", "sequence_alignment": "recent"},
     "two_tasks": {"tasks": ["click", "like"], "sequence_mask_ratio": None, "interaction_mlp_units": [9]},
 }
@@ -44,6 +50,12 @@ COMPILED = {"default", "sole", "two_layer"}
 
 def make(name="default", **kwargs):
     return InterFormer(**{"num_layers": 2, "num_heads": 2, **VARIANTS[name], **kwargs})
+
+
+def shapes():
+    import tensorflow as tf
+
+    return tf.nest.map_structure(lambda x: tuple(x.shape), batch())
 
 
 @pytest.mark.parametrize("name", VARIANTS)
@@ -56,7 +68,7 @@ def test_each_flow_lets_through_what_it_says(flow):
     """A gradient of one side's summary with respect to the other side's input is there or is exactly zero."""
     import tensorflow as tf
 
-    layer = make(flow, final_summary="recompute", dropout=0.0)
+    layer = make(flow, final_summary="recompute", dropout=0.0, targets=None)
     inputs = tensors(batch())
     features, sequence = inputs["features"], inputs["sequences"]["a"]
     layer(inputs)
@@ -64,7 +76,7 @@ def test_each_flow_lets_through_what_it_says(flow):
     with tf.GradientTape(persistent=True) as tape:
         tape.watch([features, sequence])
         representation = layer(inputs)["label"]
-        of_features, of_sequence = representation[:, : 4 * 8], representation[:, 4 * 8 :]
+        of_features, of_sequence = representation[:, : 5 * 8], representation[:, 5 * 8 :]
         of_features, of_sequence = tf.reduce_sum(of_features**2), tf.reduce_sum(of_sequence**2)
     sequence_to_features = tape.gradient(of_features, sequence, unconnected_gradients="zero")
     features_to_sequence = tape.gradient(of_sequence, features, unconnected_gradients="zero")
@@ -75,8 +87,8 @@ def test_each_flow_lets_through_what_it_says(flow):
 def test_without_sequences_it_is_the_interaction_alone():
     inputs = {**batch(), "sequences": {}, "lengths": {}}
     layer = make()
-    assert tuple(layer(tensors(inputs))["label"].shape) == (4, 4 * 8)
-    assert layer.compute_output_shape({"features": (4, 5, 8), "sequences": {}, "lengths": {}}) == {"label": (4, 32)}
+    assert tuple(layer(tensors(inputs))["label"].shape) == (4, 5 * 8)
+    assert layer.compute_output_shape({"features": (4, 5, 8), "sequences": {}, "lengths": {}}) == {"label": (4, 40)}
     assert all(np.abs(gradient).max() > 0 for gradient in gradients(layer, inputs).values())
 
 
@@ -89,7 +101,9 @@ def test_features_may_be_a_list():
 
 
 def test_algorithm1_is_the_recomputed_form_with_a_layer_less():
-    literal, recomputed = make(num_layers=3, final_summary="algorithm1"), make(num_layers=2)
+    printed = {"final_features": "summary"}
+    literal = make(num_layers=3, final_summary="algorithm1", **printed)
+    recomputed = make(num_layers=2, **printed)
     inputs = tensors(batch())
     literal(inputs), recomputed(inputs)
     literal.set_weights(recomputed.get_weights())
@@ -105,6 +119,36 @@ def test_interaction_as_a_layer_and_as_a_config():
         held = [arch.interaction for arch in layer.interaction_arches]
         assert all(isinstance(x, layers.CrossInteraction) and (x.num_layers, x.rank) == (2, 3) for x in held)
         assert held[0] is not held[1]
+
+
+def test_the_printed_form_is_one_argument_away():
+    layer = make(faithful=True, interaction="dot", targets=TARGETS)
+    layer(tensors(batch()))
+    assert layer.compute_output_shape(shapes()) == {"label": (4, (4 + 4 + 2 + 2) * 8)}
+    assert not [part for part in layer._flatten_layers() if isinstance(part, TokenNorm)]
+    assert not [part for part in layer._flatten_layers() if isinstance(part, layers.TargetPooling)]
+
+
+def test_the_distance_to_the_latest_event_does_not_depend_on_the_length():
+    """Longer histories whose older events are hidden from the attention give what the latest events alone give."""
+    arch = layers.SequenceArch(None, num_heads=2, num_cls_tokens=1)
+    rng = np.random.default_rng(0)
+    cls, events = rng.normal(size=(1, 1, 8)), rng.normal(size=(1, 3, 8))
+    older = np.zeros((1, 2, 8))
+    short = arch(tensors({"sequence": np.concatenate([cls, events], 1), "lengths": np.array([3], "int32")}))
+    long = np.concatenate([cls, older, events], 1)
+    mha = arch.mha
+    positions = arch._positions(tensors(np.array([5], "int32")), 6)
+    mask = np.array([[True, False, False, True, True, True]])
+    attended = mha({**tensors({"sequence": long, "mask": mask}), "positions": positions})
+    alone = mha(
+        {
+            **tensors({"sequence": np.concatenate([cls, events], 1), "mask": np.ones((1, 4), bool)}),
+            "positions": arch._positions(tensors(np.array([3], "int32")), 4),
+        }
+    )
+    assert tuple(short.shape) == (1, 4, 8)
+    np.testing.assert_allclose(np.asarray(attended)[:, [0, 3, 4, 5]], alone, rtol=1e-4, atol=1e-5)
 
 
 def test_dropout_acts_in_training_only():
@@ -131,6 +175,9 @@ def test_dropout_acts_in_training_only():
         ({"gating": "relu"}, "gating"),
         ({"personalized_ffn": "three_layer"}, "personalized_ffn"),
         ({"rotary": "all"}, "rotary"),
+        ({"num_target_tokens": -1}, "num_target_tokens"),
+        ({"targets": {"a": 3}}, "targets"),
+        ({"final_features": "all"}, "final_features"),
         ({"information_flow": "int"}, "information_flow"),
         ({"aggregation": "max"}, "aggregation"),
         ({"final_summary": "none"}, "final_summary"),
@@ -150,6 +197,8 @@ def test_a_wrong_argument_is_named(arguments, named):
 def test_wrong_widths_are_named():
     with pytest.raises(ValueError, match="num_heads"):
         InterFormer(num_heads=3)(tensors(batch()))
+    with pytest.raises(ValueError, match="targets"):
+        make(targets={"a": [5]})(tensors(batch()))
     with pytest.raises(ValueError, match="even width"):
         InterFormer(num_heads=8)(tensors(batch()))
 

@@ -32,6 +32,7 @@ def test_equals_the_equations(interaction, final_summary):
         num_pma_tokens=2,
         num_recent_tokens=2,
         num_heads=2,
+        rotary="joint",
         final_summary=final_summary,
         faithful=True,
         dtype="float64",

@@ -19,7 +19,7 @@ MODELS = [
     ("hiformer", {"num_layers": 1, "num_heads": 2}),
     ("dlrm", {"entry_norm": True}),
     ("transformer", {"num_layers": 1, "num_heads": 2}),
-    ("hstu_fields", {"num_layers": 1, "num_heads": 2}),
+    ("hstu_fields", {"num_layers": 1, "num_heads": 2, "entry_norm": True}),
 ]
 
 

@@ -1,5 +1,7 @@
 """Single layers against naive loops and explicit formulas, in float64."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -14,6 +16,10 @@ rng = np.random.default_rng(0)
 LENGTHS = np.array([5, 3, 1, 0], "int32")
 SEQUENCE = rng.normal(size=(4, 5, 8))
 TOKENS = rng.normal(size=(4, 6, 8))
+
+
+def layer_form(name):
+    return "dcn_v2" if name == "cross" else name
 
 
 def run(layer, inputs):
@@ -189,7 +195,7 @@ def test_recent_tokens(count):
 def test_interactions(name, config, tokens):
     layer = interactions.get(name, dtype="float64", **config)
     got = run(layer, TOKENS[:, :tokens])
-    naive = reference.INTERACTIONS["dcn_v2" if name == "cross" else name]
+    naive = partial(reference.dhen, epsilon=1.0) if name == "dhen" else reference.INTERACTIONS[layer_form(name)]
     close(got, [naive([list(token) for token in x], weights_of(layer)) for x in TOKENS[:, :tokens]])
     as_list = layer([tf.constant(TOKENS[:, i]) for i in range(tokens)])
     close(as_list, got)

@@ -1,7 +1,8 @@
 """InterFormer in plain NumPy loops and float64, written from the equations of arXiv 2411.09852, nothing faster.
 
 Columns of the paper are rows here: tokens `[N][d]`. The printed form: no residual, no norm but DHEN's own; and the
-package's default, which adds soft norms, residuals and the candidate's questions. One example at a time; `weights` is a nest of arrays named like the attributes of the layers.
+package's default, which adds soft norms, residuals and the candidate's questions. One example at a time; `weights` is a
+nest of arrays named like the attributes of the layers.
 """
 
 import math

@@ -122,12 +122,13 @@ class HiformerBlock(keras.layers.Layer):
         self.attention = self._attention()
         build_sublayer(self.attention, shape)
         queries = self.attention.compute_output_shape(shape)
-        self.attention_norm = TokenNorm(dtype=self.dtype_policy, name="attention_norm")
+        soft = self.norm == "post"  # else it is inside the branch
+        self.attention_norm = TokenNorm(soft=soft, dtype=self.dtype_policy, name="attention_norm")
         build_sublayer(self.attention_norm, shape if self.norm == "pre" else queries)
         self.feed_forward = HeterogeneousFeedForward(
             self.ffn_dim, self.activation, self.dropout, dtype=self.dtype_policy, name="feed_forward"
         )
-        self.feed_forward_norm = TokenNorm(dtype=self.dtype_policy, name="feed_forward_norm")
+        self.feed_forward_norm = TokenNorm(soft=soft, dtype=self.dtype_policy, name="feed_forward_norm")
         for layer in (self.feed_forward, self.feed_forward_norm):
             build_sublayer(layer, queries)
         super().build(input_shape)

@@ -212,6 +212,15 @@ def test_a_model_that_is_not_there_is_told(log, tmp_path, capsys):
     assert not (tmp_path / "o").exists()
 
 
+def test_a_monitor_that_the_log_cannot_give_is_told_before_any_run(tmp_path, capsys):
+    base = write_folders(tmp_path / "log")  # without lists
+    (base / "base.yaml").write_text(BASE.replace("training: {", "training: {monitor: ndcg_10, "))
+    (base / "compare.yaml").write_text(COMPARISON)
+    assert command.main(arguments(base, tmp_path / "o", "--models", "linear")) == 2
+    assert "training.monitor: ndcg_10 needs a schema with a `request` column" in capsys.readouterr().err
+    assert not (tmp_path / "o").exists()
+
+
 def test_the_search_chooses_on_validation(log, tmp_path):
     (tmp_path / "base.yaml").write_text(BASE)
     (tmp_path / "compare.yaml").write_text(

@@ -25,7 +25,8 @@ from pipelines.config import ConfigError, load_config, read_yaml
 from pipelines.jobs import check_counts, markdown_table, mean_and_spread, run_jobs, training_job
 from pipelines.run_directory import write_text
 
-METRICS = ("auc", "gauc", "ne")
+# Those that the runs have: the ones by list need the schema's request column.
+METRICS = ("auc", "gauc", "request_gauc", "mrr", "ndcg_10", "ne")
 
 
 class Variant(NamedTuple):
@@ -113,10 +114,12 @@ def _write(folder: Path, key: str, values: list[str], seeds: int) -> None:
     for value in values:
         runs = [json.loads((folder / f"{value}-seed{s}" / "metrics.json").read_text()) for s in range(seeds)]
         for task in runs[0]["test"]:
-            measured = {name: [run["test"][task][name] for run in runs] for name in METRICS}
+            names = [name for name in METRICS if name in runs[0]["test"][task]]
+            measured = {name: [run["test"][task][name] for run in runs] for name in names}
             rows.append({"value": value, "task": task, "parameters": runs[0]["parameters"], **measured})
         if "best_possible" in runs[0]:
-            best = {name: runs[0]["best_possible"]["test"][rows[0]["task"]][name] for name in METRICS}
+            known = runs[0]["best_possible"]["test"][rows[0]["task"]]
+            best = {name: known[name] for name in METRICS if name in known}
     task = rows[0]["task"]
     result = {"key": key, "task": task, "split": "test", "seeds": seeds, "rows": rows, "best_possible": best}
     write_text(folder / "ablation.json", json.dumps(result, indent=1))
@@ -130,13 +133,14 @@ def _write(folder: Path, key: str, values: list[str], seeds: int) -> None:
 def table(result: dict[str, Any]) -> str:
     """The rows of an `ablation.json` as Markdown; with several labels, each has a row."""
     several = len({row.get("task") for row in result["rows"]}) > 1
-    head = [result["key"].split(".")[-1], *(["label"] if several else []), *(f"test {name}" for name in METRICS)]
+    names = [name for name in METRICS if name in result["rows"][0]]
+    head = [result["key"].split(".")[-1], *(["label"] if several else []), *(f"test {name}" for name in names)]
     rows = [
-        [row["value"], *([row["task"]] if several else []), *(mean_and_spread(row[name]) for name in METRICS)]
+        [row["value"], *([row["task"]] if several else []), *(mean_and_spread(row[name]) for name in names)]
         for row in result["rows"]
     ]
     if result["best_possible"]:
-        rows.append(["best possible", *(f"{result['best_possible'][name]:.4f}" for name in METRICS)])
+        rows.append(["best possible", *(f"{result['best_possible'][name]:.4f}" for name in names)])
     return markdown_table(head, rows)
 
 

@@ -73,7 +73,7 @@ class TrainingConfig(_Section):
         epochs: Passes over the training split at most.
         patience: Stop after so many epochs without a better `monitor`.
         monitor: Metric of the whole validation split, `TASK/METRIC`, or `METRIC` of the first task: `auc`,
-            `gauc`, `log_loss`, `ne`.
+            `gauc`, `log_loss`, `ne`, or, where the schema has a `request` column, `request_gauc`, `mrr`, `ndcg_10`.
         optimizer: Name of a Keras optimizer, or, for large embedding tables, `lazy_adam`, `lazy_adamw`,
             `row_wise_adagrad` or `sparse_ftrl`: a step touches only the rows of its batch.
         learning_rate: Its peak learning rate.

@@ -213,14 +213,14 @@ def _without_dropped(records: tf.data.Dataset, label: Label, seed: int, determin
 def evaluation_dataset(source: Source, preprocessor: Preprocessor, split: str, batch_size: int) -> tf.data.Dataset:
     """`(encoded, labels, others)` batches of a split, in the order of the files.
 
-    `others` holds the group key, when the schema has one, and the true probabilities, when they are known.
+    `others` holds the keys that the schema has, as `"group"` and `"request"`, and the true probabilities, when they are
+    known.
     """
     schema = preprocessor.schema
 
     def encode(batch: dict[str, tf.Tensor]) -> tuple[dict, dict, dict]:
         others = {name: batch[name] for name in source.extras}
-        if schema.group is not None:
-            others["group"] = batch[schema.group]
+        others |= {role: batch[column] for role, (column, _) in schema.key_columns.items()}
         return preprocessor(batch), preprocessor.labels(batch), others
 
     raw = source.raw_batches(split, batch_size, schema=schema)
@@ -364,8 +364,9 @@ def _dense_columns(schema: FeatureSchema, table: Any, extras: tuple[str, ...]) -
                 raise DataError(f"sequence {sequence.name!r}: its columns hold different numbers of events")
     for label in schema.labels:
         batch[label.name] = table.column(label.name).to_numpy().astype(np.float32)
-    if schema.group is not None and schema.group not in batch:
-        batch[schema.group] = table.column(schema.group).to_numpy()
+    for key, _ in schema.key_columns.values():
+        if key not in batch:
+            batch[key] = table.column(key).to_numpy()
     extras = extras if schema.weight is None else (*extras, schema.weight)
     return batch | {name: table.column(name).to_numpy().astype(np.float32) for name in extras}
 

@@ -86,8 +86,8 @@ def _columns(schema: FeatureSchema, batch: dict[str, np.ndarray]) -> dict[str, A
             columns[name] = _lists(batch[name], batch[sequence.length_column])
     for label in schema.labels:
         columns[label.name] = batch[label.name].astype(np.int64)
-    if schema.group is not None:
-        columns.setdefault(schema.group, _text(batch[schema.group]))
+    for key, _ in schema.key_columns.values():
+        columns.setdefault(key, _text(batch[key]))
     if schema.weight is not None:
         columns[schema.weight] = batch[schema.weight]
     return columns

@@ -41,6 +41,7 @@ def _best_possible(ranker: Ranker, source: Source, made: Predictions) -> dict[st
             made.labels[label.name],
             np.clip(made.others[source.probability_columns[label.name]], 0.0, 1.0),
             groups=made.others.get("group"),
+            requests=made.others.get("request"),
             base_rate=label.mean,
         )
         for label in ranker.schema.labels
@@ -95,8 +96,10 @@ def draw(run: RunDirectory, state: RunState, predictions: Predictions, metrics: 
 
 def table(metrics: dict[str, Any], config: TrainConfig) -> str:
     """The metrics as lines to read."""
-    names = ("auc", "gauc", "log_loss", "ne", "calibration", "ece")
-    lines = [f"{'':34}" + "".join(f"{name:>12}" for name in names)]
+    some = next(iter(metrics["test"].values()))
+    by_list = [name for name in ("request_gauc", "mrr", "ndcg_10") if name in some]
+    names = ("auc", "gauc", *by_list, "log_loss", "ne", "calibration", "ece")
+    lines = [f"{'':34}" + "".join(f"{name:>13}" for name in names)]
     for split in ("validation", "test"):
         for task, values in metrics[split].items():
             lines.append(_row(f"{split} {task}", values, names))
@@ -108,4 +111,4 @@ def table(metrics: dict[str, Any], config: TrainConfig) -> str:
 
 
 def _row(title: str, values: dict[str, float], names: tuple[str, ...]) -> str:
-    return f"{title:34}" + "".join(f"{values[name]:12.4f}" for name in names)
+    return f"{title:34}" + "".join(f"{values[name]:13.4f}" for name in names)

@@ -20,8 +20,17 @@ from tf_interformer.evaluation import evaluate
 from tf_interformer.ranker import Ranker
 from tf_interformer.schema import FeatureSchema
 
-# Whether more of a metric is better.
-_HIGHER_IS_BETTER = {"auc": True, "gauc": True, "gauc_click_weighted": True, "log_loss": False, "ne": False}
+# Whether more of a metric is better, and which key of the schema it needs.
+_MONITORS = {
+    "auc": (True, None),
+    "gauc": (True, "group"),
+    "gauc_click_weighted": (True, "group"),
+    "request_gauc": (True, "request"),
+    "mrr": (True, "request"),
+    "ndcg_10": (True, "request"),
+    "log_loss": (False, None),
+    "ne": (False, None),
+}
 
 
 class Interrupted(Exception):
@@ -55,9 +64,11 @@ class Trainer:
         """Train, or go on with training, and return the best model.
 
         Raises:
+            ConfigError: The configuration does not fit the data.
             Interrupted: On SIGINT or SIGTERM, after the state has been saved.
         """
         training = self.config.training
+        self._task, self._metric = monitored(training.monitor, self.source.schema)
         keras.mixed_precision.set_global_policy(training.mixed_precision)
         keras.utils.set_random_seed(training.seed)
         resumed = self.run.load_state()
@@ -68,7 +79,6 @@ class Trainer:
             self.ranker, self.state = resumed
             if not self.state.finished:
                 self.say(f"resuming at epoch {self.state.epoch + 1}, batch {self.state.step}")
-        self._task, self._metric = _monitor(training.monitor, self.ranker.schema)
         self._average = WeightAverage(self.ranker)
         self._validation = evaluation_dataset(self.source, self.ranker.preprocessor, "validation", training.batch_size)
         with _asked_to_stop() as asked:
@@ -165,8 +175,8 @@ class Trainer:
         value = by_task[self._task][self._metric]
         if math.isnan(value):
             raise ConfigError(
-                f"training.monitor: {self._metric} of {self._task!r} is undefined on the validation split "
-                "(no group key, or one class only)"
+                f"training.monitor: {self._metric} of {self._task!r} is undefined on the validation split: "
+                "one class only, in all of it or in each user or list"
             )
         logs = dict(logs)
         for task, metrics in by_task.items():
@@ -176,7 +186,7 @@ class Trainer:
         logs["epoch"] = state.epoch + 1
         state.history.append(logs)
         self._write_tensorboard(logs)
-        sign = 1 if _HIGHER_IS_BETTER[self._metric] else -1
+        sign = 1 if _MONITORS[self._metric][0] else -1
         better = state.best_epoch < 0 or sign * value > sign * state.best_value
         if better:
             state.best_epoch, state.best_value = state.epoch, value
@@ -326,12 +336,23 @@ def _schedule(training: TrainingConfig, peak: float, steps: int) -> Any:
     )
 
 
-def _monitor(monitor: str, schema: FeatureSchema) -> tuple[str, str]:
+def monitored(monitor: str, schema: FeatureSchema) -> tuple[str, str]:
+    """The task and the metric that `training.monitor` names.
+
+    Raises:
+        ConfigError: There is no such task or metric, or the schema lacks the key that the metric needs.
+    """
     task, _, metric = monitor.rpartition("/")
     task = task or schema.tasks[0]
-    if task not in schema.tasks or metric not in _HIGHER_IS_BETTER:
+    if task not in schema.tasks or metric not in _MONITORS:
         raise ConfigError(
-            f"training.monitor must be METRIC or TASK/METRIC with a metric of {sorted(_HIGHER_IS_BETTER)} and a "
+            f"training.monitor must be METRIC or TASK/METRIC with a metric of {sorted(_MONITORS)} and a "
             f"task of {list(schema.tasks)}. Received: {monitor!r}"
+        )
+    key = _MONITORS[metric][1]
+    if key is not None and key not in schema.key_columns:
+        raise ConfigError(
+            f"training.monitor: {metric} needs a schema with a `{key}` column, and {schema.name!r} has none. "
+            f"Received: {monitor!r}"
         )
     return task, metric

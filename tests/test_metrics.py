@@ -1,5 +1,6 @@
 """The metrics against naive loops, against scikit-learn, and the streaming ones against the exact ones."""
 
+import itertools
 import math
 import subprocess
 import sys
@@ -7,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 from sklearn.metrics import log_loss as sklearn_log_loss
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import ndcg_score, roc_auc_score
 
 from tf_interformer import metrics
 from tf_interformer._keras import keras, ops
@@ -96,6 +97,75 @@ def test_grouped_auc_reports_every_group():
     assert by_user.clicks.tolist() == [1, 1, 1]
     assert by_user.counted.tolist() == [True, False, True]
     assert by_user.coverage == 0.8
+
+
+def naive_by_list(labels, scores, groups, value):
+    """The mean over lists with a click of `value(clicks in the order shown)`, itself the mean over all orders."""
+    lists = []
+    for group in dict.fromkeys(groups.tolist()):
+        clicked, score = labels[groups == group].tolist(), scores[groups == group].tolist()
+        orders = itertools.permutations(range(len(score)))
+        sorted_orders = [o for o in orders if all(score[a] >= score[b] for a, b in itertools.pairwise(o))]
+        if any(clicked):
+            lists.append(np.mean([value([clicked[i] for i in order]) for order in sorted_orders]))
+    return np.mean(lists)
+
+
+def naive_reciprocal_ranks(shown):
+    return np.mean([1 / rank for rank, clicked in enumerate(shown, start=1) if clicked])
+
+
+def naive_ndcg(shown, k):
+    def gain(clicks):
+        return sum(clicked / math.log2(1 + rank) for rank, clicked in enumerate(clicks[:k], start=1))
+
+    return gain(shown) / gain(sorted(shown, reverse=True))
+
+
+# Levels of the scores: with one everything ties, with three much does, with so many nothing
+@pytest.mark.parametrize("levels", [2, 4, 10**9])
+@pytest.mark.parametrize("kind", [np.int64, "U5"])
+def test_metrics_by_list_equal_the_mean_over_all_orders(kind, levels):
+    labels, scores = clicks_and_scores(22, 148, levels)
+    groups = np.random.default_rng(23).permutation(np.repeat(np.arange(43), [1, 1, *[2, 3, 4, 5] * 10, 6]))
+    labels[np.isin(groups, [0, 2])] = 1  # one item alone, and two, both clicked; nothing clicked
+    labels[np.isin(groups, [1, 3])] = 0
+    groups = groups.astype(kind)
+    expected = naive_by_list(labels, scores, groups, naive_reciprocal_ranks)
+    assert metrics.mrr(labels, scores, groups) == pytest.approx(expected, abs=1e-14)
+    for k in (1, 2, 3, 10):
+        expected = naive_by_list(labels, scores, groups, lambda shown, k=k: naive_ndcg(shown, k))
+        assert metrics.ndcg(labels, scores, groups, k=k) == pytest.approx(expected, abs=1e-14)
+
+
+@pytest.mark.parametrize("levels", [2, 12, 10**9])
+def test_ndcg_equals_sklearn(levels):
+    labels, scores = clicks_and_scores(24, 600, levels)
+    groups = np.random.default_rng(25).integers(0, 20, 600)
+    lists = [(labels[groups == g][None], scores[groups == g][None]) for g in range(20)]
+    expected = np.mean([ndcg_score(*one, k=10) for one in lists if one[0].any()])
+    assert metrics.ndcg(labels, scores, groups) == pytest.approx(expected, abs=1e-14)
+
+
+@pytest.mark.parametrize("metric", [metrics.mrr, metrics.ndcg])
+def test_lists_without_a_click_are_skipped(metric):
+    assert math.isnan(metric([0, 0, 0], [3, 2, 1], ["a", "a", "b"]))
+    assert metric([1], [0.2], ["a"]) == 1.0
+    assert metric([0, 1, 0, 0], [1, 2, 5, 4], [1, 1, 2, 2]) == 1.0
+    assert metric(np.array([[False], [True]]), np.array([[-np.inf], [np.inf]]), [[3], [3]]) == 1.0
+
+
+def test_mrr_takes_all_clicks_of_a_list():
+    assert metrics.mrr([1, 0, 0, 1], [4, 3, 2, 1], [0, 0, 0, 0]) == pytest.approx((1 + 1 / 4) / 2)
+
+
+def test_metrics_by_list_do_not_depend_on_the_order_of_the_rows():
+    labels, scores = clicks_and_scores(26)
+    groups = np.random.default_rng(27).integers(-50, 50, labels.size)
+    order = np.random.default_rng(28).permutation(labels.size)
+    for metric in (metrics.mrr, metrics.ndcg):
+        expected = metric(labels, scores, groups)
+        assert metric(labels[order], scores[order], groups[order]) == pytest.approx(expected, abs=1e-15)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -192,6 +262,21 @@ def test_ranking_metrics_without_groups_keeps_the_keys():
     assert undefined == ["gauc", "gauc_click_weighted", "grouped_users"]
 
 
+def test_ranking_metrics_by_list():
+    labels, scores = clicks_and_scores(29)
+    users = np.random.default_rng(30).integers(0, 40, labels.size)
+    requests = np.char.add(users.astype("U3"), np.random.default_rng(31).choice([":a", ":b", ":c"], labels.size))
+    without = metrics.ranking_metrics(labels, scores, users, 0.3)
+    result = metrics.ranking_metrics(labels, scores, users, 0.3, requests=requests)
+    by_list = {
+        "request_gauc": metrics.gauc(labels, scores, requests),
+        "mrr": metrics.mrr(labels, scores, requests),
+        "ndcg_10": metrics.ndcg(labels, scores, requests),
+    }
+    assert result == pytest.approx(without | by_list, rel=1e-12)
+    assert list(result) == [*without, *by_list] and all(type(value) is float for value in result.values())
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -208,6 +293,11 @@ def test_ranking_metrics_without_groups_keeps_the_keys():
         (lambda: metrics.gauc([0, 1], [0.1, 0.2], [1, np.nan]), "`groups` must not contain NaN"),
         (lambda: metrics.gauc([0, 1], [0.1, 0.2], ["a", None]), r"`groups` must name a group .* None"),
         (lambda: metrics.gauc([0, 1], [0.1, 0.2], [1, 1], "users"), r"`weighting` must be .* 'users'"),
+        (lambda: metrics.mrr([0, 1], [0.1, 0.2], [1]), "`groups` must be as long as `labels`"),
+        (lambda: metrics.mrr([0, 1], [0.1, np.nan], [1, 1]), "`scores` must not contain NaN"),
+        (lambda: metrics.ndcg([0, 1], [0.1, 0.2], ["a", None]), r"`groups` must name a group .* None"),
+        (lambda: metrics.ndcg([0, 1], [0.1, 0.2], [1, 1], k=0), "`k` must be at least 1. Received: 0"),
+        (lambda: metrics.ranking_metrics([0, 1], [0.1, 0.2], requests=[1]), "`requests` must be as long as `labels`"),
         (
             lambda: metrics.log_loss([0, 1], [0.1, 1.5]),
             r"`probabilities` must lie in \[0, 1\]. Received: 1.5",

@@ -7,7 +7,7 @@ from tf_interformer import backbones
 from tf_interformer._keras import LEGACY, keras
 from tf_interformer.callbacks import RankingMetrics
 from tf_interformer.evaluation import evaluate, predict
-from tf_interformer.metrics import auc
+from tf_interformer.metrics import auc, gauc, mrr, ndcg
 from tf_interformer.ranker import Ranker
 from tf_interformer.schema import Categorical, FeatureSchema, Label, SchemaError
 
@@ -238,6 +238,22 @@ def test_evaluate_is_exact_over_the_split():
         assert metrics[task]["auc"] == pytest.approx(auc(raw[task], ranker.score(raw)[task]), abs=1e-9)
         assert metrics[task]["examples"] == 50
         assert 0 <= metrics[task]["gauc"] <= 1
+
+
+def test_metrics_by_list_need_the_lists():
+    ranker = make(("click",))
+    raw = raw_batch(64, 3, ("click",))
+    lists = np.arange(64) // 4
+    data = dataset(ranker, batch_size=64).map(lambda x, y, others: (x, y, others | {"request": lists}))
+    found, without = evaluate(ranker, data)["click"], evaluate(ranker, dataset(ranker))["click"]
+    scores = ranker.score(raw)["click"]
+    assert {name: found[name] for name in set(found) - set(without)} == pytest.approx(
+        {
+            "request_gauc": gauc(raw["click"], scores, lists),
+            "mrr": mrr(raw["click"], scores, lists),
+            "ndcg_10": ndcg(raw["click"], scores, lists),
+        }
+    )
 
 
 def test_callback_puts_metrics_where_early_stopping_sees_them():

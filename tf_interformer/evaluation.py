@@ -17,7 +17,7 @@ class Predictions:
     Attributes:
         logits: dict. Task name -> `[examples]`, corrected for the down-sampling of the training split.
         labels: dict. Task name -> `[examples]`.
-        others: dict. Further columns of the dataset, such as `"group"`, each `[examples]`.
+        others: dict. Further columns of the dataset, such as `"group"` and `"request"`, each `[examples]`.
     """
 
     logits: Mapping[str, np.ndarray]
@@ -77,7 +77,7 @@ def evaluate(ranker: Ranker, dataset: Iterable[tuple[Any, ...]]) -> dict[str, di
     Args:
         ranker: `Ranker`.
         dataset: iterable of `(encoded, labels)` or `(encoded, labels, others)` batches; grouped AUC needs
-            `others["group"]`.
+            `others["group"]`, metrics by list need `others["request"]`.
 
     Returns:
         dict: task -> metric -> value, every example counted once, whatever its weight in training. Normalised
@@ -93,6 +93,7 @@ def metrics_of(ranker: Ranker, predictions: Predictions) -> dict[str, dict[str, 
             predictions.labels[label.name],
             predictions.logits[label.name],
             groups=predictions.others.get("group"),
+            requests=predictions.others.get("request"),
             base_rate=label.mean if label.mean is not None and 0 < label.mean < 1 else None,
             from_logits=True,
         )

@@ -24,7 +24,7 @@ from pipelines.compare.plan import LIGHTGBM, Model, Plan, read_plan
 from pipelines.config import ConfigError
 from pipelines.input import explained_read_errors, open_source
 from pipelines.jobs import Job, check_counts, run_jobs, training_job
-from pipelines.training import Interrupted
+from pipelines.training import Interrupted, monitored
 
 
 def compare(
@@ -48,7 +48,9 @@ def compare(
     if folder.exists() and any(folder.iterdir()) and not resume:
         raise ConfigError(f"{folder} is not empty: give --resume to go on with it, or another --output")
     _check_runs(folder, plan, seeds)
-    source = open_source(plan.config(plan.models[0], 0, 0).dataset, data_dir, prepared_dir)
+    shared = plan.config(plan.models[0], 0, 0)
+    source = open_source(shared.dataset, data_dir, prepared_dir)
+    monitored(shared.training.monitor, source.schema)  # LightGBM alone would not ask
     with explained_read_errors(source):
         columns = load_examples(folder / "examples.npz", source)
 

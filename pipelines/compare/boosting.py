@@ -81,10 +81,17 @@ def fit(config: TrainConfig, source: Source, run: RunDirectory) -> tuple[dict[st
     label = schema.labels[0]
     metrics: dict[str, Any] = {}
     for split in ("validation", "test"):
-        columns, labels, groups, _ = tables[split]
+        columns, labels, keys, _ = tables[split]
         logits = np.asarray(booster.predict(columns, raw_score=True)) + label.logit_correction
         base = label.mean if label.mean is not None and 0 < label.mean < 1 else None
-        found = ranking_metrics(labels, logits, groups=groups, base_rate=base, from_logits=True)
+        found = ranking_metrics(
+            labels,
+            logits,
+            groups=keys.get("group"),
+            requests=keys.get("request"),
+            base_rate=base,
+            from_logits=True,
+        )
         metrics[split] = {label.name: found}
     temporary = model_file(run.path).with_suffix(".tmp")
     booster.save_model(temporary, num_iteration=booster.best_iteration)
@@ -108,19 +115,21 @@ def model_file(run: Path) -> Path:
 
 def _table(
     source: Source, preprocessor: Preprocessor, split: str
-) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, list[int]]:
+) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray], list[int]]:
+    """Features, labels, the schema's keys by what they are, and which features are categories."""
     schema = preprocessor.schema
-    columns, labels, groups = [], [], []
+    columns, labels = [], []
+    keys: dict[str, list[np.ndarray]] = {role: [] for role in schema.key_columns}
     categories: list[int] = []
     for raw in source.raw_batches(split, 8192, schema=schema):
         part, categories = features(schema, preprocessor(raw))
         columns.append(part)
         labels.append(np.asarray(raw[schema.tasks[0]]))
-        if schema.group is not None:
-            groups.append(np.asarray(raw[schema.group]))
+        for role, (column, _) in schema.key_columns.items():
+            keys[role].append(np.asarray(raw[column]))
     return (
         np.concatenate(columns),
         np.concatenate(labels).astype(np.float32),
-        np.concatenate(groups) if groups else None,
+        {role: np.concatenate(parts) for role, parts in keys.items()},
         categories,
     )

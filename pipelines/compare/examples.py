@@ -16,8 +16,9 @@ def load_examples(path: Path, source: Source) -> Columns:
     """The columns of the test split, from the file or, the first time, from the data.
 
     Returns:
-        dict of `[examples]`: `labels`; `groups`, numbered from 0; and where the schema tells them `history_length`,
-        `item_frequency` (in the training split), `known_group` (seen in the training split).
+        dict of `[examples]`: `labels`; `groups`, numbered from 0; and where the schema tells them `requests`, numbered
+        likewise, `history_length`, `item_frequency` (in the training split), `known_group` (seen in the training
+        split).
     """
     if not path.is_file():
         temporary = path.with_name("examples.tmp.npz")
@@ -49,7 +50,7 @@ def _read(source: Source) -> Columns:
                 values, numbers = np.unique(batch[column], return_counts=True)
                 counts.update(dict(zip(values.tolist(), numbers.tolist(), strict=True)))
     parts: dict[str, list[np.ndarray]] = {}
-    names: list[Any] = []
+    names: dict[str, list[Any]] = {f"{role}s": [] for role in schema.key_columns}
     task = schema.tasks[0]
     for batch in source.raw_batches("test", 8192).as_numpy_iterator():
         row = {"labels": np.asarray(batch[task], np.int8)}
@@ -60,13 +61,18 @@ def _read(source: Source) -> Columns:
             row["item_frequency"] = np.array([items[value] for value in batch[item].tolist()], np.float32)
         if group is not None:
             row["known_group"] = np.array([value in groups for value in batch[group].tolist()])
-            names += batch[group].tolist()
+        for role, (column, _) in schema.key_columns.items():
+            names[f"{role}s"] += batch[column].tolist()
         for name, values in row.items():
             parts.setdefault(name, []).append(values)
     columns = {name: np.concatenate(values) for name, values in parts.items()}
+    columns["groups"] = np.arange(len(columns["labels"]), dtype=np.int32)  # each its own, where there is no key
+    return columns | {name: _numbered(values) for name, values in names.items()}
+
+
+def _numbered(names: list[Any]) -> np.ndarray:
     places = {name: place for place, name in enumerate(dict.fromkeys(names))}
-    codes = [places[name] for name in names] if group is not None else range(len(columns["labels"]))
-    return columns | {"groups": np.array(codes, np.int32)}
+    return np.array([places[name] for name in names], np.int32)
 
 
 def segments(columns: Columns) -> dict[str, dict[str, np.ndarray]]:

@@ -18,7 +18,10 @@ from pipelines.jobs import markdown_table, mean_and_spread
 from pipelines.run_directory import write_text
 from tf_interformer.metrics import auc
 
-METRICS = ("auc", "gauc", "ne", "log_loss", "calibration", "ece")
+METRICS = ("auc", "gauc", "request_gauc", "mrr", "ndcg_10", "ne", "log_loss", "calibration", "ece")
+# Where they are told: those by list need the schema's request column.
+_SHOWN = {"auc": "AUC", "gauc": "gAUC", "request_gauc": "request gAUC", "mrr": "MRR", "ndcg_10": "NDCG@10", "ne": "NE"}
+_TESTED = ("auc", "gauc", "request_gauc")
 
 
 @dataclass(frozen=True)
@@ -56,9 +59,14 @@ class Entry:
         metrics = tuple(json.loads((run / "metrics.json").read_text(encoding="utf-8")) for run in runs)
         return cls(name, tuple(settings), metrics, tuple(logits))
 
+    @property
+    def tests(self) -> list[dict[str, float]]:
+        """The test metrics of the first label, by seed."""
+        return [next(iter(made["test"].values())) for made in self.metrics]
+
     def values(self, metric: str) -> list[float]:
         """A test metric of the first label, by seed."""
-        return [float(next(iter(made["test"].values()))[metric]) for made in self.metrics]
+        return [float(test[metric]) for test in self.tests]
 
     @property
     def mean_auc(self) -> float:
@@ -83,14 +91,15 @@ def build(
     ordered = sorted(entries, key=lambda entry: -entry.mean_auc)
     parts = {entry.name: _parts(entry, columns) for entry in ordered}
     best = parts[ordered[0].name]
+    metrics = [name for name in METRICS if all(name in test for entry in entries for test in entry.tests)]
     tests = {
         metric: {entry.name: difference(best[metric], parts[entry.name][metric]) for entry in ordered[1:]}
-        for metric in ("auc", "gauc")
+        for metric in best
     }
     rows = []
     for entry in ordered:
         row = {"model": entry.name, "settings": list(entry.settings), **_sizes(entry), **costs[entry.name]}
-        for metric in METRICS:
+        for metric in metrics:
             row[metric] = entry.values(metric)
         rows.append(row)
     for metric, found in tests.items():
@@ -104,18 +113,22 @@ def build(
         "examples": len(columns["labels"]),
         "positives": int(columns["labels"].sum()),
         "users": int(columns["groups"].max()) + 1,
+        **({"requests": int(columns["requests"].max()) + 1} if "requests" in columns else {}),
         "rows": rows,
-        "best_possible": _best_possible(entries),
+        "best_possible": _best_possible(entries, metrics),
         "segments": _by_segment(ordered, columns),
     }
 
 
 def _parts(entry: Entry, columns: Mapping[str, np.ndarray]) -> dict[str, list[Parts]]:
-    labels, users = columns["labels"], columns["groups"]
-    return {
+    labels, users, lists = columns["labels"], columns["groups"], columns.get("requests")
+    parts = {
         "auc": [auc_parts(labels, logits, users) for logits in entry.logits],
         "gauc": [gauc_parts(labels, logits, users) for logits in entry.logits],
     }
+    if lists is not None:
+        parts["request_gauc"] = [gauc_parts(labels, logits, users, lists) for logits in entry.logits]
+    return parts
 
 
 def _described(test: Difference, corrected: float) -> dict[str, float]:
@@ -141,11 +154,11 @@ def _sizes(entry: Entry) -> dict[str, Any]:
     }
 
 
-def _best_possible(entries: Sequence[Entry]) -> dict[str, float] | None:
+def _best_possible(entries: Sequence[Entry], metrics: Sequence[str]) -> dict[str, float] | None:
     for entry in entries:
         if "best_possible" in entry.metrics[0]:
             known = next(iter(entry.metrics[0]["best_possible"]["test"].values()))
-            return {metric: known[metric] for metric in METRICS}
+            return {metric: known[metric] for metric in metrics}
     return None
 
 
@@ -174,14 +187,26 @@ def write(folder: Path, result: dict[str, Any]) -> str:
     return text
 
 
+def shown(result: dict[str, Any]) -> dict[str, str]:
+    """The metrics that a leaderboard shows, and what it calls them."""
+    names = {name: title for name, title in _SHOWN.items() if name in result["rows"][0]}
+    return names | {name: f"test {names[name]}" for name in ("auc", "gauc")}
+
+
+def tested(result: dict[str, Any]) -> dict[str, str]:
+    """The metrics in which a leaderboard's models are tested against the best, and what it calls them."""
+    return {name: _SHOWN[name] for name in _TESTED if f"{name}_difference" in result["rows"][0]}
+
+
 def markdown(result: dict[str, Any]) -> str:
     """The leaderboard as Markdown."""
-    head = ["model", "test AUC", "test gAUC", "NE", "AUC to best", "p (Holm)", "dense parameters", "kFLOPs"]
+    metrics = shown(result)
+    head = ["model", *metrics.values(), "AUC to best", "p (Holm)", "dense parameters", "kFLOPs"]
     head += ["training s / 1000", f"ms / {result['rows'][0]['rows']} rows"]
     rows = [
         [
             row["model"],
-            *(_or_dash(row[metric], mean_and_spread) for metric in ("auc", "gauc", "ne")),
+            *(_or_dash(row[metric], mean_and_spread) for metric in metrics),
             "best" if row["auc_difference"] is None else f"{row['auc_difference']['value']:+.4f}",
             "" if row["auc_difference"] is None else p_text(row["auc_difference"]["p_holm"]),
             "-" if row["parameters"] is None else f"{row['parameters']:,}",
@@ -193,9 +218,10 @@ def markdown(result: dict[str, Any]) -> str:
     ]
     if result["best_possible"]:
         known = result["best_possible"]
-        rows.insert(0, ["best possible", *(f"{known[name]:.4f}" for name in ("auc", "gauc", "ne")), *[""] * 6])
+        rows.insert(0, ["best possible", *(f"{known[name]:.4f}" for name in metrics), *[""] * 6])
     seeds = f"Mean ± standard deviation over {result['seeds']} seeds" if result["seeds"] > 1 else "One seed"
     counts = f"{result['examples']:,} test examples of {result['users']:,} users"
+    counts += f" in {result['requests']:,} lists" if "requests" in result else ""
     return markdown_table(head, rows) + f"\n\n{seeds}, {counts}."
 
 
@@ -213,14 +239,15 @@ def _csv(result: dict[str, Any]) -> str:
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     facts = ("parameters", "embedding_parameters", "flops", "seconds_per_1000", "milliseconds")
-    tests = [(metric, name) for metric in ("auc", "gauc") for name in ("value", "low", "high", "p", "p_holm")]
+    metrics = [metric for metric in METRICS if metric in result["rows"][0]]
+    tests = [(metric, name) for metric in tested(result) for name in ("value", "low", "high", "p", "p_holm")]
     writer.writerow(
-        ["model", "seeds", *(f"{metric}_{part}" for metric in METRICS for part in ("mean", "sd")),
+        ["model", "seeds", *(f"{metric}_{part}" for metric in metrics for part in ("mean", "sd")),
          *facts, *(f"{metric}_difference_{name}" for metric, name in tests)]
     )  # fmt: skip
     for row in result["rows"]:
         cells: list[Any] = [row["model"], len(row["auc"])]
-        for metric in METRICS:
+        for metric in metrics:
             values = row[metric]
             cells += [np.mean(values), np.std(values, ddof=1) if len(values) > 1 else ""]
         cells += [row[fact] if row[fact] is not None else "" for fact in facts]

@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from pipelines.compare import pictures
 from pipelines.compare.boosting import MOST_VALUES
-from pipelines.compare.leaderboard import Entry, p_text
+from pipelines.compare.leaderboard import Entry, p_text, shown, tested
 from pipelines.compare.plan import LIGHTGBM, LINEAR, Plan
 from pipelines.config import load_config
 from pipelines.run_directory import write_text
@@ -63,6 +63,8 @@ def write_page(
     text = _template().render(
         title=f"Models on {base.dataset.name}",
         result=result,
+        shown=shown(result),
+        tested=tested(result),
         groups="users" if result["users"] < result["examples"] else "groups",
         pictures=drawn,
         insides=insides,

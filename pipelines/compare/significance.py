@@ -2,7 +2,8 @@
 
 DeLong's test, with users in place of examples (Obuchowski, Biometrics 1997): AUC is, up to small terms, a sum of one
 number per user, so the difference of two models is one too, and its variance follows from how these numbers vary. The
-same holds for gAUC. Runs of the same seed are paired. The variance over seeds is added to that over users.
+same holds for gAUC, of users and of lists: a user adds what all its lists do. Runs of the same seed are paired. The
+variance over seeds is added to that over users.
 """
 
 import math
@@ -53,16 +54,26 @@ def auc_parts(labels: NDArray, scores: NDArray, users: NDArray) -> Parts:
     return Parts(value, by_user)
 
 
-def gauc_parts(labels: NDArray, scores: NDArray, users: NDArray) -> Parts:
-    """gAUC, weighted by impressions, by users numbered from 0; NaN where no user has both classes."""
-    found = grouped_auc(labels, scores, users)
+def gauc_parts(labels: NDArray, scores: NDArray, users: NDArray, lists: NDArray | None = None) -> Parts:
+    """gAUC, weighted by impressions, by users numbered from 0; NaN where no user, or no list, has both classes.
+
+    Args:
+        labels: 0 and 1.
+        scores: Numbers.
+        users: Numbers from 0.
+        lists: What each AUC is of, as integers: the lists that users were shown, each to one user. Defaults to `None`:
+            the users themselves.
+    """
+    lists = users if lists is None else lists
+    found = grouped_auc(labels, scores, lists)
+    owners = users[np.unique(lists, return_index=True)[1]]
     by_user = np.zeros(int(users.max()) + 1)
     counted = found.counted
     if not counted.any():
         return Parts(math.nan, np.full(by_user.size, math.nan))
     weights = found.impressions[counted] / found.impressions[counted].sum()
     value = found.mean()
-    by_user[found.groups[counted]] = weights * (found.auc[counted] - value)
+    np.add.at(by_user, owners[counted], weights * (found.auc[counted] - value))
     return Parts(value, by_user)
 
 

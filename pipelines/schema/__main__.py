@@ -52,6 +52,8 @@ def _parser() -> argparse.ArgumentParser:
     inferring.add_argument("--label", action="append", default=[], metavar="COLUMN",
                            help="a column of 0 and 1 to predict; repeatable (default: found by name)")  # fmt: skip
     inferring.add_argument("--group", metavar="COLUMN", help="what grouped AUC groups by (default: found by name)")
+    inferring.add_argument("--request", metavar="COLUMN",
+                           help="in which list, shown at once, a row was (default: found where evident)")  # fmt: skip
     inferring.add_argument("--output", default="schema.json", metavar="FILE",
                            help="must not exist (default: %(default)s)")  # fmt: skip
     splitting.add_argument("--schema", required=True, metavar="FILE", help="what infer wrote")
@@ -73,7 +75,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     def run() -> None:
         if given.command == "infer":
-            infer(given.log, given.output, given.label, given.group, given.time, given.delimiter)
+            infer(given.log, given.output, given.label, given.group, given.time, given.delimiter,
+                  request=given.request)  # fmt: skip
             return
         split(
             given.log,

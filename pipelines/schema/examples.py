@@ -16,7 +16,8 @@ def scalar_columns(schema: FeatureSchema) -> set[str]:
     """Names of the columns that hold one value per row."""
     several = {f.name for f in schema.features if isinstance(f, Vector)}
     several |= {f.name for f in schema.categoricals if f.max_values is not None}
-    others = {name for name in (schema.group, schema.weight) if name is not None}
+    others = {column for column, _ in schema.key_columns.values()}
+    others |= {schema.weight} if schema.weight is not None else set()
     return {f.name for f in schema.features} - several | set(schema.tasks) | others
 
 
@@ -52,9 +53,9 @@ def examples(frame: pl.DataFrame, schema: FeatureSchema, built: set[str]) -> pl.
     for label in schema.labels:
         check_label(_column(frame, label.name))
         columns[label.name] = frame[label.name]
-    if schema.group is not None and schema.group not in columns:
-        key = Categorical(name=schema.group, dtype=schema.group_dtype)
-        columns[schema.group] = _values(_column(frame, schema.group), key)
+    for name, dtype in schema.key_columns.values():
+        if name not in columns:
+            columns[name] = _values(_column(frame, name), Categorical(name=name, dtype=dtype))
     if schema.weight is not None:
         weights = _numbers(_column(frame, schema.weight))
         if weights.is_nan().any() or (weights < 0).any():

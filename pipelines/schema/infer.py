@@ -13,7 +13,7 @@ from pipelines.datasets.tables import DataError
 from pipelines.schema.finding import Finding
 from pipelines.schema.leaks import THRESHOLD, LeakTest
 from pipelines.schema.log import Log, read_log
-from pipelines.schema.roles import find_group, find_labels, find_time
+from pipelines.schema.roles import find_group, find_labels, find_request, find_time
 from pipelines.schema.scalars import describe, propose_scalar
 from pipelines.schema.sequences import propose_lists
 from pipelines.schema.types import feature_dtype
@@ -48,7 +48,12 @@ class Proposal:
 
 
 def propose(
-    log: Log, labels: Sequence[str] = (), group: str | None = None, time: str | None = None, name: str = "log"
+    log: Log,
+    labels: Sequence[str] = (),
+    group: str | None = None,
+    time: str | None = None,
+    name: str = "log",
+    request: str | None = None,
 ) -> Proposal:
     """Propose a schema.
 
@@ -58,23 +63,29 @@ def propose(
         group: Name of the group key; found by its name when `None`.
         time: Name of the time column; found by its name and values when `None`.
         name: Name of the schema.
+        request: Name of the column that says in which list a row was shown; found by its name and values when `None`.
 
     Raises:
-        ConfigError: A named column does not exist, or there is no label.
+        ConfigError: A named column does not exist or has a role already, or there is no label.
         DataError: The label does not hold 0 and 1, or no feature is left.
     """
     frame = log.frame
     labels = find_labels(log, labels)
     group, time = find_group(log, group), find_time(log, time)
-    for role, column in (("--group", group), ("--time", time)):
+    request = find_request(log, request, group, time)
+    for role, column in (("--group", group), ("--time", time), ("--request", request)):
         if column in labels:
             raise ConfigError(f"{role} {column!r} is the label")
+    if request is not None and request in (group, time):
+        raise ConfigError(f"--request {request!r} is the {'group key' if request == group else 'time'}")
     found: dict[str, Finding] = {}
     for label in labels:
         share = frame[label].sum() / frame.height
         found[label] = replace(describe(frame[label]), kind="label", remark=f"{share:.2%} are 1")
     if time is not None:
         found[time] = replace(describe(frame[time]), kind="time", remark="cuts the splits; no feature")
+    if request is not None:
+        found[request] = replace(describe(frame[request]), kind="list key", remark="the rows shown at once; no feature")
     others = [series for series in frame.get_columns() if series.name not in found]
     lists = [series for series in others if isinstance(series.dtype, pl.List)]
     tests = [LeakTest(frame, label) for label in labels]
@@ -101,7 +112,9 @@ def propose(
         sequences=tuple(sequences),
         labels=tuple(Label(name=label) for label in labels),
         group=group,
-        group_dtype="string" if group is not None and frame[group].dtype == pl.String else "int64",
+        group_dtype="int64" if group is None else feature_dtype(frame[group]),
+        request=request,
+        request_dtype="int64" if request is None else feature_dtype(frame[request]),
     )
     notes = [f"the column {old!r} is called {new!r} from here on" for old, new in log.renamed.items()]
     if not all(test.enough for test in tests):
@@ -195,6 +208,7 @@ def infer(
     time: str | None = None,
     delimiter: str | None = None,
     say: Callable[[str], None] = print,
+    request: str | None = None,
 ) -> Proposal:
     """Read a log, write the proposed schema and say what it is; see the package's text.
 
@@ -209,7 +223,7 @@ def infer(
         raise ConfigError(f"the folder {target.parent} of --output does not exist")
     log = read_log(log_file, delimiter)
     say(f"{log_file}: {log.frame.height:,} rows, {log.frame.width} columns")
-    proposal = propose(log, labels, group, time, name=_name(log_file))
+    proposal = propose(log, labels, group, time, name=_name(log_file), request=request)
     say(table_of(proposal))
     for note in proposal.notes:
         say(f"note: {note}")

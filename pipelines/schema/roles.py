@@ -1,4 +1,4 @@
-"""Which column is the label, which the group key, which the time: as told, or by its name and what it holds."""
+"""Which column is the label, which the group or list key, which the time: as told, or by name and what it holds."""
 
 import re
 from collections.abc import Sequence
@@ -12,6 +12,10 @@ from pipelines.schema.log import Log
 # In order of preference
 _LABELS = ("click", "is_click", "clicked", "is_clicked", "clk", "label", "target", "y")
 _GROUPS = ("user_id", "userid", "uid", "user", "member_id", "customer_id", "visitor_id", "client_id", "session_id")
+# Words of which, beside `id`, the name of a list's key has one; and what it may be called in one word.
+_LISTS = {"request", "impression", "search", "list"}
+_LIST_IDS = {"requestid", "reqid", "impressionid", "impid", "searchid", "listid"}
+_LONGEST_LIST = 200
 _OUTCOMES = {
     "click", "clicked", "clk", "purchase", "purchased", "buy", "bought", "order", "ordered", "conversion", "converted",
     "like", "liked", "share", "shared", "follow", "followed", "comment", "commented", "install", "installed", "forward",
@@ -95,6 +99,59 @@ def find_group(log: Log, named: str | None = None) -> str | None:
         if column.dtype in (pl.Int64, pl.String) and 1 < column.n_unique() < column.len():
             return name
     return None
+
+
+def find_request(log: Log, named: str | None, group: str | None, time: str | None) -> str | None:
+    """Name of the column that says in which list, shown at once, a row was; None when there is none.
+
+    Not every id called so is one. Unless it is named, a column must have a value in every row; the rows of a value must
+    stand together, be of one user and one time, and be few; most rows must be in lists of two or more; and some user
+    must have two lists. What a log without a user or a time holds is not guessed.
+
+    Args:
+        log: The log.
+        named: Name of the column, as told.
+        group: Name of the group key.
+        time: Name of the time column.
+
+    Raises:
+        ConfigError: The named column does not exist, holds neither words nor whole numbers, or has empty cells.
+    """
+    if named is not None:
+        name = log.column(named, "--request")
+        column = log.frame[name]
+        if column.dtype not in (pl.Int64, pl.String) or column.null_count():
+            raise ConfigError(
+                f"--request {name!r} must hold a word or a whole number in every row. Received: {column.dtype}, "
+                f"{column.null_count():,} empty cells"
+            )
+        return name
+    if group is None or time is None:
+        return None
+    others = [name for name in log.frame.columns if name not in (group, time) and _is_called_a_list(name)]
+    found = [name for name in others if _holds_lists(log.frame, name, group, time)]
+    return max(found, key=lambda name: log.frame[name].n_unique(), default=None)
+
+
+def _is_called_a_list(name: str) -> bool:
+    words = set(words_of(name))
+    return bool(words & _LIST_IDS) or ("id" in words and (bool(words & _LISTS) or {"session", "step"} <= words))
+
+
+def _holds_lists(frame: pl.DataFrame, name: str, group: str, time: str) -> bool:
+    if frame[name].dtype not in (pl.Int64, pl.String) or any(frame[c].null_count() for c in (name, group, time)):
+        return False
+    rows = pl.DataFrame({"list": frame[name], "user": frame[group], "time": frame[time]}).with_row_index("row")
+    lists = rows.group_by("list").agg(
+        pl.len().cast(pl.Int64).alias("rows"),
+        pl.col("user", "time").n_unique(),
+        pl.col("user").first().alias("of"),
+        (pl.col("row").max() - pl.col("row").min() + 1).cast(pl.Int64).alias("span"),
+    )
+    one = (lists["user"] == 1).all() and (lists["time"] == 1).all() and (lists["span"] == lists["rows"]).all()
+    few = lists["rows"].max() <= _LONGEST_LIST  # type: ignore[operator]
+    several = lists.filter(pl.col("rows") > 1)["rows"].sum() > frame.height / 2
+    return bool(one and few and several and lists["of"].n_unique() < lists.height)
 
 
 def is_moment(column: pl.Series) -> bool:

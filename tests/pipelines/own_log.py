@@ -41,6 +41,21 @@ def own_log(rows: int = 1500, seed: int = 0) -> pl.DataFrame:
     return pl.DataFrame(columns)
 
 
+def listed_log(rows: int = 600, name: str = "request_id") -> pl.DataFrame:
+    """The same, shown in lists of five, the column `name` says in which."""
+    random = np.random.default_rng(1)
+    shown = np.arange(rows) // 5
+    return (
+        own_log(rows)
+        .drop("request_id")
+        .with_columns(
+            pl.Series("user_id", random.integers(0, 30, rows)[shown] + 9000),
+            pl.Series("timestamp", 1_700_000_000 + 60 * shown),
+            pl.Series(name, [f"r{n:08x}" for n in (random.permutation(rows) * 977)[shown]]),
+        )
+    )
+
+
 def write_csv(table: pl.DataFrame, path: Path, separator: str = "|") -> Path:
     """The log as CSV, lists as text."""
     lists = [name for name, dtype in table.schema.items() if isinstance(dtype, pl.List)]

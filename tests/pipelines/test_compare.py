@@ -17,7 +17,7 @@ from pipelines.command import run_command
 from pipelines.compare import __main__ as command
 from pipelines.compare import boosting, job, plan
 from pipelines.compare.examples import item_column, load_examples, segments
-from pipelines.compare.leaderboard import markdown
+from pipelines.compare.leaderboard import Entry, build, markdown, write
 from pipelines.compare.significance import auc_parts, difference, gauc_parts, holm
 from pipelines.config import DatasetConfig
 from pipelines.input import open_source
@@ -27,7 +27,7 @@ from tests.pipelines.small_folder import write_folders
 from tests.small_log import declared_schema, learned_schema
 from tf_interformer import backbones
 from tf_interformer.layers import interactions
-from tf_interformer.metrics import auc, gauc
+from tf_interformer.metrics import auc, gauc, mrr, ndcg
 from tf_interformer.ranker import Ranker
 
 CHROMIUM = next((path for path in map(shutil.which, ("chromium", "chromium-browser", "google-chrome")) if path), None)
@@ -51,7 +51,7 @@ models:
 
 @pytest.fixture(scope="module")
 def log(tmp_path_factory):
-    base = write_folders(tmp_path_factory.mktemp("log"))
+    base = write_folders(tmp_path_factory.mktemp("log"), lists=True)
     (base / "base.yaml").write_text(BASE)
     (base / "compare.yaml").write_text(COMPARISON)
     return base
@@ -86,7 +86,7 @@ def test_writes_the_leaderboard(compared):
         assert (row["auc_difference"] is None) == (row["model"] == result["best"])
         assert row["milliseconds"] > 0 and row["seconds_per_1000"] > 0
     assert rows["hiformer"]["flops"] > 10 * rows["linear"]["flops"] > 0
-    assert result["examples"] == 50 and result["users"] == 50
+    assert (result["examples"], result["users"], result["requests"]) == (50, 5, 10)
     titles = {segment["title"] for segment in result["segments"]}
     assert titles == {"Events in the history", "Examples of the item in training", "User"}
     with (compared / "leaderboard.csv").open() as stream:
@@ -94,6 +94,46 @@ def test_writes_the_leaderboard(compared):
     assert [row["model"] for row in table] == [row["model"] for row in result["rows"]]
     assert float(table[0]["auc_mean"]) == result["rows"][0]["auc"][0]
     assert "| hiformer | 0." in (compared / "leaderboard.md").read_text()
+
+
+def test_metrics_by_list_are_shown_and_tested(compared):
+    result = json.loads((compared / "leaderboard.json").read_text())
+    with np.load(compared / "examples.npz") as kept:
+        labels, users, lists = (kept[name] for name in ("labels", "groups", "requests"))
+    assert lists.tolist() == [i // 5 for i in range(50)] and users.tolist() == [i // 10 for i in range(50)]
+    for row in result["rows"]:
+        with np.load(compared / "runs" / row["model"] / "setting0-seed0" / "predictions.npz") as kept:
+            logits = kept["logits"]
+        found = [row[name][0] for name in ("gauc", "request_gauc", "mrr", "ndcg_10")]
+        expected = [metric(labels, logits, keys) for metric, keys in ((gauc, users), (gauc, lists), (mrr, lists),
+                                                                      (ndcg, lists))]  # fmt: skip
+        assert found == pytest.approx(expected, abs=1e-6)
+        if row["model"] != result["best"]:
+            best = next(r for r in result["rows"] if r["model"] == result["best"])
+            difference = row["request_gauc"][0] - best["request_gauc"][0]
+            assert row["request_gauc_difference"]["value"] == pytest.approx(difference, abs=1e-6)
+    head, *_, counts = (compared / "leaderboard.md").read_text().splitlines()
+    assert head.startswith("| model | test AUC | test gAUC | request gAUC | MRR | NDCG@10 | NE | AUC to best |")
+    assert counts.endswith("50 test examples of 5 users in 10 lists.")
+    with (compared / "leaderboard.csv").open() as stream:
+        names = next(csv.reader(stream))
+    assert {"request_gauc_mean", "mrr_sd", "ndcg_10_mean", "request_gauc_difference_p_holm"} <= set(names)
+    page = (compared / "report.html").read_text()
+    for cell in ("<th>request gAUC</th>", "<th>MRR</th>", "<th>NDCG@10</th>", "<th>request gAUC to best", "10 lists"):
+        assert cell in page
+
+
+def test_without_lists_nothing_is_said_of_them(tmp_path):
+    metrics = dict.fromkeys(("auc", "gauc", "ne", "log_loss", "calibration", "ece"), 0.5)
+    facts = {"parameters": None, "training_seconds": 1.0, "training_examples": 10, "best_epoch": 1}
+    logits, labels = np.arange(8.0), np.arange(8) % 2
+    entries = [
+        Entry(name, (), ({"test": {"click": metrics}, **facts},), (s * logits,)) for name, s in (("a", 1), ("b", -1))
+    ]
+    costs = {name: {"rows": 8, "flops": None, "milliseconds": 1.0} for name in ("a", "b")}
+    result = build(entries, {"labels": labels, "groups": np.arange(8) // 2}, costs)
+    assert "requests" not in result and not {"mrr", "request_gauc_difference"} & set(result["rows"][0])
+    assert "lists" not in write(tmp_path, result) and "mrr" not in (tmp_path / "leaderboard.csv").read_text()
 
 
 def test_every_run_keeps_its_predictions_and_nothing_large(compared):
@@ -169,6 +209,15 @@ def test_a_wrong_file_is_told(log, tmp_path, capsys, text, named):
 def test_a_model_that_is_not_there_is_told(log, tmp_path, capsys):
     assert command.main(arguments(log, tmp_path / "o", "--models", "fm")) == 2
     assert "has the models linear, hiformer, lightgbm, best_possible" in capsys.readouterr().err
+    assert not (tmp_path / "o").exists()
+
+
+def test_a_monitor_that_the_log_cannot_give_is_told_before_any_run(tmp_path, capsys):
+    base = write_folders(tmp_path / "log")  # without lists
+    (base / "base.yaml").write_text(BASE.replace("training: {", "training: {monitor: ndcg_10, "))
+    (base / "compare.yaml").write_text(COMPARISON)
+    assert command.main(arguments(base, tmp_path / "o", "--models", "linear")) == 2
+    assert "training.monitor: ndcg_10 needs a schema with a `request` column" in capsys.readouterr().err
     assert not (tmp_path / "o").exists()
 
 
@@ -258,15 +307,27 @@ def test_parts_are_the_metric_and_add_up_to_nothing(scores):
     rounded = np.round(good, 1)  # ties
     assert auc_parts(labels, rounded, users).value == pytest.approx(auc(labels, rounded))
     assert gauc_parts(labels, rounded, users).value == pytest.approx(gauc(labels, rounded, users))
-    for parts in (auc_parts(labels, rounded, users), gauc_parts(labels, rounded, users)):
+    lists = lists_of(users)
+    by_list = gauc_parts(labels, rounded, users, lists)
+    assert by_list.value == pytest.approx(gauc(labels, rounded, lists)) and by_list.by_user.shape == (200,)
+    for parts in (auc_parts(labels, rounded, users), gauc_parts(labels, rounded, users), by_list):
         assert parts.by_user.sum() == pytest.approx(0, abs=1e-12)
     assert math.isnan(auc_parts(np.ones(3), np.arange(3.0), np.arange(3)).value)
 
 
-@pytest.mark.parametrize(("parts", "metric"), [(auc_parts, auc), (gauc_parts, gauc)])
-def test_the_error_is_that_of_a_bootstrap_over_users(scores, parts, metric):
+def lists_of(users):
+    """Four lists for each user, numbered in no order."""
+    random = np.random.default_rng(4)
+    return random.permutation(4 * 200)[4 * users + random.integers(0, 4, users.size)]
+
+
+@pytest.mark.parametrize("what", ["auc", "gauc", "request_gauc"])
+def test_the_error_is_that_of_a_bootstrap_over_users(scores, what):
     labels, users, good, worse = scores
-    test = difference([parts(labels, good, users)], [parts(labels, worse, users)])
+    lists = lists_of(users)
+    parts = auc_parts if what == "auc" else gauc_parts
+    keys = (users, lists) if what == "request_gauc" else (users,)
+    test = difference([parts(labels, good, *keys)], [parts(labels, worse, *keys)])
     error = (test.high - test.low) / 2 / stats.t.ppf(0.975, len(np.unique(users)) - 1)
     random = np.random.default_rng(0)
     rows = [np.flatnonzero(users == user) for user in range(200)]
@@ -274,11 +335,15 @@ def test_the_error_is_that_of_a_bootstrap_over_users(scores, parts, metric):
     for _ in range(400):
         chosen = [rows[user] for user in random.integers(0, 200, 200)]
         index = np.concatenate(chosen)
-        groups = (np.repeat(np.arange(200), [len(part) for part in chosen]),) if metric is gauc else ()
+        draws = np.repeat(np.arange(200), [len(part) for part in chosen])  # who is drawn twice is two users
+        groups = {"auc": (), "gauc": (draws,), "request_gauc": (1000 * draws + lists[index],)}[what]
+        metric = auc if what == "auc" else gauc
         drawn.append(metric(labels[index], worse[index], *groups) - metric(labels[index], good[index], *groups))
     assert error == pytest.approx(np.std(drawn), rel=0.15)
     assert test.value == pytest.approx(np.mean(drawn), abs=3 * error / 20 + 1e-3)
-    assert test.p < 0.01 and test.low < test.value < test.high < 0
+    assert test.low < test.value < test.high
+    if what != "request_gauc":  # lists of four hold too few pairs to be sure
+        assert test.p < 0.01 and test.high < 0
 
 
 def test_seeds_that_disagree_widen_the_interval(scores):
@@ -305,7 +370,8 @@ def test_examples_of_the_test_split(log, tmp_path):
     train = np.concatenate([batch["item"] for batch in source.raw_batches("train", 50).as_numpy_iterator()])
     assert columns["item_frequency"].tolist() == [(train == item).sum() for item in raw["item"]]
     assert columns["history_length"].tolist() == (raw["viewed_length"] + raw["bought_length"]).tolist()
-    assert not columns["known_group"].any()  # every example of `small_folder` has a user of its own
+    assert not columns["known_group"].any()  # each file of `small_folder` has users of its own
+    assert columns["requests"].tolist() == [i // 5 for i in range(50)]
     again = load_examples(tmp_path / "examples.npz", source)
     assert all(np.array_equal(again[name], values) for name, values in columns.items())
     for parts in segments(columns).values():
@@ -315,9 +381,9 @@ def test_examples_of_the_test_split(log, tmp_path):
 
 def test_markdown_names_what_is_missing(compared):
     result = json.loads((compared / "leaderboard.json").read_text())
-    known = dict.fromkeys(("auc", "gauc", "ne"), 0.9)
+    known = dict.fromkeys(("auc", "gauc", "request_gauc", "mrr", "ndcg_10", "ne"), 0.9)
     text = markdown(result | {"best_possible": known})
-    assert text.splitlines()[2].startswith("| best possible | 0.9000 | 0.9000 | 0.9000 |")
+    assert text.splitlines()[2].startswith("| best possible" + " | 0.9000" * 6 + " |")
 
 
 def test_jobs_run_once_and_a_first_failure_stops_the_others(tmp_path, capsys, monkeypatch):

@@ -7,6 +7,7 @@ import tensorflow as tf
 from pipelines.config import ConfigError, DatasetConfig
 from pipelines.datasets.tables import DataError
 from pipelines.input import SPLITS, Source, evaluation_dataset, explain_read_error, open_source, training_dataset
+from pipelines.prepare import write_parquet
 from tests.pipelines.small_folder import rows, serialized, write_folders
 from tests.small_log import declared_schema
 from tf_interformer.preprocessing import Preprocessor
@@ -78,6 +79,20 @@ def test_training_and_evaluation_datasets(folders, file_format):
     assert len(list(training_dataset(source, encode, 200, examples=100))) == 1
     encoded, labels, others = next(iter(evaluation_dataset(source, encode, "test", 16)))
     assert others["group"].numpy().tolist() == list(range(300, 316))
+
+
+@pytest.mark.parametrize("file_format", ["tfrecord", "parquet"])
+def test_the_list_of_an_example_is_read_beside_its_user(tmp_path, file_format):
+    source = open_folder(write_folders(tmp_path, lists=True), file_format)
+    encode = Preprocessor(source.schema.learn(source.raw_batches("train", 64).as_numpy_iterator()))
+    _, _, others = next(iter(evaluation_dataset(source, encode, "test", 50)))
+    assert others["request"].numpy().tolist() == [f"3-{i // 5}".encode() for i in range(50)]
+    assert others["group"].numpy().tolist() == [300 + i // 10 for i in range(50)]
+    # as `pipelines.prepare` writes it, it is read again
+    write_parquet(source, "test", tmp_path / "again.parquet")
+    again = Source(source.schema, "parquet", dict.fromkeys(SPLITS, (str(tmp_path / "again.parquet"),)), {})
+    raw, read = (next(one.raw_batches("test", 50).as_numpy_iterator()) for one in (source, again))
+    assert read["shown"].tolist() == raw["shown"].tolist()
 
 
 def test_a_label_can_be_chosen(folders):

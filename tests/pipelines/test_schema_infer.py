@@ -11,7 +11,7 @@ from pipelines.schema.leaks import LeakTest
 from pipelines.schema.lists import separator_of
 from pipelines.schema.log import Log, read_log
 from pipelines.schema.types import typed
-from tests.pipelines.own_log import own_log, write_csv
+from tests.pipelines.own_log import listed_log, own_log, write_csv
 from tf_interformer.schema import FeatureSchema
 
 
@@ -226,6 +226,50 @@ def test_a_group_key_with_few_rows_is_no_feature():
 
 
 @pytest.mark.parametrize(
+    "name", ["request_id", "requestId", "impression_id", "SearchID", "list_id", "session_step_id", "reqid"]
+)
+def test_the_list_key_is_found(name):
+    proposal = propose(Log(listed_log(name=name), {}))
+    schema = proposal.schema
+    assert (schema.group, schema.request, schema.request_dtype) == ("user_id", name, "string")
+    assert name not in {f.name for f in schema.features}
+    assert findings(proposal)[name].kind == "list key"
+
+
+@pytest.mark.parametrize("name", ["playlist_id", "session_id", "order_id", "step_id", "request", "search_rank"])
+def test_what_is_not_called_a_list_is_none(name):
+    assert propose(Log(listed_log(name=name), {})).schema.request is None
+
+
+FIRST = pl.int_range(pl.len()) == 0
+NO_LISTS = {
+    "apart": lambda log: log.sample(fraction=1.0, shuffle=True, seed=2),
+    "of two users": lambda log: log.with_columns(user_id=pl.when(FIRST).then(1).otherwise("user_id")),
+    "of two moments": lambda log: log.with_columns(timestamp=pl.col("timestamp") - FIRST.cast(pl.Int64)),
+    "one row each": lambda log: log.gather_every(5),
+    "long": lambda log: log.select(pl.all().gather(np.repeat(np.arange(0, 600, 60), 201))),
+    "gaps": lambda log: log.with_columns(request_id=pl.when(FIRST).then(None).otherwise("request_id")),
+    "one per user": lambda log: log.with_columns(user_id="request_id"),
+    "no user": lambda log: log.drop("user_id"),
+    "no time": lambda log: log.drop("timestamp"),
+    "numbers": lambda log: log.with_columns(request_id=(pl.int_range(pl.len()) // 5).cast(pl.Float64) + 0.5),
+}
+
+
+@pytest.mark.parametrize("case", NO_LISTS)
+def test_what_is_no_list_is_not_proposed_as_one(case):
+    proposal = propose(Log(NO_LISTS[case](listed_log()), {}))
+    assert proposal.schema.request is None and proposal.schema.request_dtype == "int64"
+
+
+def test_the_list_key_may_be_named(table):
+    proposal = propose(Log(table, {}), request="request_id")
+    assert proposal.schema.request == "request_id" and "request_id" not in {f.name for f in proposal.schema.features}
+    numbers = listed_log(name="page").with_columns(page=pl.int_range(pl.len()) // 5)
+    assert propose(Log(numbers, {}), request="page").schema.key_columns["request"] == ("page", "int64")
+
+
+@pytest.mark.parametrize(
     ("names", "sequence", "fields"),
     [
         (["hist_items", "hist_cats"], "hist", ["items", "cats"]),
@@ -295,6 +339,11 @@ def test_several_labels(table):
         (["--group", "price"], "--group 'price' must hold words or whole numbers"),
         (["--time", "category"], "--time 'category' must hold numbers or moments"),
         (["--group", "click"], "--group 'click' is the label"),
+        (["--request", "price"], "--request 'price' must hold a word or a whole number in every row. Received: Float"),
+        (["--request", "paid"], "empty cells"),
+        (["--request", "user_id"], "--request 'user_id' is the group key"),
+        (["--request", "timestamp"], "--request 'timestamp' is the time"),
+        (["--request", "click"], "--request 'click' is the label"),
         (["--output", "no/such/folder/schema.json"], "of --output does not exist"),
         (["--delimiter", "::"], "must have a label and a feature at least"),
     ],

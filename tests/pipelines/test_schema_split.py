@@ -11,7 +11,7 @@ from pipelines.config import ConfigError, DatasetConfig, load_config
 from pipelines.input import SPLITS, open_source
 from pipelines.schema.__main__ import main
 from pipelines.schema.history import Histories, HistorySpec
-from tests.pipelines.own_log import own_log, write_csv
+from tests.pipelines.own_log import listed_log, own_log, write_csv
 from tf_interformer.schema import Categorical, FeatureSchema, Label
 
 TINY = ["model.backbone_config={num_layers: 1, interaction: dot}", "model.embedding.dim=8", "model.tower_units=[8]",
@@ -209,6 +209,20 @@ def test_missing_cells_are_the_missing_values_of_the_schema(tmp_path):
     source = open_source(DatasetConfig(name="mine", format="parquet"), tmp_path / "data")
     batch = next(source.raw_batches("train", 8).as_numpy_iterator())
     assert sorted(zip(batch["code"].tolist(), batch["user"].tolist(), strict=True)) == [(-7, b"")] * 4 + [(1, b"a")] * 4
+
+
+def test_lists_are_written_and_read(tmp_path):
+    table = listed_log()
+    table.write_parquet(tmp_path / "log.parquet")
+    assert main(["infer", str(tmp_path / "log.parquet"), "--output", str(tmp_path / "schema.json")]) == 0
+    given = ["split", str(tmp_path / "log.parquet"), "--schema", str(tmp_path / "schema.json")]
+    assert main([*given, "--output", str(tmp_path / "data")]) == 0
+    written = [read(tmp_path / "data", name)["request_id"] for name in SPLITS]
+    assert sorted(pl.concat(written)) == sorted(table["request_id"])
+    assert all((part.value_counts()["count"] == 5).all() for part in written)  # none is parted
+    source = open_source(DatasetConfig(name="mine", format="parquet"), tmp_path / "data")
+    batch = next(source.raw_batches("test", 5).as_numpy_iterator())
+    assert batch["request_id"].tolist() == [written[2][0].encode()] * 5
 
 
 def edited(log, **changes):

@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import signal
 from pathlib import Path
 
@@ -61,6 +62,23 @@ def test_writes_what_it_promises(run):
     assert metrics["validation"]["click"]["examples"] == metrics["test"]["click"]["examples"] == 50
     assert 1 <= metrics["best_epoch"] <= metrics["epochs"] == 2
     assert list((run / "tensorboard").iterdir())
+
+
+def test_metrics_by_list(tmp_path, capsys):
+    """Where the schema names the list, its metrics are told, choose the epoch, and are measured again."""
+    base = write_folders(tmp_path / "log", lists=True)
+    (base / "config.yaml").write_text(CONFIG)
+    settings = ("training.monitor=mrr", "training.epochs=1")
+    assert train.main(arguments(base, tmp_path / "run", *settings, file_format="tfrecord")) == 0
+    printed = capsys.readouterr().out
+    assert re.search(r" gauc +request_gauc +mrr +ndcg_10 +log_loss ", printed)
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    for split in ("validation", "test"):
+        found = metrics[split]["click"]
+        assert all(0 < found[name] < 1 for name in ("gauc", "request_gauc", "mrr", "ndcg_10"))
+        assert found["request_gauc"] != found["gauc"]
+    assert f"{metrics['test']['click']['mrr']:13.4f}" in printed
+    assert evaluate.main([str(tmp_path / "run"), "--data-dir", str(base / "tfrecord")]) == 0
 
 
 def test_evaluate_reproduces_the_metrics(run, log, capsys):
@@ -174,6 +192,9 @@ def test_a_folder_of_something_else_is_not_touched(log, tmp_path, capsys):
         ("model.embedding.width=3", "model: .*width"),
         ("training.monitor=accuracy", "training.monitor must be"),
         ("training.monitor=like/auc", r"a task of \['click'\]. Received: 'like/auc'"),
+        ("training.monitor=request_gauc", "request_gauc needs a schema with a `request` column, and 'small' has none"),
+        ("training.monitor=click/mrr", "needs a schema with a `request` column.* Received: 'click/mrr'"),
+        ("training.monitor=ndcg_10", "training.monitor: ndcg_10 needs"),
         ("training.optimizer=adamant", "training.optimizer 'adamant'"),
         ("dataset.labels=[like]", "dataset.labels"),
     ],
@@ -181,10 +202,23 @@ def test_a_folder_of_something_else_is_not_touched(log, tmp_path, capsys):
 def test_what_the_configuration_gets_wrong_is_one_message(log, tmp_path, capsys, setting, message):
     assert train.main(arguments(log, tmp_path / "run", setting)) == 2
     error = capsys.readouterr().err
-    import re
-
     assert re.search(f"error: .*{message}", error, re.DOTALL), error
     assert "Traceback" not in error
+
+
+@pytest.mark.parametrize("monitor", ["gauc", "gauc_click_weighted", "mrr"])
+def test_a_metric_that_the_schema_cannot_give_is_told_before_anything_is_read(log, tmp_path, capsys, monitor):
+    folder = tmp_path / "log"
+    folder.mkdir()
+    for path in (log / "tfrecord").iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+    schema = FeatureSchema.from_json(folder / "schema.json").model_copy(update={"group": None})
+    schema.to_json(folder / "schema.json")
+    given = ["--config", str(log / "config.yaml"), "--data-dir", str(folder), "--output", str(tmp_path / "run")]
+    assert train.main([*given, "--set", f"training.monitor={monitor}"]) == 2
+    said = capsys.readouterr()
+    assert f"{monitor} needs a schema with a `{'request' if monitor == 'mrr' else 'group'}` column" in said.err
+    assert "training examples read" not in said.out
 
 
 def test_a_truncated_file_is_one_message(log, tmp_path, capsys):
@@ -301,6 +335,17 @@ def test_seeds_of_one_configuration(run, log, tmp_path, capsys):
     assert ablate.main(given) == 0
     assert "| config | 0." in capsys.readouterr().out
     assert "± 0.0000" in (tmp_path / "ablation.md").read_text()
+
+
+def test_an_ablation_shows_what_its_runs_have(run, log, tmp_path, capsys):
+    metrics = json.loads((run / "metrics.json").read_text())
+    metrics["test"]["click"] |= {"request_gauc": 0.75, "mrr": 0.5, "ndcg_10": 0.625}
+    (tmp_path / "config-seed0").mkdir()
+    (tmp_path / "config-seed0" / "metrics.json").write_text(json.dumps(metrics))
+    assert ablate.main(["--config", str(log / "config.yaml"), "--output", str(tmp_path), "--seeds", "1"]) == 0
+    head, _, row, *_ = capsys.readouterr().out.splitlines()
+    assert head.endswith("| test gauc | test request_gauc | test mrr | test ndcg_10 | test ne |")
+    assert "| 0.7500 | 0.5000 | 0.6250 |" in row
 
 
 def test_variants_from_a_file(log, tmp_path):

@@ -125,6 +125,20 @@ WRONG = {
         lambda: FeatureSchema(features=[Numeric("n")], labels=[Label("y")], group="y"),
         "`group` may not be a label",
     ),
+    "request is label": (
+        lambda: FeatureSchema(features=[Numeric("n")], labels=[Label("y")], request="y"),
+        "`request` may not be a label. Received: 'y'",
+    ),
+    "request is weight": (
+        lambda: FeatureSchema(features=[Numeric("n")], labels=[Label("y")], request="w", weight="w"),
+        "`request` may not be the weight. Received: 'w'",
+    ),
+    "one column of two types": (
+        lambda: FeatureSchema(
+            features=[Numeric("n")], labels=[Label("y")], group="r", request="r", request_dtype="string"
+        ),
+        "`group` and `request` of one column must have one dtype. Received: .*'int64'.*'string'",
+    ),
     "not JSON": (lambda: FeatureSchema.from_json("{nope"), "is not JSON"),
     "no such file": (lambda: FeatureSchema.from_json("no/such/file.json"), "no/such/file.json"),
     "wrong feature in JSON": (
@@ -218,6 +232,37 @@ def test_signature_has_no_label():
     assert "click" not in signature
     assert set(signature) == set(raw_batch()) - {"click"}
     assert set(declared_schema().signature(labels=True)) == set(raw_batch())
+
+
+KEYED = {"request": "shown", "request_dtype": "string"}
+
+
+def test_the_list_is_carried_where_the_user_is():
+    schema = declared_schema().model_copy(update=KEYED)
+    assert schema.key_columns == {"group": ("user", "int64"), "request": ("shown", "string")}
+    assert schema.signature(labels=True)["shown"] == tf.TensorSpec([None], tf.string, "shown")
+    assert "shown" not in schema.signature() and "shown" not in schema.parsing_spec(labels=False)
+    assert schema.tfds_features()["shown"].dtype == schema.tfds_features()["item"].dtype
+    whole = _example(item="i", user=3, shown="3-1", click=1)
+    assert schema.parse_examples(tf.constant([whole]))["shown"].numpy().tolist() == [b"3-1"]
+    with pytest.raises(tf.errors.InvalidArgumentError, match="shown"):
+        schema.parse_examples(tf.constant([_example(item="i", user=3, click=1)]))
+
+
+def test_the_list_may_be_a_feature_or_the_group():
+    schema = declared_schema().model_copy(update={"request": "country"})
+    assert schema.signature(labels=True) == declared_schema().signature(labels=True)
+    assert schema.parse_examples(tf.constant([_example(item="i", user=3, country="NL", click=1)]))["country"] == [b"NL"]
+    both = FeatureSchema(features=[Numeric("n")], labels=[Label("y")], group="r", request="r")
+    assert list(both.signature(labels=True)) == ["n", "y", "r"]
+
+
+def test_a_schema_that_was_saved_before_there_were_lists():
+    config = declared_schema().get_config()
+    assert (config.pop("request"), config.pop("request_dtype")) == (None, "int64")
+    assert FeatureSchema.from_config(config) == declared_schema()
+    keyed = declared_schema().model_copy(update=KEYED)
+    assert FeatureSchema.from_json(keyed.to_json()) == keyed
 
 
 def test_a_vocabulary_of_digits_stays_one_of_strings(tmp_path):

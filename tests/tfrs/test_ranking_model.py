@@ -67,6 +67,15 @@ def test_the_weight_column_of_the_schema_weighs_examples():
     assert others["sample_weight"].numpy()[:, 0].tolist() == columns["importance"].tolist()
 
 
+def test_keys_stand_beside_the_labels():
+    schema = learned_schema().model_copy(update={"request": "shown", "request_dtype": "string"})
+    made = RankingModel(Ranker(schema, **SMALL, embedding={"dim": 8}), group_column="user")
+    columns = raw_batch(8, 3) | {"shown": np.repeat(["a", "b"], 4)}
+    features, _, others = made.encode(columns)
+    assert set(others) == {"user", "request"} and "shown" not in features
+    assert others["request"].numpy().tolist() == [b"a"] * 4 + [b"b"] * 4
+
+
 def test_losses_are_means_over_the_epoch_also_with_a_small_last_batch():
     made = model(l2=1e-2)
     data = encoded(made)  # 16 + 16 + 8

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from tf_interformer.metrics.discounted_gain import ndcg
 from tf_interformer.metrics.entropy import log_loss, normalized_entropy
 from tf_interformer.metrics.grouped_auc import GroupedAUC, gauc, grouped_auc
+from tf_interformer.metrics.reciprocal_rank import mrr
 from tf_interformer.metrics.reliability import (
     calibration_ratio,
     expected_calibration_error,
@@ -32,6 +34,8 @@ __all__ = [
     "gauc",
     "grouped_auc",
     "log_loss",
+    "mrr",
+    "ndcg",
     "normalized_entropy",
     "ranking_metrics",
     "reliability_table",

@@ -8,7 +8,8 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tf_interformer.metrics._checks import check_labels, check_scores, check_size, column
+from tf_interformer.metrics._checks import check_labels, check_scores, column
+from tf_interformer.metrics._groups import factorize
 from tf_interformer.metrics._ranks import doubled_mid_ranks
 
 Weighting = Literal["impressions", "clicks"]
@@ -82,7 +83,7 @@ def grouped_auc(labels: ArrayLike, scores: ArrayLike, groups: ArrayLike) -> Grou
     """
     clicked = check_labels(labels)
     values = check_scores(scores, size=clicked.size)
-    names, codes = _factorize(column(groups, "groups"), clicked.size)
+    names, codes = factorize(column(groups, "groups"), clicked.size)
 
     order = np.lexsort((values, codes))
     values, codes, clicked = values[order], codes[order], clicked[order]
@@ -135,21 +136,3 @@ def gauc(labels: ArrayLike, scores: ArrayLike, groups: ArrayLike, weighting: Wei
         - [Zhou et al., 2018: Deep Interest Network](https://arxiv.org/abs/1706.06978)
     """
     return grouped_auc(labels, scores, groups).mean(weighting)
-
-
-def _factorize(groups: NDArray, size: int) -> tuple[NDArray, NDArray[np.int64]]:
-    """Returns the distinct groups and each row's index into them."""
-    check_size(groups, "groups", size)
-    if groups.dtype.kind == "f" and np.isnan(groups).any():
-        raise ValueError("`groups` must not contain NaN. Received: NaN for some examples")
-    if groups.dtype.kind not in "OSUT":
-        names, codes = np.unique(groups, return_inverse=True)
-        return names, codes.astype(np.int64)
-    # Hashing strings is several times faster than sorting them.
-    rows = groups.tolist()
-    index = {name: i for i, name in enumerate(dict.fromkeys(rows))}
-    if None in index:
-        raise ValueError("`groups` must name a group for every example. Received: None for some examples")
-    names = np.empty(len(index), groups.dtype)
-    names[:] = list(index)
-    return names, np.fromiter(map(index.__getitem__, rows), np.int64, len(rows))

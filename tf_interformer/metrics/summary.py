@@ -5,9 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tf_interformer.metrics._checks import check_labels, check_probabilities, check_scores
+from tf_interformer.metrics._checks import check_labels, check_probabilities, check_scores, column
+from tf_interformer.metrics._groups import factorize
+from tf_interformer.metrics.discounted_gain import ndcg
 from tf_interformer.metrics.entropy import log_loss, normalized_entropy
-from tf_interformer.metrics.grouped_auc import grouped_auc
+from tf_interformer.metrics.grouped_auc import gauc, grouped_auc
+from tf_interformer.metrics.reciprocal_rank import mrr
 from tf_interformer.metrics.reliability import calibration_ratio, expected_calibration_error
 from tf_interformer.metrics.roc_auc import auc
 
@@ -18,6 +21,7 @@ def ranking_metrics(
     groups: ArrayLike | None = None,
     base_rate: float | None = None,
     from_logits: bool = False,
+    requests: ArrayLike | None = None,
 ) -> dict[str, float]:
     """Computes every metric of one task over a whole evaluation split.
 
@@ -30,12 +34,15 @@ def ranking_metrics(
         base_rate: float in (0, 1), or None. The click rate of the training data, for `"ne"`; None takes the
             mean of `labels` in its place. Defaults to `None`.
         from_logits: bool. Whether `predictions` holds logits. Defaults to `False`.
+        requests: array of integers, strings or bytes, shape `[n]`, or None. The list in which each example was shown.
+            Defaults to `None`.
 
     Returns:
-        A dict of floats, always with the same keys; NaN where a metric is undefined:
+        A dict of floats, whatever the data with the same keys; NaN where a metric is undefined:
         `"auc"`; `"gauc"` weighted by impressions, `"gauc_click_weighted"` and `"grouped_users"`, the share of
         the impressions whose user has both classes (these three NaN without `groups`); `"log_loss"` in nats;
         `"ne"`; `"calibration"`, predicted over observed clicks; `"ece"`; `"examples"`; `"positives"`.
+        With `requests` also `"request_gauc"`, the AUC within each list, weighted by impressions; `"mrr"`; `"ndcg_10"`.
 
     Raises:
         ValueError: If a shape differs, there are no examples, a label is neither 0 nor 1, a probability lies
@@ -53,7 +60,7 @@ def ranking_metrics(
     probabilities = _sigmoid(scores) if from_logits else check_probabilities(scores, name="predictions")
     by_user = None if groups is None else grouped_auc(clicked, scores, groups)
     undefined = float("nan")
-    return {
+    found = {
         "auc": auc(clicked, scores),
         "gauc": undefined if by_user is None else by_user.mean("impressions"),
         "gauc_click_weighted": undefined if by_user is None else by_user.mean("clicks"),
@@ -64,6 +71,16 @@ def ranking_metrics(
         "ece": expected_calibration_error(clicked, probabilities),
         "examples": float(clicked.size),
         "positives": float(clicked.sum()),
+    }
+    return found if requests is None else found | _by_request(clicked, scores, requests)
+
+
+def _by_request(clicked: np.ndarray, scores: np.ndarray, requests: ArrayLike) -> dict[str, float]:
+    _, codes = factorize(column(requests, "requests"), clicked.size, "requests")
+    return {
+        "request_gauc": gauc(clicked, scores, codes),
+        "mrr": mrr(clicked, scores, codes),
+        "ndcg_10": ndcg(clicked, scores, codes, k=10),
     }
 
 

@@ -20,10 +20,11 @@ from tf_interformer.schema.sequence import Sequence
 from tf_interformer.schema.vector import Vector
 
 Feature = Annotated[Categorical | Numeric | Vector, Field(discriminator="kind")]
+KeyType = Literal["int64", "string"]
 
 
 class FeatureSchema(SchemaModel):
-    """Features, behaviour sequences, labels and group key of a ranking log.
+    """Features, behaviour sequences, labels and keys of a ranking log.
 
     Everything that has to agree about the data is derived from it: the `tf.train.Example` parsing, the
     `Preprocessor`, the `TokenEmbedder`, the TensorFlow Datasets features, the serving signatures.
@@ -39,6 +40,10 @@ class FeatureSchema(SchemaModel):
         group: str or None. Column by which grouped AUC groups impressions, usually the user; it may but
             need not be a feature. Defaults to `None`.
         group_dtype: `"int64"` or `"string"`. Type of the group column when it is not a feature. Defaults to
+            `"int64"`.
+        request: str or None. Column that names the list in which an impression was shown, all of it at once: by it
+            go `request_gauc`, `mrr` and `ndcg_10`. It may but need not be a feature. Defaults to `None`.
+        request_dtype: `"int64"` or `"string"`. Type of the request column when it is not a feature. Defaults to
             `"int64"`.
         weight: str or None. Column with the weight of each example in the training loss, at least 0. It is
             neither a feature nor an input of the served model, and metrics do not use it. Defaults to `None`.
@@ -74,7 +79,9 @@ class FeatureSchema(SchemaModel):
     sequences: tuple[Sequence, ...] = ()
     labels: tuple[Label, ...] = Field(min_length=1)
     group: str | None = None
-    group_dtype: Literal["int64", "string"] = "int64"
+    group_dtype: KeyType = "int64"
+    request: str | None = None
+    request_dtype: KeyType = "int64"
     weight: Name | None = None
     candidate: tuple[Name, ...] = ()
 
@@ -91,10 +98,13 @@ class FeatureSchema(SchemaModel):
             raise ValueError(f"every column needs a name of its own. Received twice: {', '.join(twice)}")
         if len({s.name for s in self.sequences}) != len(self.sequences):
             raise ValueError(f"sequence names must differ. Received: {[s.name for s in self.sequences]}")
-        if self.group in {label.name for label in self.labels}:
-            raise ValueError(f"`group` may not be a label. Received: {self.group!r}")
-        if self.group is not None and self.group == self.weight:
-            raise ValueError(f"`group` may not be the weight. Received: {self.group!r}")
+        for role, (column, _) in self.key_columns.items():
+            if column in self.tasks:
+                raise ValueError(f"`{role}` may not be a label. Received: {column!r}")
+            if column == self.weight:
+                raise ValueError(f"`{role}` may not be the weight. Received: {column!r}")
+        if self.group is not None and self.group == self.request and self.group_dtype != self.request_dtype:
+            raise ValueError(f"`group` and `request` of one column must have one dtype. Received: {self.key_columns}")
         if len(self.labels) > 1 and any(label.negative_rate < 1 for label in self.labels):
             raise ValueError(f"`negative_rate` needs a schema with one label. Received: {list(self.tasks)}")
         if len(self.served_as) == len(self.features) and not self.sequences:
@@ -208,6 +218,15 @@ class FeatureSchema(SchemaModel):
     def tasks(self) -> tuple[str, ...]:
         """Names of the labels."""
         return tuple(label.name for label in self.labels)
+
+    @property
+    def key_columns(self) -> dict[str, tuple[str, KeyType]]:
+        """What names the user and the list of an impression: `"group"` and `"request"`, each its column and dtype.
+
+        Only those that the schema has.
+        """
+        keys = {"group": (self.group, self.group_dtype), "request": (self.request, self.request_dtype)}
+        return {role: (column, dtype) for role, (column, dtype) in keys.items() if column is not None}
 
     @property
     def tables(self) -> dict[str, Categorical]:
@@ -338,7 +357,7 @@ class FeatureSchema(SchemaModel):
         """The raw batch as tensor specs, by column: what a serving signature takes.
 
         Args:
-            labels: bool. Whether all that training needs is in it: labels, group key, weight, and the features
+            labels: bool. Whether all that training needs is in it: labels, keys, weight, and the features
                 with `serve_as`. Defaults to `False`.
         """
         specs: dict[str, tf.TensorSpec] = {}
@@ -358,8 +377,8 @@ class FeatureSchema(SchemaModel):
         if labels:
             for label in self.labels:
                 specs[label.name] = tf.TensorSpec([None], tf.float32, label.name)
-            if self.group is not None and self.group not in specs:
-                specs[self.group] = tf.TensorSpec([None], tf.as_dtype(self.group_dtype), self.group)
+            for key, dtype in self.key_columns.values():
+                specs.setdefault(key, tf.TensorSpec([None], tf.as_dtype(dtype), key))
             if self.weight is not None:
                 specs[self.weight] = tf.TensorSpec([None], tf.float32, self.weight)
         return specs
@@ -385,11 +404,11 @@ class FeatureSchema(SchemaModel):
             for field in sequence.fields:
                 spec[sequence.column(field.name)] = _ragged(field)
         if labels:
-            # No default: an example without its label, or group, is an error, not a negative.
+            # No default: an example without its label, or key, is an error, not a negative.
             for label in self.labels:
                 spec[label.name] = tf.io.FixedLenFeature([], tf.int64)
-            if self.group is not None and self.group not in spec:
-                spec[self.group] = tf.io.FixedLenFeature([], tf.as_dtype(self.group_dtype))
+            for key, dtype in self.key_columns.values():
+                spec.setdefault(key, tf.io.FixedLenFeature([], tf.as_dtype(dtype)))
             if self.weight is not None:
                 spec[self.weight] = tf.io.FixedLenFeature([], tf.float32)
         return spec
@@ -433,8 +452,8 @@ class FeatureSchema(SchemaModel):
         if labels:
             for label in self.labels:
                 batch[label.name] = tf.cast(columns[label.name], tf.float32)
-            if self.group is not None:
-                batch[self.group] = columns[self.group]
+            for key, _ in self.key_columns.values():
+                batch.setdefault(key, columns[key])
             if self.weight is not None:
                 batch[self.weight] = columns[self.weight]
         return batch
@@ -458,8 +477,8 @@ class FeatureSchema(SchemaModel):
                 columns[sequence.column(field.name)] = tfds.features.Sequence(_tfds_scalar(field.dtype))
         for label in self.labels:
             columns[label.name] = tfds.features.Scalar(np.int64)
-        if self.group is not None and self.group not in columns:
-            columns[self.group] = _tfds_scalar(self.group_dtype)
+        for key, dtype in self.key_columns.values():
+            columns.setdefault(key, _tfds_scalar(dtype))
         if self.weight is not None:
             columns[self.weight] = tfds.features.Scalar(np.float32)
         return tfds.features.FeaturesDict({**columns, **extra})

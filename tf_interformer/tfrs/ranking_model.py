@@ -132,14 +132,15 @@ class RankingModel(tfrs.models.Model):
     def encode(self, raw: Mapping[str, Any]) -> tuple[dict, dict, dict]:
         """`(features, labels, others)` of a raw batch with labels: map it over a dataset before `fit`.
 
-        `others` holds the raw group key and the sample weight, where the schema and the batch have them.
+        `others` holds the raw keys, the group and the `"request"`, and the sample weight, where the schema and the
+        batch have them.
         """
         with tf.init_scope():  # its tables are made when it is first asked for, which may be in a dataset's graph
             encode = self.ranker.preprocessor
         others = {}
-        group = self.schema.group
-        if group is not None and group in raw:
-            others[self.group_column] = tf.convert_to_tensor(raw[group])
+        for role, (column, _) in self.schema.key_columns.items():
+            if column in raw:
+                others[self.group_column if role == "group" else role] = tf.convert_to_tensor(raw[column])
         weight = self.schema.weight or self.weight_column
         if weight in raw:
             others[self.weight_column] = as_column(raw[weight])

@@ -142,7 +142,7 @@ class Stream:
 def age_buckets(age_ms: IntArray) -> IntArray:
     """Tells how long ago something was by its order of magnitude.
 
-    The bucket is `1 + floor(log2(1 + seconds))`: 1 is less than a second, 7 a minute, 12 an hour, 17 a day. It leaves 0
+    The bucket is `1 + floor(log2(1 + seconds))`: 1 is less than a second, 6 a minute, 12 an hour, 17 a day. It leaves 0
     for what has no age.
 
     Args:

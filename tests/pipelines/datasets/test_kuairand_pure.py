@@ -14,12 +14,14 @@ import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
+from pipelines.config import DatasetConfig
 from pipelines.datasets.kuairand_pure import KuairandPure, KuairandPureConfig, schema
 from pipelines.datasets.kuairand_pure.builder import URL, published_folder
 from pipelines.datasets.kuairand_pure.features import build_table
 from pipelines.datasets.kuairand_pure.history import age_buckets
 from pipelines.datasets.kuairand_pure.raw import SEQUENCES, USER_CODES, find_folder, read_tables
 from pipelines.datasets.tables import DataError
+from pipelines.input import open_source
 
 OUTCOMES = ("is_click", "is_like", "long_view")
 LOG = "log_standard_4_22_to_5_08_pure.csv"
@@ -441,6 +443,22 @@ def test_builder_writes_the_table(tmp_path, config):
             np.testing.assert_array_equal(read.decode() if isinstance(read, bytes) else read, value, err_msg=name)
 
 
+def test_both_kinds_of_features_are_read_in_one_order(tmp_path, monkeypatch):
+    manual = write(tmp_path / "manual", made_up_log(), videos=made_up_videos())
+    monkeypatch.setattr(KuairandPure, "EXAMPLES_PER_FILE", 90)
+    read = []
+    for config in ("by_date", "raw"):
+        prepare(tmp_path, manual, config=config)
+        source = open_source(DatasetConfig(name="kuairand_pure", builder_config=config), None, tmp_path / "prepared")
+        assert len(source.files["test"]) == 3
+        batches = list(source.raw_batches("test", 50).as_numpy_iterator())
+        shared = ("user_id", "video_id", "hour", "is_click", "watched_video_id")
+        read.append({name: np.concatenate([batch[name].ravel() for batch in batches]) for name in shared})
+        assert ("watched_outcome" in batches[0]) == (config == "raw")
+    for name, values in read[0].items():
+        np.testing.assert_array_equal(read[1][name], values, err_msg=name)
+
+
 def test_examples_parse_by_batch(tmp_path):
     builder = prepare(tmp_path, write(tmp_path / "manual", made_up_log(), videos=made_up_videos()))
     declared = schema(labels=None)
@@ -509,6 +527,16 @@ def test_schema_labels():
         schema(labels=["is_hate"])
 
 
+def test_schema_of_raw_features():
+    made = schema(labels=None, features="raw")
+    assert len(made.numerics) == 7 and [s.name for s in made.sequences] == ["watched"]
+    assert {made.table_of(f"watched_{name}") for name in ("video_id", "tab")} == {"video_id", "tab"}
+    assert "video_id" in made.candidate and not {"user_id", "tab", "hour"} & set(made.candidate)
+    assert made.candidate == tuple(name for name in schema().candidate if name in {f.name for f in made.features})
+    with pytest.raises(ValueError, match=r"features must be one of made, raw. Received: 'none'"):
+        schema(features="none")
+
+
 # The published files
 
 
@@ -531,6 +559,20 @@ def test_published_counts(published):
     day = pl.col("date")
     counts = made.select(train=(day <= 20220429).sum(), validation=(day == 20220430).sum(), test=(day > 20220430).sum())
     assert counts.row(0) == (71_292, 20_513, 130_639)
+
+
+def test_published_impressions_with_raw_features(published):
+    raw, made = published
+    found = build_table(raw, features="raw")
+    same = ["user_id", "video_id", "time_ms", "date", "is_click", "watched_video_id", "watched_author_id"]
+    assert found.select(same).equals(made.select(same)) and sum(found.null_count().row(0)) == 0
+    events = found.select(pl.col("^watched_.*$")).explode(pl.all()).drop_nulls()
+    assert events["watched_outcome"].unique().sort().to_list() == [0, 1, 2, 3, 4, 5]
+    assert events["watched_watched"].unique().sort().to_list() == list(range(10))
+    # Only the table of earlier histories knows neither tab nor, but of its last events, time.
+    assert set(events.filter(watched_tab=-1)["watched_outcome"].unique()) == {3, 4, 5}
+    assert events.filter(watched_age=0)["watched_tab"].unique().to_list() == [-1]
+    assert (events["watched_outcome"] == 0).sum() < 100  # hardly anybody goes on while a video is still played
 
 
 def test_published_columns(published):

@@ -48,9 +48,14 @@ def compare(
     if folder.exists() and any(folder.iterdir()) and not resume:
         raise ConfigError(f"{folder} is not empty: give --resume to go on with it, or another --output")
     _check_runs(folder, plan, seeds)
-    shared = plan.config(plan.models[0], 0, 0)
-    source = open_source(shared.dataset, data_dir, prepared_dir)
-    monitored(shared.training.monitor, source.schema)  # LightGBM alone would not ask
+    configs = {model.name: plan.config(model, 0, 0) for model in plan.models}
+    opened = {
+        dataset: open_source(dataset, data_dir, prepared_dir)
+        for dataset in dict.fromkeys(config.dataset for config in configs.values())
+    }
+    sources = {name: opened[config.dataset] for name, config in configs.items()}
+    source = sources[plan.models[0].name]
+    monitored(configs[plan.models[0].name].training.monitor, source.schema)  # LightGBM alone would not ask
     with explained_read_errors(source):
         columns = load_examples(folder / "examples.npz", source)
 
@@ -81,7 +86,7 @@ def compare(
     settings = {m.name: [*m.settings, *plan.candidates_of(m)[chosen[m]]] for m in plan.models}
     print("measuring what the models cost", flush=True)
     with explained_read_errors(source):
-        print(write_results(folder, plan, source, columns, runs, settings, skipped, at_once))
+        print(write_results(folder, plan, sources, columns, runs, settings, skipped, at_once))
     print(f"{folder / 'report.html'} shows it, leaderboard.csv, .md and .json hold it")
 
 

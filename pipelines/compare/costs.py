@@ -22,13 +22,13 @@ from tf_interformer.schema import FeatureSchema
 ROWS, _ROUNDS, _WARM_UP = 256, 30, 3
 
 
-def measure_costs(file: Path, runs: Mapping[str, Path], source: Source) -> dict[str, dict[str, Any]]:
+def measure_costs(file: Path, runs: Mapping[str, Path], sources: Mapping[str, Source]) -> dict[str, dict[str, Any]]:
     """FLOPs and milliseconds of the model of each run, all measured together; kept in a file.
 
     Args:
         file: Where they are kept: a comparison that is written again measures only when its models are others.
         runs: Model -> folder of the run whose model is measured.
-        source: The data; the first rows of the test split are scored.
+        sources: Model -> its data; the first rows of the test split are scored.
 
     Returns:
         dict: model -> `flops` of one example (`None` where there are no matrix products to count), `milliseconds`
@@ -39,10 +39,10 @@ def measure_costs(file: Path, runs: Mapping[str, Path], source: Source) -> dict[
         kept = json.loads(file.read_text(encoding="utf-8"))
         if kept["runs"] == key:
             return dict(kept["models"])
-    raw = next(source.raw_batches("test", ROWS).as_numpy_iterator())
     calls: dict[str, Callable[[], object]] = {}
     costs: dict[str, dict[str, Any]] = {}
     for name, run in runs.items():
+        raw = next(sources[name].raw_batches("test", ROWS).as_numpy_iterator())
         costs[name] = {"flops": None, "rows": len(next(iter(raw.values())))}
         if boosting.model_file(run).is_file():
             calls[name] = _boosted(run, raw)

@@ -15,12 +15,12 @@ from tf_interformer.ranker import Ranker
 _OURS = (InterFormer, Hiformer, DualEnhancedAttentionNetwork)
 
 
-def draw_insides(runs: Mapping[str, Path], source: Source) -> dict[str, dict[str, str]]:
+def draw_insides(runs: Mapping[str, Path], sources: Mapping[str, Source]) -> dict[str, dict[str, str]]:
     """Pictures of the first model of each of the package's own backbones.
 
     Args:
         runs: Model -> folder of a run, the best first.
-        source: The data; the first rows of the test split are what the models attend to.
+        sources: Model -> its data; the first rows of the test split are what the models attend to.
 
     Returns:
         dict: model -> title -> SVG.
@@ -35,7 +35,7 @@ def draw_insides(runs: Mapping[str, Path], source: Source) -> dict[str, dict[str
             continue
         seen.add(type(ranker.backbone))
         made[name] = {"Information abundance of the embeddings": _abundance(ranker)}
-        for title, figure in _attention(ranker, source).items():
+        for title, figure in _attention(ranker, sources[name]).items():
             made[name][title] = svg_of(figure)
     return made
 

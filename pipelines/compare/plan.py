@@ -16,6 +16,7 @@ from pipelines.config import ConfigError, TrainConfig, load_config, read_yaml
 # What is no backbone of the package: `linear` is one of this comparison, `lightgbm` no network at all.
 LINEAR, LIGHTGBM, BEST_POSSIBLE = "linear", "lightgbm", "best_possible"
 
+_BUILDER_CONFIG = "dataset.builder_config"
 _LINEAR_SETTINGS = {
     "model.backbone_config": {},
     "model.embedding.dim": 1,
@@ -36,7 +37,8 @@ class CompareConfig(BaseModel):
         models: Name -> settings, keys of the configuration under `model.`. The names `linear`, `lightgbm` and
             `best_possible` have a meaning of their own.
         settings: Settings of all models, on top of `base`. Keys under `model.backbone_config.` reach every backbone of
-            the package, and not `linear` and `lightgbm`.
+            the package, and not `linear` and `lightgbm`. `lightgbm` may have a `dataset.builder_config` of its own: the
+            same examples in the same order, with the numbers that trees need.
         search: Key -> values. Every model is tried with every combination at seed 0; the best by the validation
             split goes on. Defaults to none.
         search_lightgbm: The same for LightGBM, which has parameters of its own. Defaults to none.
@@ -160,7 +162,9 @@ def _settings_of(file: Path, name: str, settings: Any, shared: dict[str, Any]) -
     if not isinstance(settings, dict):
         raise ConfigError(f"{file}, models.{name} must hold settings, as in model.backbone: fm. Received: {settings!r}")
     if name == LIGHTGBM:
-        return _overrides({"model.backbone": LIGHTGBM, "model.backbone_config": settings})
+        data = {key: value for key, value in settings.items() if key == _BUILDER_CONFIG}
+        trees = {key: value for key, value in settings.items() if key != _BUILDER_CONFIG}
+        return _overrides({**data, "model.backbone": LIGHTGBM, "model.backbone_config": trees})
     if name == LINEAR:
         return _overrides({"model.backbone": LINEAR, **_LINEAR_SETTINGS, **settings})
     for key in settings:

@@ -16,7 +16,7 @@ from pipelines.input import Source
 def write_results(
     folder: Path,
     plan: Plan,
-    source: Source,
+    sources: Mapping[str, Source],
     columns: Columns,
     runs: Mapping[str, Sequence[Path]],
     settings: Mapping[str, Sequence[str]],
@@ -28,7 +28,7 @@ def write_results(
     Args:
         folder: Where they go.
         plan: What was compared.
-        source: The data.
+        sources: Model -> its data; the examples are the same.
         columns: The test examples, see `load_examples`.
         runs: Model -> folders of its runs, by seed.
         settings: Model -> what makes it, the search's choice included.
@@ -39,14 +39,14 @@ def write_results(
         ConfigError: A run was made on other test examples.
     """
     entries = [Entry.read(name, settings[name], of_seed, columns["labels"]) for name, of_seed in runs.items()]
-    costs = measure_costs(folder / "costs.json", {name: of_seed[0] for name, of_seed in runs.items()}, source)
+    costs = measure_costs(folder / "costs.json", {name: of_seed[0] for name, of_seed in runs.items()}, sources)
     result = leaderboard.build(entries, columns, costs)
     if not plan.best_possible:
         result["best_possible"] = None
     elif result["best_possible"] is None:
         skipped = [*skipped, "best_possible, which the runs of networks tell where the log is simulated"]
     best_first = {row["model"]: runs[row["model"]][0] for row in result["rows"]}
-    insides = draw_insides(best_first, source)
+    insides = draw_insides(best_first, sources)
     text = leaderboard.write(folder, result)
     write_page(folder / "report.html", plan, result, entries, columns["labels"], insides, skipped, at_once)
     return text

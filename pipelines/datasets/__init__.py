@@ -10,7 +10,8 @@ from pipelines.config import ConfigError
 from pipelines.lock import alone
 from tf_interformer.schema import FeatureSchema
 
-# Each module holds `Builder`, `schema(labels)` and `PROBABILITY_COLUMNS`.
+# Each module holds `Builder`, `schema(labels)` and `PROBABILITY_COLUMNS`. Where configurations of a builder differ in
+# their schema, they say by which further arguments of `schema`, as `schema_options`.
 _MODULES = {
     "amazon_electronics": "pipelines.datasets.amazon_electronics",
     "globo": "pipelines.datasets.globo",
@@ -80,4 +81,5 @@ def build(
             builder = opened()
             builder.download_and_prepare(download_config=tfds.download.DownloadConfig(manual_dir=manual_dir))
     files = {split: tuple(str(path) for path in info.filepaths) for split, info in builder.info.splits.items()}
-    return Built(module.schema(labels=None), module.schema().tasks, files, module.PROBABILITY_COLUMNS)
+    schema = module.schema(labels=None, **getattr(builder.builder_config, "schema_options", {}))
+    return Built(schema, module.schema().tasks, files, module.PROBABILITY_COLUMNS)

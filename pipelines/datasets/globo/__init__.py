@@ -11,11 +11,15 @@ Negatives
     Four clicks of that hour are drawn, each with the same chance, so an article is drawn by its recent popularity. No
     article is in a request twice; where few were clicked there are fewer negatives. The draws depend on the user, the
     article and the moment alone.
+Users
+    The configuration `tenth` has the requests of a tenth of the users: those whose id has a hash (the finaliser of
+    SplitMix64) that, divided by 100, leaves less than 10. Everybody's clicks are candidates, and count for articles.
 Split
     By day, which begins at 3:00 UTC, midnight in Brasilia: train 11 to 14 October 2017, validation 15, test 16. Earlier
     days count in histories. The 712 clicks dated after 16 October are left out.
 No look ahead
-    Histories, counts and candidates hold clicks with a strictly smaller time. An article's creation time and length do
+    Histories, counts and candidates hold clicks with a strictly smaller time. As the user has clicked no candidate
+    before, an article's clicks in the last hour and day are other users'. An article's creation time and length do
     not depend on clicks. `session_size` counts the whole session, so it is not read. That an article is a negative
     does not depend on what the user clicks later.
 

@@ -33,7 +33,7 @@ _log = logging.getLogger(__name__)
 
 @dataclasses.dataclass(eq=False)
 class GloboConfig(DaysConfig):
-    """Which days make which split, and how many negatives a click gets.
+    """Which days make which split, how many negatives a click gets, and whose clicks are requests.
 
     Args:
         name: str. Name of the configuration.
@@ -41,20 +41,26 @@ class GloboConfig(DaysConfig):
         validation: tuple of two ints. Likewise.
         test: tuple of two ints. Likewise.
         negatives: int. Negatives per click, at most. Defaults to 4.
+        users: int. Percent of the users whose clicks are requests: those whose id has a hash that, divided by 100,
+            leaves less than this. Defaults to 100.
 
     Raises:
-        ValueError: If the splits are not in this order, or overlap, or `negatives` is below 1.
+        ValueError: If the splits are not in this order, or overlap, `negatives` is below 1, or `users` is none of 1 to
+            100.
     """
 
     train: tuple[int, int] = (20171011, 20171014)
     validation: tuple[int, int] = (20171015, 20171015)
     test: tuple[int, int] = (20171016, 20171016)
     negatives: int = 4
+    users: int = 100
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.negatives < 1:
             raise ValueError(f"`negatives` must be at least 1. Received: {self.negatives}")
+        if not 1 <= self.users <= 100:
+            raise ValueError(f"`users` must be a percentage from 1 to 100. Received: {self.users}")
 
 
 class Globo(TableBuilder):
@@ -72,14 +78,22 @@ class Globo(TableBuilder):
     ```
     """
 
-    VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {"1.0.0": "First release."}
+    VERSION = tfds.core.Version("1.1.0")
+    RELEASE_NOTES = {
+        "1.0.0": "First release.",
+        "1.1.0": "Ages of the events of the history; an article's clicks in the day before; a share of the users.",
+    }
     BUILDER_CONFIGS = [
         GloboConfig(description="Train 11 to 14 October 2017, validation 15, test 16; four negatives per click."),
         GloboConfig(
             name="two_weeks",
             train=(20171002, 20171014),
             description="Train 2 to 14 October 2017, validation 15, test 16; four negatives per click.",
+        ),
+        GloboConfig(
+            name="tenth",
+            users=10,
+            description="The examples of the default configuration that belong to a tenth of the users.",
         ),
     ]
     MANUAL_DOWNLOAD_INSTRUCTIONS = f"""
@@ -112,7 +126,7 @@ class Globo(TableBuilder):
         config = self.builder_config
         days = config.splits
         _log.info("Computing examples of %d clicks ...", raw.clicks.height)
-        table = build_table(raw, days["train"][0], days["test"][1], config.negatives)
+        table = build_table(raw, days["train"][0], days["test"][1], config.negatives, config.users)
         splits = config.cut(table)
         for name, split in splits.items():
             if not split.height:

@@ -6,15 +6,17 @@ import numpy as np
 import polars as pl
 
 from pipelines.datasets.globo.raw import RawTables
-from pipelines.datasets.globo.requests import HOUR_MS, Clicks
+from pipelines.datasets.globo.requests import DAY_MS, HOUR_MS, Clicks
 from pipelines.datasets.globo.schema import CONTEXT, MAX_LENGTH
-from pipelines.datasets.kuairand_pure.history import Stream, moments
+from pipelines.datasets.kuairand_pure.history import Stream, age_buckets, moments
 
 # Midnight in Brasilia.
 _DAY_BEGINS_MS = 3 * HOUR_MS
 
 
-def build_table(raw: RawTables, first_date: int = 0, last_date: int = 99991231, negatives: int = 4) -> pl.DataFrame:
+def build_table(
+    raw: RawTables, first_date: int = 0, last_date: int = 99991231, negatives: int = 4, users: int = 100
+) -> pl.DataFrame:
     """Computes the examples of the given days.
 
     Args:
@@ -22,6 +24,8 @@ def build_table(raw: RawTables, first_date: int = 0, last_date: int = 99991231, 
         first_date: int. First day of the requests, such as 20171011. Defaults to 0.
         last_date: int. Last day. Defaults to 99991231.
         negatives: int. Negatives per click, at most. Defaults to 4.
+        users: int. Percent of the users whose clicks are requests; all clicks count in what is known of articles, and
+            are candidates. Defaults to 100.
 
     Returns:
         A DataFrame with one row per example, requests in the order of their time, the clicked article first: the
@@ -39,7 +43,8 @@ def build_table(raw: RawTables, first_date: int = 0, last_date: int = 99991231, 
     clicks = Clicks(time, log["user_id"].to_numpy(), log["click_article_id"].to_numpy())
 
     chosen = clicks.is_first & log["date"].is_between(first_date, last_date).to_numpy()
-    chosen &= clicks.clicks_last_hour(clicks.article, time) > 0
+    chosen &= clicks.percentile < users
+    chosen &= clicks.clicks_of(clicks.article, time, HOUR_MS) > 0
     rows = np.flatnonzero(chosen)
     request, other = clicks.negatives(rows, negatives)
     # A click that is compared with nothing tells nothing.
@@ -52,7 +57,7 @@ def build_table(raw: RawTables, first_date: int = 0, last_date: int = 99991231, 
 
     known = _articles(raw, clicks.article_ids)
     history = _History(clicks, known["category_id"].to_numpy())
-    windows = history.before(click)
+    sequence = history.before(click)
     table = log[click].select(
         "request_id",
         "user_id",
@@ -68,8 +73,11 @@ def build_table(raw: RawTables, first_date: int = 0, last_date: int = 99991231, 
         known["category_id"][shown],
         pl.Series("article_age_hours", np.maximum(age, 0.0)),
         known["words_count"][shown].alias("article_words"),
-        pl.Series("article_clicks_last_hour", clicks.clicks_last_hour(shown, time[click]).astype(np.float64)),
-        **windows,
+        *(
+            pl.Series(f"article_clicks_last_{name}", clicks.clicks_of(shown, time[click], span).astype(np.float64))
+            for name, span in (("hour", HOUR_MS), ("day", DAY_MS))
+        ),
+        **sequence,
     )
 
 
@@ -80,14 +88,16 @@ class _History:
         moment = moments(clicks.user, clicks.time)
         order = np.argsort(moment, kind="stable")
         event = clicks.article[order]
-        self._of_click = moment
-        self._stream = Stream(moment[order], {})
+        self._of_click, self._time_of_click = moment, clicks.time
+        self._stream, self._time = Stream(moment[order], {}), clicks.time[order]
         self._fields = {"article_id": clicks.article_ids[event], "category_id": category[event]}
 
     def before(self, click: np.ndarray) -> dict[str, pl.Series]:
         """The columns of the sequence, and the number of all earlier clicks, for clicks given by position."""
         windows = self._stream.before(self._of_click[click], MAX_LENGTH)
         columns = {f"clicked_{name}": self._stream.lists(values, windows) for name, values in self._fields.items()}
+        age = np.repeat(self._time_of_click[click], windows.length) - self._time[windows.positions()]
+        columns["clicked_age"] = windows.lists(age_buckets(age))
         columns["user_click_count"] = pl.Series((windows.end - windows.first).astype(np.float64))
         return columns
 

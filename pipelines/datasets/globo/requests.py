@@ -7,6 +7,7 @@ import numpy as np
 from pipelines.datasets.kuairand_pure.history import IntArray, Stream, moments
 
 HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
 _AT_ONCE = 100_000
 
 
@@ -17,6 +18,9 @@ class Clicks:
         time: int array `[C]`. Milliseconds since 1970, ascending.
         user: int array `[C]`. Ids of users.
         article: int array `[C]`. Ids of articles.
+
+    Attributes:
+        percentile: int array `[C]`. A number from 0 to 99 that depends on the user's id alone.
     """
 
     def __init__(self, time: IntArray, user: IntArray, article: IntArray) -> None:
@@ -24,7 +28,9 @@ class Clicks:
         _, self.user = np.unique(user, return_inverse=True)
         self.article_ids, self.article = np.unique(article, return_inverse=True)
         # By the ids themselves: their numbers here change with the clicks that follow.
-        self._chance = _hash(_hash(_hash(user) ^ article.astype(np.uint64)) ^ time.astype(np.uint64))
+        of_user = _hash(user)
+        self.percentile = (of_user % np.uint64(100)).astype(np.int64)
+        self._chance = _hash(_hash(of_user ^ article.astype(np.uint64)) ^ time.astype(np.uint64))
         self._of_article = Stream(np.sort(moments(self.article, time)), {})
         self._pairs, self._first_click = np.unique(self._pair(self.user, self.article), return_index=True)
 
@@ -38,15 +44,16 @@ class Clicks:
         first[self._first_click] = True
         return first
 
-    def clicks_last_hour(self, article: IntArray, time: IntArray) -> IntArray:
-        """How often anybody clicked an article in the hour before a moment, int array `[R]`.
+    def clicks_of(self, article: IntArray, time: IntArray, span: int) -> IntArray:
+        """How often anybody clicked an article in the time before a moment, int array `[R]`.
 
         Args:
             article: int array `[R]`. Articles as in `article`, which numbers them from 0.
             time: int array `[R]`.
+            span: int. How long before, in milliseconds.
         """
         window = self._of_article.before(moments(article, time), len(self.time))
-        return self._of_article.since(moments(article, time - HOUR_MS), window).length
+        return self._of_article.since(moments(article, time - span), window).length
 
     def has_clicked(self, user: IntArray, article: IntArray, time: IntArray) -> np.ndarray:
         """Whether users have clicked articles before a moment; the three broadcast.

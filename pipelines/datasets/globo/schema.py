@@ -32,7 +32,11 @@ def schema(labels: Iterable[str] | None = None) -> FeatureSchema:
     """
     article = Categorical(name="article_id", dtype="int64", min_count=10)
     category = Categorical(name="category_id", dtype="int64")
-    numbers = ("article_clicks_last_hour", "article_age_hours", "article_words", "user_click_count")
+    numbers = (
+        *("article_clicks_last_hour", "article_clicks_last_day", "article_age_hours", "article_words"),
+        "user_click_count",
+    )
+    shared = (Categorical(name=f.name, dtype="int64", table=f.name) for f in (article, category))
     made = FeatureSchema(
         name="globo",
         features=(
@@ -44,7 +48,8 @@ def schema(labels: Iterable[str] | None = None) -> FeatureSchema:
         sequences=(
             Sequence(
                 name="clicked",
-                fields=tuple(Categorical(name=f.name, dtype="int64", table=f.name) for f in (article, category)),
+                # `age`: 1 + floor(log2(1 + seconds before the request)).
+                fields=(*shared, Categorical(name="age", dtype="int64")),
                 max_length=MAX_LENGTH,
             ),
         ),

@@ -8,7 +8,12 @@ Split
 No look ahead
     Histories, and whatever is counted in them, hold the user's events with a strictly smaller `time_ms`.
     Rates and shares hold events of strictly earlier days. Neither the outcome of an impression nor anything
-    later is in its features.
+    later is in its features. The configuration `raw` is stricter still: what became of an event is known once it has
+    been played, at `time_ms + play_time_ms`.
+Configurations
+    `by_date`, the default: published features, numbers counted in the log before the impression, and three histories
+    of ids. `raw`: published features alone, and one history, `watched`, whose events say what became of them; rates
+    are for the model to find. Both hold the same impressions in the same order.
 
 Rules for the rough edges of the published files:
 

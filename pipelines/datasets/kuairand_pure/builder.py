@@ -15,7 +15,7 @@ import tensorflow_datasets as tfds
 from pipelines.datasets.days import DaysConfig
 from pipelines.datasets.kuairand_pure.features import build_table
 from pipelines.datasets.kuairand_pure.raw import find_folder, read_tables
-from pipelines.datasets.kuairand_pure.schema import LABELS, schema
+from pipelines.datasets.kuairand_pure.schema import LABELS, Features, schema
 from pipelines.datasets.table_builder import TableBuilder
 from pipelines.datasets.tables import DataError
 
@@ -43,13 +43,14 @@ _log = logging.getLogger(__name__)
 
 @dataclasses.dataclass(eq=False)
 class KuairandPureConfig(DaysConfig):
-    """Which days make which split.
+    """Which days make which split, and which features an example has.
 
     Args:
-        name: str. Name of the configuration; another one for other days.
+        name: str. Name of the configuration; another one for other days or features.
         train: tuple of two ints. First and last day, such as `(20220425, 20220429)`, both included.
         validation: tuple of two ints. Likewise.
         test: tuple of two ints. Likewise.
+        features: `"made"` or `"raw"`, as in `schema`. Defaults to `"made"`.
 
     Raises:
         ValueError: If the splits are not in this order, or overlap.
@@ -58,13 +59,19 @@ class KuairandPureConfig(DaysConfig):
     train: tuple[int, int] = (20220425, 20220429)
     validation: tuple[int, int] = (20220430, 20220430)
     test: tuple[int, int] = (20220501, 20220508)
+    features: Features = "made"
+
+    @property
+    def schema_options(self) -> dict[str, Any]:
+        """Arguments of `schema` beside the labels."""
+        return {"features": self.features}
 
 
 class KuairandPure(TableBuilder):
     """KuaiRand-Pure with features that do not look ahead; see the package's docstring for the rules.
 
     Reads the published CSV files from the manual folder, or downloads them. The examples are flat: the columns
-    of `schema()`, all three labels, and `date` and `time_ms`, which are no features.
+    of `schema`, all three labels, and `date` and `time_ms`, which are no features.
 
     Example:
 
@@ -78,8 +85,15 @@ class KuairandPure(TableBuilder):
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES = {"1.0.0": "First release."}
     BUILDER_CONFIGS = [
-        KuairandPureConfig(description="Train 25 to 29 April, validation 30 April, test 1 to 8 May 2022.")
+        KuairandPureConfig(description="Train 25 to 29 April, validation 30 April, test 1 to 8 May 2022."),
+        KuairandPureConfig(
+            name="raw",
+            features="raw",
+            description="The same impressions in the same order, with published features and one history alone.",
+        ),
     ]
+    # Both kinds of features of an impression are then read at the same place.
+    EXAMPLES_PER_FILE = 40_000
     MANUAL_DOWNLOAD_INSTRUCTIONS = f"""
     Unpack {URL} (see https://kuairand.com; 45 MB, licence CC BY-SA 4.0) into the manual folder, so that it holds
     `data/log_standard_4_22_to_5_08_pure.csv` (and, if you wish, `data/log_standard_4_08_to_4_21_pure.csv`),
@@ -92,7 +106,7 @@ class KuairandPure(TableBuilder):
         return tfds.core.DatasetInfo(
             builder=self,
             description=_DESCRIPTION,
-            features=schema(LABELS).tfds_features(date=int64, time_ms=int64),
+            features=schema(LABELS, **self.builder_config.schema_options).tfds_features(date=int64, time_ms=int64),
             homepage="https://kuairand.com",
             citation=_CITATION,
             license="CC BY-SA 4.0",
@@ -104,7 +118,7 @@ class KuairandPure(TableBuilder):
         raw = read_tables(folder)
         days = self.builder_config.splits
         _log.info("Computing the features of %d impressions ...", raw.log.height)
-        table = build_table(raw, first_date=days["train"][0], last_date=days["test"][1])
+        table = build_table(raw, days["train"][0], days["test"][1], self.builder_config.features)
         splits = self.builder_config.cut(table)
         for name, split in splits.items():
             if not split.height:

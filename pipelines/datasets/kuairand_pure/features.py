@@ -11,8 +11,9 @@ from pipelines.datasets.kuairand_pure import events as ev
 from pipelines.datasets.kuairand_pure.history import FloatArray, IntArray, Stream, Windows, moments
 from pipelines.datasets.kuairand_pure.rates import add_earlier_day_rates
 from pipelines.datasets.kuairand_pure.raw import RawTables
-from pipelines.datasets.kuairand_pure.schema import HISTORIES, LABELS, MAX_LENGTH, schema
-from tf_interformer.schema import Categorical, Numeric
+from pipelines.datasets.kuairand_pure.schema import HISTORIES, LABELS, MAX_LENGTH, Features, schema
+from pipelines.datasets.kuairand_pure.watched import add_watched
+from tf_interformer.schema import Categorical, FeatureSchema, Numeric
 
 # How many impressions the global rate is worth beside the entity's own.
 RATE_STRENGTH = {"video_id": 20.0, "author_id": 20.0, "tag": 50.0, "tab": 50.0, "user_id": 5.0}
@@ -21,7 +22,9 @@ _HOUR_MS = 3_600_000
 _EVENT_FIELDS = ("video_id", "author_id", "first_tag")
 
 
-def build_table(raw: RawTables, first_date: int = 0, last_date: int = 99991231) -> pl.DataFrame:
+def build_table(
+    raw: RawTables, first_date: int = 0, last_date: int = 99991231, features: Features = "made"
+) -> pl.DataFrame:
     """Computes the features of every impression of the given days.
 
     Args:
@@ -29,6 +32,7 @@ def build_table(raw: RawTables, first_date: int = 0, last_date: int = 99991231) 
         first_date: int. First day, such as 20220425. Earlier impressions of the log are never rows: they
             only count in histories and rates. Defaults to 0.
         last_date: int. Last day. Defaults to 99991231.
+        features: `"made"` or `"raw"`, as in `schema.schema`. The rows are the same. Defaults to `"made"`.
 
     Returns:
         A DataFrame with one row per impression, sorted by user and time: the columns of
@@ -43,9 +47,12 @@ def build_table(raw: RawTables, first_date: int = 0, last_date: int = 99991231) 
     sequences = ev.earlier_histories(raw, log)
     seeds = None if sequences is None else ev.seed_events(sequences)
     tables = _event_tables(log, seeds, videos)
+    declared = schema(LABELS, features)
+    if features == "raw":
+        return _finish(add_watched(rows, tables["watched"], MAX_LENGTH), declared)
     rows = _add_rates(rows, tables["watched"])
     rows = _History(rows, tables, sequences).add()
-    return _finish(rows)
+    return _finish(rows, declared)
 
 
 def _videos(videos: pl.DataFrame) -> pl.DataFrame:
@@ -61,7 +68,7 @@ def _event_tables(
     log: pl.DataFrame, seeds: dict[str, pl.DataFrame] | None, videos: pl.DataFrame
 ) -> dict[str, pl.DataFrame]:
     """The events of each history, sorted by user and time."""
-    fields = videos.select(*_EVENT_FIELDS)
+    fields = videos.select(*_EVENT_FIELDS, "video_duration")
     chosen = {"watched": log, "long_watched": log.filter(long_view=1), "liked": log.filter(is_like=1)}
     tables = {}
     for name, events in chosen.items():
@@ -199,7 +206,7 @@ def _ratio(part: IntArray, whole: IntArray) -> FloatArray:
     return np.where(whole > 0, part / np.maximum(whole, 1), np.nan)
 
 
-def _finish(rows: pl.DataFrame) -> pl.DataFrame:
+def _finish(rows: pl.DataFrame, declared: FeatureSchema) -> pl.DataFrame:
     """Computes the columns that need one row only and fills in what stands for "missing"."""
     day = pl.col("date").cast(pl.String).str.to_date("%Y%m%d", strict=False)
     rows = rows.with_columns(
@@ -207,7 +214,6 @@ def _finish(rows: pl.DataFrame) -> pl.DataFrame:
         video_age_days=(day - pl.col("upload_dt")).dt.total_days().cast(pl.Float64),
     )
     columns: list[pl.Expr] = []
-    declared = schema(LABELS)
     for feature in declared.features:
         column = pl.col(feature.name)
         if isinstance(feature, Numeric):

@@ -51,6 +51,24 @@ class Windows:
         """Returns the windows cut down to their `count` newest events."""
         return dataclasses.replace(self, start=np.maximum(self.start, self.end - count))
 
+    def positions(self) -> IntArray:
+        """Positions of the events of one window after the other, int array `[sum of the lengths]`."""
+        length = self.length
+        ends = np.cumsum(length)
+        return np.arange(ends[-1] if len(ends) else 0) + np.repeat(self.start - (ends - length), length)
+
+    def lists(self, values: IntArray) -> pl.Series:
+        """Returns one list per window, oldest event first.
+
+        Args:
+            values: int array `[sum of the lengths]`. One value for each of `positions()`.
+
+        Returns:
+            A polars list series of `R` rows.
+        """
+        offsets = np.concatenate([[0], np.cumsum(self.length)]).astype(np.int64)
+        return _list_series(values, offsets)
+
 
 class Stream:
     """Events of all users, sorted by user and then by time.
@@ -118,11 +136,23 @@ class Stream:
         Returns:
             A polars list series of `R` rows.
         """
-        length = windows.length
-        ends = np.cumsum(length)
-        flat = np.arange(ends[-1] if len(ends) else 0) + np.repeat(windows.start - (ends - length), length)
-        offsets = np.concatenate([[0], ends]).astype(np.int64)
-        return _list_series(values[flat], offsets)
+        return windows.lists(values[windows.positions()])
+
+
+def age_buckets(age_ms: IntArray) -> IntArray:
+    """Tells how long ago something was by its order of magnitude.
+
+    The bucket is `1 + floor(log2(1 + seconds))`: 1 is less than a second, 6 a minute, 12 an hour, 17 a day. It leaves 0
+    for what has no age.
+
+    Args:
+        age_ms: int array. Milliseconds, none of them negative.
+
+    Returns:
+        An int64 array of the same shape.
+    """
+    # A number's binary exponent, which no rounding of a logarithm can miss.
+    return np.frexp(1 + age_ms // 1000)[1].astype(np.int64)
 
 
 def _list_series(values: IntArray, offsets: IntArray) -> pl.Series:

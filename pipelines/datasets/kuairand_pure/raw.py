@@ -23,6 +23,7 @@ _LOG_COLUMNS = (
     "is_click",
     "is_like",
     "long_view",
+    "play_time_ms",
     "tab",
 )
 OUTCOMES = ("is_click", "is_like", "long_view")
@@ -94,6 +95,7 @@ def read_tables(folder: str | Path) -> RawTables:
         _must(path, part, "date", day.is_not_null(), "a day such as 20220425")
         _must(path, part, "hourmin", pl.col("hourmin").is_between(0, 2359), "hour and minute, 0 to 2359")
         _must(path, part, "time_ms", pl.col("time_ms").is_between(0, 1 << 43), "milliseconds since 1970")
+        _must(path, part, "play_time_ms", pl.col("play_time_ms") >= 0, "milliseconds, 0 or more")
     log = pl.concat(parts.values())
 
     numbers = dict.fromkeys(USER_NUMBERS, pl.Float64) | dict.fromkeys(USER_CODES, pl.Int64)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Literal
+from typing import Literal, get_args
 
-from pipelines.datasets.kuairand_pure.raw import USER_CODES
+from pipelines.datasets.kuairand_pure.raw import USER_CODES, USER_NUMBERS
 from tf_interformer.schema import Categorical, Feature, FeatureSchema, Label, Numeric, Sequence
 
+Features = Literal["made", "raw"]
 LABELS = ("is_click", "long_view", "is_like")
 HISTORIES = ("watched", "long_watched", "liked")
 MAX_LENGTH = 50
@@ -84,24 +85,35 @@ _NUMERICS: tuple[tuple[str, Literal["standardize", "log", "none"], bool], ...] =
     ("user_events_last_day", "log", False),
 )
 
+# The numbers that describe a user or a video: published, or a quotient or difference of what is.
+_PUBLISHED = (
+    *USER_NUMBERS,
+    "video_duration",
+    "video_aspect",
+    "video_age_days",
+)
+
 # What differs between the videos that are ranked in one request; `user_tag_*` and `*_in_watched` tell how the user
 # and the video go together.
 _CANDIDATE_PREFIXES = ("video_", "author_", "tag_", "user_tag_")
 _CANDIDATE = ("tag", "upload_type", "music_type")
 
 
-def schema(labels: Iterable[str] | None = ("is_click",)) -> FeatureSchema:
+def schema(labels: Iterable[str] | None = ("is_click",), features: Features = "made") -> FeatureSchema:
     """Returns the schema of the examples that `KuairandPure` writes.
 
     Args:
         labels: iterable of str or None. The tasks, of `"is_click"`, `"long_view"` and `"is_like"`; all of them
             when `None`. Defaults to `("is_click",)`.
+        features: `"made"`: beside what is published, numbers that are counted in the log before an impression, and
+            three histories of ids. `"raw"`: what is published alone, and one history whose events say what became of
+            them. Defaults to `"made"`.
 
     Returns:
         A `FeatureSchema` whose vocabularies and statistics are yet to be learned.
 
     Raises:
-        ValueError: If a label is not one of the three.
+        ValueError: If a label is not one of the three, or there are no such features.
 
     Example:
 
@@ -113,17 +125,31 @@ def schema(labels: Iterable[str] | None = ("is_click",)) -> FeatureSchema:
     unknown = [label for label in labels if label not in LABELS]
     if unknown or not labels:
         raise ValueError(f"labels must be some of {', '.join(LABELS)}. Received: {labels}.")
+    if features not in get_args(Features):
+        raise ValueError(f"features must be one of {', '.join(get_args(Features))}. Received: {features!r}.")
     numerics = [
         Numeric(name=name, transform=transform, buckets=_BUCKETS if bucketed else 0)
         for name, transform, bucketed in _NUMERICS
+        if features == "made" or name in _PUBLISHED
     ]
-    fields = tuple(Categorical(name=n, dtype="int64", table=n) for n in ("video_id", "author_id", "tag"))
-    features: tuple[Feature, ...] = (*numerics, *_CATEGORICALS)
+    declared: tuple[Feature, ...] = (*numerics, *_CATEGORICALS)
     return FeatureSchema(
-        name="kuairand_pure",
-        features=features,
-        sequences=tuple(Sequence(name=name, fields=fields, max_length=MAX_LENGTH) for name in HISTORIES),
+        name="kuairand_pure" if features == "made" else "kuairand_pure_raw",
+        features=declared,
+        sequences=_histories() if features == "made" else (_watched(),),
         labels=tuple(Label(name=label) for label in labels),
         group="user_id",
-        candidate=tuple(f.name for f in features if f.name in _CANDIDATE or f.name.startswith(_CANDIDATE_PREFIXES)),
+        candidate=tuple(f.name for f in declared if f.name in _CANDIDATE or f.name.startswith(_CANDIDATE_PREFIXES)),
     )
+
+
+def _histories() -> tuple[Sequence, ...]:
+    fields = tuple(Categorical(name=n, dtype="int64", table=n) for n in ("video_id", "author_id", "tag"))
+    return tuple(Sequence(name=name, fields=fields, max_length=MAX_LENGTH) for name in HISTORIES)
+
+
+def _watched() -> Sequence:
+    """The history whose events say what became of them; see `watched.add_watched`."""
+    shared = (Categorical(name=n, dtype="int64", table=n) for n in ("video_id", "author_id", "tag", "tab"))
+    own = (Categorical(name=n, dtype="int64") for n in ("outcome", "watched", "age"))
+    return Sequence(name="watched", fields=(*shared, *own), max_length=MAX_LENGTH)

@@ -88,10 +88,29 @@ def test_features_by_hand(hand):
     assert first["clicked_article_id"] == second["clicked_article_id"] == [0, 3, 3]
     assert first["clicked_category_id"] == [0, 0, 0] and first["user_click_count"] == 3
     assert (first["article_clicks_last_hour"], made[4, 3]["article_clicks_last_hour"]) == (1, 1)
+    # 1,140, 960 and 540 seconds before.
+    assert first["clicked_age"] == second["clicked_age"] == [11, 10, 10]
     assert (first["category_id"], first["article_words"], first["hour"]) == (2, 102, 0)
     assert first["article_age_hours"] == pytest.approx(2 + 1 / 3)
     assert made[4, 3]["clicked_article_id"] == [] and made[7, 7]["hour"] == 3
     assert (first["date"], first["time_ms"]) == (20171011, MIDNIGHT + 20 * MINUTE)
+
+
+def test_clicks_of_the_hour_and_the_day(tmp_path):
+    rows = [click(1, 0, 0), click(2, 0, 90), click(3, 0, 1439), click(4, 1, 1440), click(5, 1, 1441)]
+    made = table(tmp_path, rows).filter(user_id=5, article_id=0).row(0, named=True)
+    assert (made["article_clicks_last_hour"], made["article_clicks_last_day"]) == (1, 2)  # 24 hours and a minute ago
+
+
+def test_a_share_of_the_users(tmp_path):
+    rows = made_log(2000, users=60)
+    everybody, some = table(tmp_path, rows), table(tmp_path, rows, users=30)
+    chosen = some["user_id"].unique().to_list()
+    assert 5 < len(chosen) < 35
+    # The same examples: others' clicks are candidates and count as before.
+    assert everybody.filter(pl.col("user_id").is_in(chosen)).equals(some)
+    more = table(tmp_path, rows, users=31)["user_id"].unique().to_list()
+    assert set(chosen) <= set(more)
 
 
 def test_articles_that_are_not_described(tmp_path):
@@ -175,6 +194,8 @@ def test_configuration_and_schema():
         GloboConfig(name="overlap", train=(20171011, 20171015))
     with pytest.raises(ValueError, match=r"`negatives` must be at least 1. Received: 0"):
         GloboConfig(name="none", negatives=0)
+    with pytest.raises(ValueError, match=r"`users` must be a percentage from 1 to 100. Received: 0"):
+        GloboConfig(name="none", users=0)
     assert schema(labels=["is_click"]).group == "request_id"
 
 
@@ -233,4 +254,7 @@ def test_published_log(data_dir):
     made = build_table(type(raw)(part, raw.articles), 20171016, 20171016)
     assert made.height > 10_000 and sum(made.null_count().row(0)) == 0
     assert made["is_click"].mean() == pytest.approx(0.2, abs=0.001)
+    tenth = build_table(type(raw)(part, raw.articles), 20171016, 20171016, users=10)
+    assert made.filter(pl.col("request_id").is_in(tenth["request_id"].unique().to_list())).equals(tenth)
+    assert 0.09 < tenth.height / made.height < 0.11
     assert made["article_clicks_last_hour"].min() >= 1

@@ -14,11 +14,14 @@ import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
+from pipelines.config import DatasetConfig
 from pipelines.datasets.kuairand_pure import KuairandPure, KuairandPureConfig, schema
 from pipelines.datasets.kuairand_pure.builder import URL, published_folder
 from pipelines.datasets.kuairand_pure.features import build_table
+from pipelines.datasets.kuairand_pure.history import age_buckets
 from pipelines.datasets.kuairand_pure.raw import SEQUENCES, USER_CODES, find_folder, read_tables
 from pipelines.datasets.tables import DataError
+from pipelines.input import open_source
 
 OUTCOMES = ("is_click", "is_like", "long_view")
 LOG = "log_standard_4_22_to_5_08_pure.csv"
@@ -80,8 +83,8 @@ def write(folder: Path, rows, sequences=None, videos=VIDEOS, users=USERS) -> Pat
     return folder
 
 
-def table(folder: Path, *args, **kwargs) -> pl.DataFrame:
-    return build_table(read_tables(find_folder(write(folder, *args, **kwargs))))
+def table(folder: Path, *args, features="made", **kwargs) -> pl.DataFrame:
+    return build_table(read_tables(find_folder(write(folder, *args, **kwargs))), features=features)
 
 
 HAND = [
@@ -218,6 +221,80 @@ def test_rows_of_the_earlier_days_replace_that_table(tmp_path, caplog):
     assert made["user_click_rate"].to_list()[0] == pytest.approx(1.0)
 
 
+# The configuration `raw`
+
+MIXED = [
+    row(1, 10, 0, 0, play_time_ms=0),
+    row(1, 10, 0, 10, click=1, play_time_ms=400, tab=2),  # 2 % of 20 seconds
+    row(1, 10, 0, 20, click=1, long=1, play_time_ms=20_000),  # all of it
+    row(1, 10, 0, 30, click=1, long=1, like=1, play_time_ms=90_000),  # 90 seconds of 20
+    row(1, 11, 0, 31, play_time_ms=500),  # the one before is still played; this one's duration is not known
+    row(1, 12, 0, 32, like=1),
+    row(1, 12, 2, 32),
+]
+
+
+def test_events_say_what_became_of_them(tmp_path):
+    rows = {r["time_ms"]: r for r in table(tmp_path, MIXED, features="raw").iter_rows(named=True)}
+    made = {(r["date"] - 20220425, (time - MIDNIGHT) // 60_000 % 1440): r for time, r in rows.items()}
+    assert made[0, 0]["watched_video_id"] == made[0, 0]["watched_outcome"] == made[0, 0]["watched_age"] == []
+    last = made[2, 32]
+    assert last["watched_video_id"] == [10, 10, 10, 10, 11, 12]
+    assert last["watched_author_id"] == [100, 100, 100, 100, 100, 101]
+    assert last["watched_tag"] == [7, 7, 7, 7, 7, -1]
+    assert last["watched_tab"] == [1, 2, 1, 1, 1, 1]
+    assert last["watched_outcome"] == [1, 2, 3, 4, 1, 4]
+    assert last["watched_watched"] == [1, 2, 8, 9, 0, 0]
+    # 600, 1,200, 1,800, 1,860, 1,920 seconds more than two days; all within 2^17 and 2^18 of them.
+    assert last["watched_age"] == [18] * 6
+    assert made[0, 32]["watched_age"] == [11, 11, 10, 7, 6]  # 1,920, 1,320, 720, 120, 60
+
+
+def test_what_is_still_played_is_not_known_yet(tmp_path):
+    made = table(tmp_path, MIXED, features="raw").sort("time_ms")
+    # A minute after it began, 90 seconds of playing are not over; after two minutes they are.
+    assert made["watched_outcome"].to_list()[4:6] == [[1, 2, 3, 0], [1, 2, 3, 4, 1]]
+    assert made["watched_watched"].to_list()[4:6] == [[1, 2, 8, 0], [1, 2, 8, 9, 0]]
+    assert made["watched_video_id"].to_list()[4] == [10, 10, 10, 10]
+
+
+def test_events_of_the_table_of_earlier_histories(tmp_path):
+    made = table(tmp_path, HAND, SEEDS, features="raw")
+    first = made.row(0, named=True)
+    assert first["watched_video_id"] == [11, 10, 10, 12]
+    # The later view of video 10 and that of 12 were long, 11 was liked; of the other it is only known that it was not.
+    assert first["watched_outcome"] == [4, 5, 3, 3]
+    assert first["watched_watched"] == [0, 0, 0, 0] and first["watched_tab"] == [-1] * 4
+    # Ten minutes and a second after the last one; the others have no time of their own.
+    assert first["watched_age"] == [0, 0, 0, 10]
+    assert made.filter(user_id=2)["watched_age"].to_list() == [[], [18, 17]]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "bucket"), [(0, 1), (0.999, 1), (1, 2), (2.999, 2), (3, 3), (1022, 10), (1023, 11), (2**40 - 1, 41)]
+)
+def test_buckets_of_ages(seconds, bucket):
+    assert age_buckets(np.array([int(seconds * 1000)])).tolist() == [bucket]
+
+
+def test_shares_of_a_video(tmp_path):
+    # Of 20 seconds: nothing, then up to 2, 5, 10, 25, 50, 80, 100 percent, then more than all.
+    times = [0, 1, 400, 401, 1000, 1001, 2000, 5000, 10_000, 16_000, 16_001, 20_000, 20_001]
+    rows = [row(1, 10, 0, i, play_time_ms=time) for i, time in enumerate(times)]
+    made = table(tmp_path, [*rows, row(1, 10, 1, 0)], features="raw")
+    assert made["watched_watched"].to_list()[-1] == [1, 2, 2, 3, 3, 4, 4, 5, 6, 7, 8, 8, 9]
+
+
+def test_raw_features_are_of_the_same_impressions(tmp_path):
+    rows, videos = made_up_log(), made_up_videos()
+    made, raw = (table(tmp_path, rows, SEEDS, videos=videos, features=kind) for kind in ("made", "raw"))
+    shared = [c for c in made.columns if c in raw.columns]
+    assert raw.select(shared).equals(made.select(shared))
+    assert {"watched_video_id", "watched_tag", "is_click", "time_ms", "register_days"} < set(shared)
+    counted = ("_rate", "_ratio", "_share", "_count", "_in_watched", "_recent", "_last", "_hour", "_day")
+    assert not [c for c in raw.columns if c.endswith(counted)]
+
+
 def made_up_log(count=400, users=6, videos=15):
     rng = random.Random(0)
     spans = [(rng.randrange(14), rng.randrange(1440)) for _ in range(count)]
@@ -230,6 +307,7 @@ def made_up_log(count=400, users=6, videos=15):
             long=rng.randrange(2),
             like=rng.randrange(2),
             tab=rng.randrange(3),
+            play_time_ms=rng.choice([0, 3_000, 30_000, 3_000_000]),
         )
         for span in spans
     ]
@@ -240,29 +318,55 @@ def made_up_videos(videos=12):
     return "\n".join([VIDEO_COLUMNS, *lines]) + "\n"
 
 
-def test_order_of_the_rows_does_not_matter(tmp_path):
+@pytest.mark.parametrize("kind", ["made", "raw"])
+def test_order_of_the_rows_does_not_matter(tmp_path, kind):
     rows = made_up_log()
-    expected = table(tmp_path, rows, videos=made_up_videos())
+    expected = table(tmp_path, rows, videos=made_up_videos(), features=kind)
     random.Random(1).shuffle(rows)
-    assert table(tmp_path, rows, videos=made_up_videos()).equals(expected)
+    assert table(tmp_path, rows, videos=made_up_videos(), features=kind).equals(expected)
 
 
-def test_nothing_looks_ahead(tmp_path):
+@pytest.mark.parametrize("kind", ["made", "raw"])
+def test_nothing_looks_ahead(tmp_path, kind):
+    def features(rows):
+        made = table(tmp_path, rows, videos=made_up_videos(), features=kind)
+        return made.drop(OUTCOMES)
+
     rows = made_up_log()
-    features = [c for c in table(tmp_path, rows, videos=made_up_videos()).columns if c not in OUTCOMES]
-    before = table(tmp_path, rows, videos=made_up_videos()).select(features)
+    before = features(rows)
     for place in (40, 150, 333):
         moment = before["time_ms"][place]
+        changed = {name: lambda value: 1 - value for name in OUTCOMES} | {"play_time_ms": lambda value: value + 7_000}
         flipped = [
-            r if r["time_ms"] < moment else {k: 1 - v if k in OUTCOMES else v for k, v in r.items()} for r in rows
+            r if r["time_ms"] < moment else {k: changed[k](v) if k in changed else v for k, v in r.items()}
+            for r in rows
         ]
-        after = table(tmp_path, flipped, videos=made_up_videos()).select(features)
+        after = features(flipped)
         assert not after.equals(before)  # later impressions do see the change
         until = pl.col("time_ms") <= moment
         assert after.filter(until).equals(before.filter(until))
         # Nor does what comes later have to be there at all.
-        cut = table(tmp_path, [r for r in rows if r["time_ms"] <= moment], videos=made_up_videos())
-        assert cut.select(features).equals(before.filter(until))
+        assert features([r for r in rows if r["time_ms"] <= moment]).equals(before.filter(until))
+
+
+def test_nothing_that_is_still_played_looks_ahead(tmp_path):
+    rows = made_up_log()
+
+    def features(rows):
+        return table(tmp_path, rows, videos=made_up_videos(), features="raw").drop(OUTCOMES)
+
+    before = features(rows)
+    for place in (40, 150, 333):
+        moment = before["time_ms"][place]
+        # What is over by then stays; of the rest it is not known how it ends.
+        open_ended = [
+            r
+            if r["time_ms"] + r["play_time_ms"] <= moment
+            else {k: 1 - v if k in OUTCOMES else v for k, v in r.items()} | {"play_time_ms": 4_000_000}
+            for r in rows
+        ]
+        now = pl.col("time_ms") == moment
+        assert features(open_ended).filter(now).equals(before.filter(now))
 
 
 def test_rates_do_not_see_the_same_day(tmp_path):
@@ -319,10 +423,11 @@ def prepare(folder: Path, manual_dir: Path, **options) -> KuairandPure:
     return builder
 
 
-def test_builder_writes_the_table(tmp_path):
+@pytest.mark.parametrize("config", ["by_date", "raw"])
+def test_builder_writes_the_table(tmp_path, config):
     manual = write(tmp_path / "manual", made_up_log(), videos=made_up_videos())
-    builder = prepare(tmp_path, manual)
-    made = build_table(read_tables(find_folder(manual)))
+    builder = prepare(tmp_path, manual, config=config)
+    made = build_table(read_tables(find_folder(manual)), features="raw" if config == "raw" else "made")
     days = {"train": (0, 20220429), "validation": (20220430, 20220430), "test": (20220501, 20220508)}
     assert {name: info.num_examples for name, info in builder.info.splits.items()} == {
         name: made.filter(pl.col("date").is_between(*span)).height for name, span in days.items()
@@ -336,6 +441,22 @@ def test_builder_writes_the_table(tmp_path):
         for name, value in expected.items():
             read = example[name]
             np.testing.assert_array_equal(read.decode() if isinstance(read, bytes) else read, value, err_msg=name)
+
+
+def test_both_kinds_of_features_are_read_in_one_order(tmp_path, monkeypatch):
+    manual = write(tmp_path / "manual", made_up_log(), videos=made_up_videos())
+    monkeypatch.setattr(KuairandPure, "EXAMPLES_PER_FILE", 90)
+    read = []
+    for config in ("by_date", "raw"):
+        prepare(tmp_path, manual, config=config)
+        source = open_source(DatasetConfig(name="kuairand_pure", builder_config=config), None, tmp_path / "prepared")
+        assert len(source.files["test"]) == 3
+        batches = list(source.raw_batches("test", 50).as_numpy_iterator())
+        shared = ("user_id", "video_id", "hour", "is_click", "watched_video_id")
+        read.append({name: np.concatenate([batch[name].ravel() for batch in batches]) for name in shared})
+        assert ("watched_outcome" in batches[0]) == (config == "raw")
+    for name, values in read[0].items():
+        np.testing.assert_array_equal(read[1][name], values, err_msg=name)
 
 
 def test_examples_parse_by_batch(tmp_path):
@@ -406,6 +527,16 @@ def test_schema_labels():
         schema(labels=["is_hate"])
 
 
+def test_schema_of_raw_features():
+    made = schema(labels=None, features="raw")
+    assert len(made.numerics) == 7 and [s.name for s in made.sequences] == ["watched"]
+    assert {made.table_of(f"watched_{name}") for name in ("video_id", "tab")} == {"video_id", "tab"}
+    assert "video_id" in made.candidate and not {"user_id", "tab", "hour"} & set(made.candidate)
+    assert made.candidate == tuple(name for name in schema().candidate if name in {f.name for f in made.features})
+    with pytest.raises(ValueError, match=r"features must be one of made, raw. Received: 'none'"):
+        schema(features="none")
+
+
 # The published files
 
 
@@ -428,6 +559,20 @@ def test_published_counts(published):
     day = pl.col("date")
     counts = made.select(train=(day <= 20220429).sum(), validation=(day == 20220430).sum(), test=(day > 20220430).sum())
     assert counts.row(0) == (71_292, 20_513, 130_639)
+
+
+def test_published_impressions_with_raw_features(published):
+    raw, made = published
+    found = build_table(raw, features="raw")
+    same = ["user_id", "video_id", "time_ms", "date", "is_click", "watched_video_id", "watched_author_id"]
+    assert found.select(same).equals(made.select(same)) and sum(found.null_count().row(0)) == 0
+    events = found.select(pl.col("^watched_.*$")).explode(pl.all()).drop_nulls()
+    assert events["watched_outcome"].unique().sort().to_list() == [0, 1, 2, 3, 4, 5]
+    assert events["watched_watched"].unique().sort().to_list() == list(range(10))
+    # Only the table of earlier histories knows neither tab nor, but of its last events, time.
+    assert set(events.filter(watched_tab=-1)["watched_outcome"].unique()) == {3, 4, 5}
+    assert events.filter(watched_age=0)["watched_tab"].unique().to_list() == [-1]
+    assert (events["watched_outcome"] == 0).sum() < 100  # hardly anybody goes on while a video is still played
 
 
 def test_published_columns(published):

@@ -106,22 +106,18 @@ class Events:
             rows: int array `[L]`. Positions of the events.
             strict: bool. Whether the moment is that of asking. Defaults to `False`.
         """
-        in_session = pl.struct("user_id", "session_id")
+        session = self.table.select("user_id", "session_id", "action_type").with_row_index("row")
+        in_session = ("user_id", "session_id")
+        place_in_session = session.select(pl.int_range(pl.len()).over(in_session)).to_series().to_numpy()
         anchor, included = rows, np.zeros(len(rows), bool)
-        position = pl.int_range(pl.len())
         if strict:
-            asked = self.table.select(
-                pl.when(pl.col("action_type").is_in(ASKING))
-                .then(position)
-                .forward_fill()
-                .over(in_session)
-                .fill_null(-1)
-            )
-            last_asked = asked.to_series().to_numpy()[rows]
-            begun = self.table.select(position.min().over(in_session)).to_series().to_numpy()[rows]
-            included = last_asked >= 0
-            anchor = np.where(included, last_asked, begun)
-        place_in_session = self.table.select(position.over(in_session)).to_series().to_numpy()
+            is_asking = pl.col("action_type").is_in(ASKING)
+            moments = session.select(
+                begun=pl.col("row").first().over(in_session).cast(pl.Int64),
+                asked=pl.when(is_asking).then("row").forward_fill().over(in_session).cast(pl.Int64),
+            )[rows]
+            included = moments["asked"].is_not_null().to_numpy()
+            anchor = moments["asked"].fill_null(moments["begun"]).to_numpy()
         end = np.where(included, anchor + 1, self._step[anchor])
         return Before(
             first=self._first[anchor],

@@ -10,6 +10,12 @@ from pipelines.datasets.trivago.events import Before, Events
 from pipelines.datasets.trivago.raw import ON_ITEM
 from pipelines.datasets.trivago.schema import MAX_LENGTH
 
+_COUNTS_OF_LIST = ("items_touched", "last_touched_count", "history_events")
+_NAN_WITHOUT_TOUCH = (
+    *("touched_seconds_ago", "touched_events_ago", "items_touched_since"),
+    *("last_touched_position", "list_touched_seconds_ago", "seconds_since_event"),
+)
+
 
 def windows(events: Events, before: Before, session: IntArray) -> pl.DataFrame:
     """The latest events before each of some click-outs.
@@ -56,52 +62,69 @@ def made_numbers(rows: pl.DataFrame, window: pl.DataFrame) -> pl.DataFrame:
     Returns:
         A DataFrame with one row per item shown. Where the item was not touched, what it is about a touch is NaN.
     """
-    kinds = [
-        (pl.col("action") == action).sum().cast(pl.Float64).alias(f"touched_{kind}") for kind, action in ON_ITEM.items()
-    ]
     is_click = pl.col("action") == ON_ITEM["clickout"]
-    touches = window.join(rows.select("list", "item_id", "position"), on=["list", "item_id"])
-    of_item = touches.group_by("list", "item_id").agg(
-        *kinds,
-        pl.col("position").first(),
-        touched_seconds_ago=pl.col("seconds").min().cast(pl.Float64),
-        touched_events_ago=pl.col("events_ago").min().cast(pl.Float64),
-        touched_in_session=pl.col("session").max().cast(pl.Float64),
-        in_session=pl.col("session").sum(),
-        clicked_ago=pl.col("events_ago").filter(is_click).min(),
+    of_item = (
+        window.join(rows.select("list", "item_id", "position"), on=["list", "item_id"])
+        .group_by("list", "item_id")
+        .agg(
+            *((pl.col("action") == action).sum().alias(f"touched_{kind}") for kind, action in ON_ITEM.items()),
+            pl.col("position").first(),
+            touches=pl.len(),
+            touched_seconds_ago=pl.col("seconds").min(),
+            touched_events_ago=pl.col("events_ago").min(),
+            touched_in_session=pl.col("session").max(),
+            in_session=pl.col("session").sum(),
+            clicked_events_ago=pl.col("events_ago").filter(is_click).min(),
+        )
+        .with_columns(items_touched_since=pl.col("touched_events_ago").rank("ordinal").over("list") - 1)
     )
-    of_item = of_item.with_columns(
-        items_touched_since=pl.col("touched_events_ago").rank("ordinal").over("list").cast(pl.Float64) - 1
-    )
-    latest = pl.col("position").sort_by("touched_events_ago").first()
-    clicked = pl.col("clicked_ago").is_not_null()
-    of_list = of_item.group_by("list").agg(
-        last_touched=latest,
-        last_clicked=pl.col("position").filter(clicked).sort_by(pl.col("clicked_ago").filter(clicked)).first(),
-        items_touched=pl.len().cast(pl.Float64),
+    clicked = of_item.filter(pl.col("clicked_events_ago").is_not_null()).sort("clicked_events_ago")
+    of_list = (
+        of_item.sort("touched_events_ago")
+        .group_by("list")
+        .agg(
+            last_touched_position=pl.col("position").first(),
+            last_touched_count=pl.col("touches").first(),
+            list_touched_seconds_ago=pl.col("touched_seconds_ago").first(),
+            list_touches=pl.col("touches").sum(),
+            items_touched=pl.len(),
+        )
     )
     whole = window.group_by("list").agg(
-        history_events=pl.len().cast(pl.Float64), session_window=pl.col("session").sum()
+        history_events=pl.len(), in_session_all=pl.col("session").sum(), seconds_since_event=pl.col("seconds").min()
     )
     joined = (
         rows.select("list", "item_id", "position")
-        .join(of_item.drop("position", "clicked_ago"), on=["list", "item_id"], how="left", maintain_order="left")
+        .join(of_item.drop("position"), on=["list", "item_id"], how="left", maintain_order="left")
         .join(of_list, on="list", how="left", maintain_order="left")
+        .join(
+            clicked.group_by("list").agg(last_clicked_position=pl.col("position").first()),
+            on="list",
+            how="left",
+            maintain_order="left",
+        )
         .join(whole, on="list", how="left", maintain_order="left")
     )
-    zero = [f"touched_{kind}" for kind in ON_ITEM] + ["touched_in_session", "items_touched", "history_events"]
-    share = pl.col("in_session").fill_null(0) / pl.col("session_window").fill_null(0).clip(1)
-    nan = ["touched_seconds_ago", "touched_events_ago", "items_touched_since"]
 
-    def places(column: str) -> pl.Expr:
-        return (pl.col("position") - pl.col(column)).cast(pl.Float64).fill_null(float("nan"))
+    def is_at(column: str) -> pl.Expr:
+        return (pl.col("position") == pl.col(column)).fill_null(False)
 
+    counts = [f"touched_{kind}" for kind in ON_ITEM] + ["touched_in_session", *_COUNTS_OF_LIST]
     return joined.select(
-        *(pl.col(name).fill_null(0.0) for name in zero),
-        *(pl.col(name).fill_null(float("nan")) for name in nan),
-        is_last_touched=(pl.col("position") == pl.col("last_touched")).fill_null(False).cast(pl.Float64),
-        is_last_clicked=(pl.col("position") == pl.col("last_clicked")).fill_null(False).cast(pl.Float64),
-        places_from_last_touched=places("last_touched"),
-        places_from_last_clicked=places("last_clicked"),
-        session_share=share.cast(pl.Float64),
+        *(pl.col(name).fill_null(0).cast(pl.Float64) for name in counts),
+        *(pl.col(name).cast(pl.Float64).fill_null(float("nan")) for name in _NAN_WITHOUT_TOUCH),
+        is_last_touched=is_at("last_touched_position").cast(pl.Float64),
+        is_last_clicked=is_at("last_clicked_position").cast(pl.Float64),
+        places_from_last_touched=_difference("position", "last_touched_position"),
+        places_from_last_clicked=_difference("position", "last_clicked_position"),
+        session_share=_share("in_session", "in_session_all"),
+        touch_share=_share("touches", "list_touches"),
     )
+
+
+def _difference(column: str, other: str) -> pl.Expr:
+    return (pl.col(column) - pl.col(other)).cast(pl.Float64).fill_null(float("nan"))
+
+
+def _share(part: str, whole: str) -> pl.Expr:
+    return (pl.col(part).fill_null(0) / pl.col(whole).fill_null(0).clip(1)).cast(pl.Float64)

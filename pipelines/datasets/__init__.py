@@ -19,6 +19,7 @@ _MODULES = {
     "kuaivideo": "pipelines.datasets.kuaivideo",
     "synthetic_clicks": "pipelines.datasets.synthetic_clicks",
     "taobao_ad": "pipelines.datasets.taobao_ad",
+    "trivago": "pipelines.datasets.trivago",
 }
 
 

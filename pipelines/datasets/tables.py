@@ -44,7 +44,8 @@ def read_table(
     """Reads the named columns of a table.
 
     Args:
-        path: str or Path. A file whose name ends in `.parquet` is read as Parquet, any other as text.
+        path: str or Path. A file whose name has the ending `.parquet`, alone or before another one as in
+            `.parquet.snappy`, is read as Parquet, any other as text.
         columns: mapping of str to polars dtype. The columns to read and what each must hold.
         required: collection of str. Columns in which an empty cell is an error. Defaults to none.
         delimiter: str. What separates the cells of a text file; may have several characters, such as
@@ -67,7 +68,8 @@ def read_table(
     """
     path = Path(path)
     head = _head(path)
-    if path.suffix == ".parquet":
+    is_parquet = ".parquet" in path.suffixes
+    if is_parquet:
         table = _read_parquet(path, head, columns)
     else:
         table = _read_text(path, head, columns, delimiter, header, encoding)
@@ -75,7 +77,7 @@ def read_table(
         raise DataError(f"`{path}` has no rows: it holds a header only. Get the complete file.")
 
     def place(row: int) -> str:
-        if path.suffix == ".parquet":
+        if is_parquet:
             return f"row {row + 1}"
         return f"line {_line_of_row(path, row, delimiter, header, encoding)}"
 

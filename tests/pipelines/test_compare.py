@@ -254,6 +254,8 @@ def test_the_search_chooses_on_validation(log, tmp_path):
 
 def test_the_files_name_every_model_of_the_package():
     for file in FILES:
+        if "models_from: models.yaml" not in file.read_text():
+            continue
         configs = [read.config(model, 0, 0).model for read in [plan.read_plan(file)] for model in read.models]
         if "models_from: models.yaml" not in file.read_text():
             continue  # some of them, by name

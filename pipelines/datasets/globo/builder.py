@@ -67,7 +67,7 @@ class Globo(TableBuilder):
     """Clicks on news with sampled negatives; see the package's docstring for the rules.
 
     Reads the published files from the manual folder: Kaggle gives them to registered users only. The examples are
-    flat: the columns of `schema()`, and `user_id`, `date` and `time_ms`, which are no features.
+    flat: the columns of `schema()`, and `date` and `time_ms`, which are no features.
 
     Example:
 
@@ -106,7 +106,7 @@ class Globo(TableBuilder):
         return tfds.core.DatasetInfo(
             builder=self,
             description="Clicks on the articles of the news portal G1 of Globo.com, with sampled negatives.",
-            features=schema().tfds_features(user_id=int64, date=int64, time_ms=int64),
+            features=schema().tfds_features(date=int64, time_ms=int64),
             homepage=HOMEPAGE,
             citation=_CITATION,
             license="No commercial use; academic purposes only.",

@@ -21,8 +21,8 @@ CONTEXT = {
 def schema(labels: Iterable[str] | None = None) -> FeatureSchema:
     """Returns the schema of the examples that `Globo` writes.
 
-    Grouped AUC goes by request: one clicked article among those that were not. The user is no feature; half of them
-    click four times or less.
+    Metrics go by user and by request: one clicked article among those that were not. The user is no feature; half of
+    them click four times or less.
 
     Args:
         labels: iterable of str or None. There is one, `"is_click"`. Defaults to `None`.
@@ -51,10 +51,12 @@ def schema(labels: Iterable[str] | None = None) -> FeatureSchema:
                 # `age`: 1 + floor(log2(1 + seconds before the request)).
                 fields=(*shared, Categorical(name="age", dtype="int64")),
                 max_length=MAX_LENGTH,
+                match=("category_id",),
             ),
         ),
         labels=(Label(name="is_click"),),
-        group="request_id",
+        group="user_id",
+        request="request_id",
         candidate=("article_id", "category_id", *(name for name in numbers if name.startswith("article"))),
     )
     return made if labels is None else made.with_labels(*labels)

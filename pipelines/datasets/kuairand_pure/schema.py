@@ -152,4 +152,5 @@ def _watched() -> Sequence:
     """The history whose events say what became of them; see `watched.add_watched`."""
     shared = (Categorical(name=n, dtype="int64", table=n) for n in ("video_id", "author_id", "tag", "tab"))
     own = (Categorical(name=n, dtype="int64") for n in ("outcome", "watched", "age"))
-    return Sequence(name="watched", fields=(*shared, *own), max_length=MAX_LENGTH)
+    match = ("video_id", "author_id", "tag")
+    return Sequence(name="watched", fields=(*shared, *own), max_length=MAX_LENGTH, match=match)

@@ -48,7 +48,7 @@ class Trivago(TableBuilder):
     """Lists of hotels with one clicked out; see the package's docstring for the rules.
 
     Reads a session file from the manual folder: the challenge gives them to registered users only. The examples are
-    flat: the columns of `schema(features="made")`, and `user_id`, `request_id` and `timestamp`, which are no features.
+    flat: the columns of `schema(features="made")`, and `timestamp`, which is no feature.
 
     Example:
 
@@ -73,9 +73,7 @@ class Trivago(TableBuilder):
         return tfds.core.DatasetInfo(
             builder=self,
             description="Lists of hotels shown by trivago, and which one was clicked out (RecSys Challenge 2019).",
-            features=schema(features="made").tfds_features(
-                request_id=tfds.features.Text(), timestamp=tfds.features.Scalar(np.int64)
-            ),
+            features=schema(features="made").tfds_features(timestamp=tfds.features.Scalar(np.int64)),
             homepage=HOMEPAGE,
             citation=_CITATION,
             license="Terms of the RecSys Challenge 2019; not to be redistributed.",

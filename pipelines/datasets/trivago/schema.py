@@ -42,6 +42,7 @@ HISTORY = Sequence(
         Categorical(name="session", dtype="int64"),
     ),
     max_length=MAX_LENGTH,
+    match=("item_id",),
 )
 # Numbers made by hand of the history: of the item in it, and of the whole.
 _MADE_CANDIDATE = (
@@ -73,7 +74,7 @@ _MADE_CONTEXT = (
 def schema(labels: Iterable[str] | None = None, features: Literal["raw", "made"] = "raw") -> FeatureSchema:
     """Returns the schema of the examples that `Trivago` writes.
 
-    Grouped AUC goes by user, who is no feature: 71 of 1,394 users of the test split are in the training split.
+    Metrics go by user, who is no feature, and by request, the list: 71 of 1,394 users of the test split are in the training split.
 
     Args:
         labels: iterable of str or None. There is one, `"clicked"`. Defaults to `None`.
@@ -95,6 +96,8 @@ def schema(labels: Iterable[str] | None = None, features: Literal["raw", "made"]
         labels=(Label(name="clicked"),),
         group="user_id",
         group_dtype="string",
+        request="request_id",
+        request_dtype="string",
         candidate=tuple(feature.name for feature in candidate),
     )
     return declared if labels is None else declared.with_labels(*labels)

@@ -174,7 +174,8 @@ def _without(sequences: list[History], found: dict[str, Finding]) -> list[Histor
             if any(f.feature is field and f.kind == f"sequence {sequence.name}" for f in found.values())
         )
         if fields:
-            kept.append(sequence.model_copy(update={"fields": fields}))
+            match = tuple(field.name for field in fields if field.name in sequence.match)
+            kept.append(sequence.model_copy(update={"fields": fields, "match": match}))
     return kept
 
 

@@ -93,7 +93,9 @@ def propose_lists(columns: list[pl.Series], scalars: Mapping[str, pl.Series]) ->
                 remark = f"becomes the column {name}_{field}; {remark}".rstrip("; ")
             findings.append(replace(item.finding, kind=f"sequence {name}", remark=remark, feature=feature))
         longest = min(_longest(group[0].values), _MAX_EVENTS)
-        sequences.append(Sequence(name=name, fields=tuple(sequence_fields), max_length=longest))
+        # What a history has in common with a feature is where the row's own value may stand.
+        match = tuple(field.name for field in sequence_fields if field.table is not None)
+        sequences.append(Sequence(name=name, fields=tuple(sequence_fields), max_length=longest, match=match))
     return findings, sequences
 
 

@@ -41,12 +41,15 @@ class InterFormer(Backbone):
 
     The sequences are merged into one (`MaskNetMerge`). The first summary of the features is put in front of it as
     CLS tokens. Each layer then summarises both sides (`CrossArch`), lets the features interact with the summary of
-    the sequence (`InteractionArch`) and the sequence with that of the features (`SequenceArch`). The representation
-    is the last two summaries, flattened: `[X_sum || S_sum]`.
+    the sequence (`InteractionArch`) and the sequence with that of the features (`SequenceArch`). As printed, the
+    representation is the last two summaries, flattened: `[X_sum || S_sum]`.
 
-    What the paper leaves open is an argument here. By default the arches have residual connections and norms and
-    the tokens are normalised on entry, because as printed the products of many layers shrink or explode;
-    `faithful=True` is the printed form, without any of these (DHEN keeps the norm of its own equation).
+    What the paper leaves open is an argument here. By default the arches have residual connections and, where they
+    join and where tokens enter, soft norms, which keep the scale of a quiet token; gates, personalized FFN and
+    Interaction Arch start near the identity; positions count back from the last event; the candidate asks the history
+    questions of its own; and the head sees the feature tokens themselves: `[X || S_sum]`. All of this is ours, since as
+    printed the products of many layers shrink or explode. `faithful=True` is the printed form, without any of these
+    (DHEN keeps the norm of its own equation).
 
     Read literally, Algorithm 1 feeds the head with summaries made *before* the last layer's Interaction and
     Sequence Arch, which then have no effect. `final_summary="recompute"` makes the summaries once more after the
@@ -114,7 +117,7 @@ class InterFormer(Backbone):
     ...     "sequences": {"views": np.ones((3, 50, 48), "float32")},
     ...     "lengths": {"views": np.array([0, 7, 50])},
     ... })["click"].shape
-    TensorShape([3, 192])
+    TensorShape([3, 448])
 
     Reference:
         [InterFormer, arXiv 2411.09852](https://arxiv.org/abs/2411.09852)

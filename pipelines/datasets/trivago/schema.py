@@ -74,7 +74,8 @@ _MADE_CONTEXT = (
 def schema(labels: Iterable[str] | None = None, features: Literal["raw", "made"] = "raw") -> FeatureSchema:
     """Returns the schema of the examples that `Trivago` writes.
 
-    Metrics go by user, who is no feature, and by request, the list: 71 of 1,394 users of the test split are in the training split.
+    Metrics go by user, who is no feature, and by request, the list. Of 1,394 users of the test split 71 are in the
+    training split.
 
     Args:
         labels: iterable of str or None. There is one, `"clicked"`. Defaults to `None`.

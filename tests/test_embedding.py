@@ -3,10 +3,10 @@ import pytest
 import tensorflow as tf
 
 from tests.small_log import learned_schema, raw_batch
-from tf_interformer._keras import LEGACY, ops
+from tf_interformer._keras import LEGACY, keras, ops
 from tf_interformer.embedding import TokenEmbedder
 from tf_interformer.preprocessing import Preprocessor
-from tf_interformer.schema import Categorical, FeatureSchema, Label, SchemaError
+from tf_interformer.schema import Categorical, FeatureSchema, Label, SchemaError, Sequence
 
 
 @pytest.fixture(scope="module")
@@ -184,3 +184,34 @@ def test_ids_of_the_tokens(schema, encoded):
         single = encoded.get(name) if np.ndim(encoded.get(name)) == 1 else None
         np.testing.assert_array_equal(column, np.zeros(len(ids)) if single is None else single, name)
     assert ids.any()
+
+
+def test_ids_taken_for_unknown():
+    """Wherever an id stands in a batch it is known or not; other ids at each step; never in inference."""
+    keras.utils.set_random_seed(3)
+    schema = FeatureSchema(
+        features=[
+            Categorical("item", dtype="int64", vocabulary=list(range(1000))),
+            Categorical("hour", dtype="int64", vocabulary=list(range(24))),
+        ],
+        sequences=[Sequence("seen", fields=[Categorical("item", dtype="int64", table="item")], max_length=3)],
+        labels=[Label("click", mean=0.5)],
+    )
+    embedder = TokenEmbedder(schema, dim=4, stddev=1.0, unknown=0.4)
+    ids = np.arange(1002, dtype=np.int32)
+    batch = {"item": ids, "hour": ids % 26, "seen_item": np.stack([ids, ids, 0 * ids], 1), "seen_length": 0 * ids + 2}
+    whole = embedder(batch, training=False)
+    shares = []
+    for _ in range(3):
+        found = embedder(batch, training=True)
+        unknown = np.asarray(found["ids"])[:, 0] == 1
+        shares.append(unknown[2:].mean())
+        assert unknown[1] and not unknown[0], "the reserved ids are what they are"
+        expected = np.where(unknown[:, None], embedder.rows_of("item")[1], np.asarray(whole["features"])[:, 0])
+        np.testing.assert_allclose(np.asarray(found["features"])[:, 0], expected)
+        np.testing.assert_allclose(np.asarray(found["sequences"]["seen"])[:, 0], expected)
+        np.testing.assert_allclose(np.asarray(found["features"])[:, 1], np.asarray(whole["features"])[:, 1])
+    assert 0.3 < np.mean(shares) < 0.5 and len(set(shares)) > 1
+    np.testing.assert_array_equal(np.asarray(whole["ids"])[:, 0], ids)
+    with pytest.raises(ValueError, match="unknown"):
+        TokenEmbedder(schema, unknown=1.0)

@@ -7,11 +7,14 @@ from typing import Any
 import numpy as np
 
 from tf_interformer._keras import keras, ops, register
-from tf_interformer.layers._common import build_sublayer, check_choice, repeat_rows, wide
+from tf_interformer.layers._common import build_sublayer, check_choice, check_rate, repeat_rows, wide
 from tf_interformer.layers._lookup import NO_AUTOCAST, take_rows
 from tf_interformer.layers.mlp import MLP
 from tf_interformer.schema import Categorical, FeatureSchema
 from tf_interformer.schema.match import MATCH_IDS
+
+# Tables of no more ids are never taken for unknown in training; ids are drawn by so many groups.
+_FEW, _GROUPS = 256, 4096
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,10 @@ class TokenEmbedder(keras.layers.Layer):
         l2: float. Penalty `l2 * sum of squares` on the rows that a batch reads, divided by the batch size.
             Defaults to 0.
         dropout: float. Share of each feature token's and event's components dropped in training. Defaults to 0.
+        unknown: float. Share of the ids that a training step takes for out of vocabulary, wherever they stand: in the
+            features and in the histories, in tables of more than 256 ids. They are drawn anew at each step, by 4,096
+            groups of ids. A model so learns what to do about items and users that it has never seen, and does not lean
+            on ids that it has learned by heart. Ours. Defaults to 0.
         table_dtype: str. How the tables are stored: `"float32"`, or `"bfloat16"` or `"float16"`, half as large, for
             a model that is only served: training would lose small steps. Rows are cast once they are read. Defaults
             to `"float32"`.
@@ -81,6 +88,7 @@ class TokenEmbedder(keras.layers.Layer):
         stddev: float = 0.05,
         l2: float = 0.0,
         dropout: float = 0.0,
+        unknown: float = 0.0,
         table_dtype: str = "float32",
         **kwargs: Any,
     ) -> None:
@@ -98,6 +106,7 @@ class TokenEmbedder(keras.layers.Layer):
         self.stddev = stddev
         self.l2 = l2
         self.dropout = dropout
+        self.unknown = check_rate("unknown", unknown)
         self.table_dtype = check_choice("table_dtype", table_dtype, ("float32", "bfloat16", "float16"))
         self._columns, self._table_rows = self._lay_out()
 
@@ -208,11 +217,13 @@ class TokenEmbedder(keras.layers.Layer):
             build_sublayer(made, (None, feature.dim))
             setattr(self, f"vector_{feature.name}", made)
             self._vector_maps[feature.name] = made
+        self.forget = keras.layers.Dropout(self.unknown, dtype="float32", name="forget") if self.unknown else None
         self.drop = keras.layers.Dropout(self.dropout, dtype=self.dtype_policy) if self.dropout else None
         super().build(input_shape)
 
     def call(self, inputs: Mapping[str, Any], training: bool | None = None) -> dict[str, Any]:
         self._check(inputs)
+        inputs = self._forgotten(inputs, training)
         rows, penalty = self._gather(inputs, self._columns.values())
         if self.l2:
             batch = ops.cast(ops.shape(next(iter(rows.values())))[0], "float32")
@@ -223,6 +234,24 @@ class TokenEmbedder(keras.layers.Layer):
             tokens["features"] = self.drop(tokens["features"], training=training)
             tokens["sequences"] = {name: self.drop(x, training=training) for name, x in tokens["sequences"].items()}
         return tokens
+
+    def _forgotten(self, inputs: Mapping[str, Any], training: bool | None) -> Mapping[str, Any]:
+        """The inputs with the ids that this step takes for unknown."""
+        if self.forget is None or not training:
+            return inputs
+        found = dict(inputs)
+        for width in sorted(self._table_rows):
+            columns = [c for c in self._columns.values() if c.width == width and c.rows > _FEW]
+            if not columns:
+                continue
+            known = self.forget(ops.ones((_GROUPS,)), training=True) > 0
+            for column in columns:
+                ids = ops.cast(inputs[column.key], "int32")
+                # Neighbours in the table, which are about as frequent, are in different groups.
+                group = ops.mod(ids + column.offset, _GROUPS)
+                kept = ops.logical_or(ops.take(known, group), ids < 2)
+                found[column.key] = ops.where(kept, ids, ops.ones_like(ids))
+        return found
 
     def candidate_tokens(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """The tokens of one user's candidates, as in inference.
@@ -356,6 +385,7 @@ class TokenEmbedder(keras.layers.Layer):
             "stddev": self.stddev,
             "l2": self.l2,
             "dropout": self.dropout,
+            "unknown": self.unknown,
             "table_dtype": self.table_dtype,
         }
 

@@ -80,7 +80,9 @@ class Examples:
             pl.Series("step", before.step.astype(np.float64)),
             pl.Series("session_events", before.session_events.astype(np.float64)),
         )
-        context = _context(context).join(sequences(window), on="list", how="left", maintain_order="left")
+        context = _context(context)
+        shown = context.select("list", "item_id", "position").explode("item_id", "position")
+        context = context.join(sequences(shown, window), on="list", how="left", maintain_order="left")
         rows = context.explode("item_id", "position", "price", "price_rank", "price_to_mean", "price_to_min")
         keys = (rows[name].to_numpy() for name in ("item_id", "user", "moment"))
         popularity = {name: pl.Series(values) for name, values in self._popularity.before(*keys).items()}

@@ -8,7 +8,7 @@ import polars as pl
 from pipelines.datasets.kuairand_pure.history import IntArray
 from pipelines.datasets.trivago.events import Before, Events
 from pipelines.datasets.trivago.raw import ON_ITEM
-from pipelines.datasets.trivago.schema import MAX_LENGTH
+from pipelines.datasets.trivago.schema import MAX_LENGTH, NOT_SHOWN
 
 _COUNTS_OF_LIST = ("items_touched", "last_touched_count", "history_events")
 _NAN_WITHOUT_TOUCH = (
@@ -46,9 +46,16 @@ def windows(events: Events, before: Before, session: IntArray) -> pl.DataFrame:
     )
 
 
-def sequences(window: pl.DataFrame) -> pl.DataFrame:
-    """The columns of the sequence, one row for each click-out that has a history."""
-    fields = ("item_id", "action", "age", "session")
+def sequences(shown: pl.DataFrame, window: pl.DataFrame) -> pl.DataFrame:
+    """The columns of the sequence, one row for each click-out that has a history.
+
+    Args:
+        shown: DataFrame. One row per item shown: `list`, `item_id`, `position`.
+        window: DataFrame. As `windows` returns it.
+    """
+    fields = ("item_id", "action", "age", "session", "position")
+    window = window.join(shown, on=["list", "item_id"], how="left", maintain_order="left")
+    window = window.with_columns(pl.col("position").fill_null(NOT_SHOWN))
     return window.group_by("list", maintain_order=True).agg(pl.col(name).alias(f"history_{name}") for name in fields)
 
 

@@ -9,6 +9,7 @@ from tf_interformer.schema import Categorical, FeatureSchema, Label, Numeric, Se
 
 MAX_LENGTH = 50
 MAX_FILTERS = 4
+NOT_SHOWN = -1
 
 _CONTEXT = (
     Categorical(name="platform"),
@@ -40,6 +41,8 @@ HISTORY = Sequence(
         Categorical(name="action"),
         Categorical(name="age", dtype="int64"),
         Categorical(name="session", dtype="int64"),
+        # Where the item of the event stands in the list that is ranked.
+        Categorical(name="position", dtype="int64", table="position", missing=NOT_SHOWN),
     ),
     max_length=MAX_LENGTH,
     match=("item_id",),

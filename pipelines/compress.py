@@ -45,13 +45,13 @@ def compress(
     ranker = Ranker.from_file(run.model)
     source = open_source(config.dataset, data_dir, prepared_dir)
     with explained_read_errors(source):
-        batch = next(iter(evaluation_dataset(source, ranker.preprocessor, "validation", config.training.batch_size)))
+        batch = next(iter(evaluation_dataset(source, ranker.preprocessor, "validation", config.training.rows_at_once)))
         try:
             smaller, compression = low_rank(ranker, rank=rank, energy=energy, batch=batch[0])
         except ValueError as error:
             raise ConfigError(f"{run.model}: {error}") from None
         print(compression.table())
-        metrics, _ = report.measure(smaller, source, config.training.batch_size)
+        metrics, _ = report.measure(smaller, source, config.training.rows_at_once)
     before = json.loads(run.metrics.read_text(encoding="utf-8"))
     for split in ("validation", "test"):
         for task, now in metrics[split].items():

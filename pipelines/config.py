@@ -4,10 +4,13 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+# What leaves a value to the log.
+AUTO: Literal["auto"] = "auto"
 
 
 class _YamlLoader(yaml.SafeLoader):
@@ -52,7 +55,7 @@ class DatasetConfig(_Section):
 
 
 class ModelConfig(_Section):
-    """Arguments of `tf_interformer.Ranker`."""
+    """Arguments of `tf_interformer.Ranker`; `embedding.unknown` may be `auto`, see `pipelines.sizing`."""
 
     backbone: str = "interformer"
     backbone_config: dict[str, Any] = {}
@@ -69,7 +72,7 @@ class TrainingConfig(_Section):
     """How the model is trained.
 
     Args:
-        batch_size: Examples per step.
+        batch_size: Examples per step; `auto` goes by the number of rows, see `pipelines.sizing`.
         epochs: Passes over the training split at most.
         patience: Stop after so many epochs without a better `monitor`.
         monitor: Metric of the whole validation split, `TASK/METRIC`, or `METRIC` of the first task: `auc`,
@@ -97,7 +100,7 @@ class TrainingConfig(_Section):
         checkpoint_minutes: Save the state of the run, to resume from, at least so often.
     """
 
-    batch_size: int = Field(default=1024, ge=1)
+    batch_size: Annotated[int, Field(ge=1)] | Literal["auto"] = 1024
     epochs: int = Field(default=10, ge=1)
     patience: int = Field(default=2, ge=1)
     monitor: str = "auc"
@@ -117,6 +120,11 @@ class TrainingConfig(_Section):
     steps_per_execution: int = Field(default=1, ge=1)
     mixed_precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
     checkpoint_minutes: float = Field(default=5.0, ge=0)
+
+    @property
+    def rows_at_once(self) -> int:
+        """`batch_size`, and while that is left to the log what fits in memory."""
+        return 1024 if self.batch_size == AUTO else self.batch_size
 
     @model_validator(mode="after")
     def _plateau_without_warmup(self) -> "TrainingConfig":

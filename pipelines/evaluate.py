@@ -34,7 +34,7 @@ def evaluate(run_path: str, data_dir: str | None = None, prepared_dir: str | Non
     ranker = Ranker.from_file(run.model)
     source = open_source(config.dataset, data_dir, prepared_dir)
     with explained_read_errors(source):
-        metrics, _ = report.measure(ranker, source, config.training.batch_size)
+        metrics, _ = report.measure(ranker, source, config.training.rows_at_once)
     print(report.table(metrics, config))
     stored = json.loads(run.metrics.read_text(encoding="utf-8"))
     different = list(_differences(metrics, stored))

@@ -43,7 +43,7 @@ def train(
     trainer = Trainer(config, source, run)
     with explained_read_errors(source):
         ranker = trainer.train()
-        metrics, predictions = report.measure(ranker, source, config.training.batch_size)
+        metrics, predictions = report.measure(ranker, source, config.training.rows_at_once)
     run.save_model(ranker, run.model)
     if not (run.saved_model / "1").exists():
         export_saved_model(ranker, run.saved_model)

@@ -13,6 +13,7 @@ import tensorflow as tf
 from pipelines.config import ConfigError, TrainConfig, TrainingConfig
 from pipelines.input import Source, evaluation_dataset, training_dataset
 from pipelines.run_directory import RunDirectory, RunState
+from pipelines.sizing import sized
 from pipelines.weight_average import WeightAverage
 from tf_interformer import optimizers
 from tf_interformer._keras import keras
@@ -74,17 +75,25 @@ class Trainer:
         resumed = self.run.load_state()
         if resumed is None:
             schema, examples = self._learn()
+            self._size(schema, examples, self.say)
             self.ranker, self.state = build_ranker(self.config, schema, examples), RunState(examples=examples)
         else:
             self.ranker, self.state = resumed
+            self._size(self.ranker.schema, self.state.examples, lambda line: None)
             if not self.state.finished:
                 self.say(f"resuming at epoch {self.state.epoch + 1}, batch {self.state.step}")
         self._average = WeightAverage(self.ranker)
-        self._validation = evaluation_dataset(self.source, self.ranker.preprocessor, "validation", training.batch_size)
+        rows = self.config.training.rows_at_once
+        self._validation = evaluation_dataset(self.source, self.ranker.preprocessor, "validation", rows)
         with _asked_to_stop() as asked:
             while not self.state.finished:
                 self._epoch(asked)
         return Ranker.from_file(self.run.best)
+
+    def _size(self, schema: FeatureSchema, examples: int, say: Callable[[str], None]) -> None:
+        self.config, lines = sized(self.config, schema, examples)
+        for line in lines:
+            say(line)
 
     def _learn(self) -> tuple[FeatureSchema, int]:
         started = time.monotonic()
@@ -108,7 +117,7 @@ class Trainer:
         data = training_dataset(
             self.source,
             self.ranker.preprocessor,
-            training.batch_size,
+            training.rows_at_once,
             examples=state.examples,
             seed=training.seed + 1000 * state.epoch,
             shuffle_buffer=training.shuffle_buffer,
@@ -116,7 +125,7 @@ class Trainer:
             deterministic=training.deterministic,
         )
         self._set_rates()
-        left = steps_per_epoch(state.examples, training.batch_size) - state.step
+        left = steps_per_epoch(state.examples, training.rows_at_once) - state.step
         logs: dict[str, float] = {}
         if left > 0:
             keeper = _StateKeeper(self, asked)
@@ -155,7 +164,7 @@ class Trainer:
             training_dataset(
                 self.source,
                 self.ranker.preprocessor,
-                training.batch_size,
+                training.rows_at_once,
                 examples=self.state.examples,
                 shuffle_buffer=0,
                 deterministic=training.deterministic,
@@ -167,7 +176,7 @@ class Trainer:
             batches += 1
             if time.perf_counter() - started > 2:
                 break
-        return batches * training.batch_size / (time.perf_counter() - started)
+        return batches * training.rows_at_once / (time.perf_counter() - started)
 
     def _validate(self, logs: dict[str, float]) -> None:
         state = self.state
@@ -225,7 +234,7 @@ class _StateKeeper(keras.callbacks.Callback):
         if len(self.ended) < 2:
             return math.nan
         (first, started), (last, ended) = self.ended[0], self.ended[-1]
-        return (last - first) * self.trainer.config.training.batch_size / (ended - started)
+        return (last - first) * self.trainer.config.training.rows_at_once / (ended - started)
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         state = self.trainer.state
@@ -294,7 +303,7 @@ def build_ranker(config: TrainConfig, schema: FeatureSchema, examples: int) -> R
     except (TypeError, ValueError) as error:
         raise ConfigError(f"model: {error}") from error
     try:
-        optimizer = build_optimizer(training, steps_per_epoch(examples, training.batch_size))
+        optimizer = build_optimizer(training, steps_per_epoch(examples, training.rows_at_once))
     except (TypeError, ValueError) as error:
         raise ConfigError(f"training.optimizer {training.optimizer!r}: {error}") from error
     ranker.compile(

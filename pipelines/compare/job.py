@@ -62,7 +62,7 @@ def _train(config: TrainConfig, source: Source, run: RunDirectory) -> tuple[dict
         trained = config.model_copy(update={"model": config.model.model_copy(update=backbone)})
     trainer = Trainer(trained, source, run)
     ranker = trainer.train()
-    metrics, predictions = report.measure(ranker, source, config.training.batch_size)
+    metrics, predictions = report.measure(ranker, source, config.training.rows_at_once)
     run.save_model(ranker, run.model)
     facts = report.describe(ranker, trainer.state) | {"history": trainer.state.history}
     return metrics | facts, predictions["test"]

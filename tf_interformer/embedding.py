@@ -298,8 +298,7 @@ class TokenEmbedder(keras.layers.Layer):
             events = [rows[key] for key in sequence.event_columns]  # F x [B, T, D]
             length = ops.cast(inputs[sequence.length_column], "int32")
             if self.schema.matches:  # then histories differ between the candidates
-                columns = zip(sequence.event_columns, events, strict=True)
-                events = [spread(key, value) for key, value in columns]
+                events = [spread(key, value) for key, value in zip(sequence.event_columns, events, strict=True)]
                 length = spread(sequence.length_column, length)
             sequences[sequence.name] = ops.concatenate(events, axis=-1) if len(events) > 1 else events[0]
             lengths[sequence.name] = length

@@ -13,7 +13,8 @@ from pipelines.datasets.trivago.schema import MAX_LENGTH, NOT_SHOWN
 _COUNTS_OF_LIST = ("items_touched", "last_touched_count", "history_events")
 _NAN_WITHOUT_TOUCH = (
     *("touched_seconds_ago", "touched_events_ago", "items_touched_since"),
-    *("last_touched_position", "list_touched_seconds_ago", "seconds_since_event"),
+    *("last_touched_position", "list_touched_seconds_ago", "list_touched_events_ago"),
+    "seconds_since_event",
 )
 
 
@@ -93,6 +94,7 @@ def made_numbers(rows: pl.DataFrame, window: pl.DataFrame) -> pl.DataFrame:
             last_touched_position=pl.col("position").first(),
             last_touched_count=pl.col("touches").first(),
             list_touched_seconds_ago=pl.col("touched_seconds_ago").first(),
+            list_touched_events_ago=pl.col("touched_events_ago").first(),
             list_touches=pl.col("touches").sum(),
             items_touched=pl.len(),
         )

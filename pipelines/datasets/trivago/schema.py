@@ -67,6 +67,7 @@ _MADE_CONTEXT = (
     Numeric(name="last_touched_position"),
     Numeric(name="last_touched_count", transform="log"),
     Numeric(name="list_touched_seconds_ago", transform="log"),
+    Numeric(name="list_touched_events_ago", transform="log"),
     Numeric(name="seconds_since_event", transform="log"),
     Numeric(name="history_events", transform="log"),
     Numeric(name="session_events", transform="log"),
@@ -82,7 +83,7 @@ def schema(labels: Iterable[str] | None = None, features: Literal["raw", "made"]
 
     Args:
         labels: iterable of str or None. There is one, `"clicked"`. Defaults to `None`.
-        features: str. `"raw"`: the history is the sequence alone. `"made"`: beside it, 24 numbers made by hand of the
+        features: str. `"raw"`: the history is the sequence alone. `"made"`: beside it, 25 numbers made by hand of the
             same events, which trees need and a network should find by itself. Defaults to `"raw"`.
 
     Raises:

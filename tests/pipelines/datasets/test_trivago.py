@@ -139,7 +139,8 @@ def test_made_numbers_by_hand(hand):
     assert (row["items_touched"], row["history_events"], row["session_events"], row["step"]) == (2, 6, 6, 7)
     assert row["touch_share"] == pytest.approx(2 / 4)
     assert (row["last_touched_position"], row["last_touched_count"]) == (2, 2)
-    assert (row["list_touched_seconds_ago"], row["seconds_since_event"]) == (10, 10)
+    assert (row["list_touched_seconds_ago"], row["list_touched_events_ago"]) == (10, 1)
+    assert row["seconds_since_event"] == 10
     last = hand["s1_7", 13]
     assert (last["touched_info"], last["touched_clickout"], last["touched_events_ago"]) == (1, 1, 1)
     assert (last["is_last_touched"], last["is_last_clicked"], last["items_touched_since"]) == (1, 1, 0)
@@ -396,7 +397,7 @@ def test_schema():
     raw, made = schema(labels=["clicked"]), schema(features="made")
     assert raw.group == "user_id" and not {"user_id", "session_id", "request_id"} & {f.name for f in made.features}
     added = {f.name for f in made.features} - {f.name for f in raw.features}
-    assert len(added) == 24 and set(made.candidate) - set(raw.candidate) < added
+    assert len(added) == 25 and set(made.candidate) - set(raw.candidate) < added
     assert raw.sequences == made.sequences and raw.sequences[0].max_length == 50
     with pytest.raises(ValueError, match=r"`features` must be 'raw' or 'made'. Received: 'all'"):
         schema(features="all")
@@ -503,5 +504,5 @@ def test_published_rows_are_what_plain_loops_find(published):
     strict, events, splits = published
     lists = [pl.col(name).cast(pl.List(pl.String)).list.join("|") for name in ("impressions", "prices")]
     rows = events.with_columns(lists).to_dicts()
-    drawn = random.Random(0).sample(splits["test"]["request_id"].unique().sort().to_list(), 40)
+    drawn = random.Random(0).sample(splits["test"]["request_id"].unique().sort().to_list(), 200)
     check(rows, splits["test"], strict, drawn)

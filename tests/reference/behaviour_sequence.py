@@ -6,7 +6,7 @@ the attributes of the layer. Each function returns what the sequence comes to, a
 
 import math
 
-from tests.reference.interformer import dense, layer_norm, mlp, relu, softmax, swish
+from tests.reference.interformer import SOFT, dense, layer_norm, mlp, relu, softmax, swish
 
 
 def sigmoid(x):
@@ -135,8 +135,10 @@ def transformer_block(x, keys, weights, heads, activation, causal=False):
     attended = attend(x, keys, weights["attention"], heads, causal)
     out = []
     for token, other in zip(x, attended, strict=True):
-        token = layer_norm(add(token, other), weights["attention_norm"])
-        out.append(layer_norm(add(token, mlp(token, weights["feed_forward"], activation)), weights["output_norm"]))
+        token = layer_norm(add(token, other), weights["attention_norm"], SOFT)
+        out.append(
+            layer_norm(add(token, mlp(token, weights["feed_forward"], activation)), weights["output_norm"], SOFT)
+        )
     return out
 
 
@@ -163,10 +165,12 @@ def dmin(events, target, weights, interests, heads, slope):
     for h in range(interests):
         x = []
         for token, parts in zip(refined, apart, strict=True):
-            token = layer_norm(add(token, dense(parts[h], weights["head_kernels"][h], None)), weights["head_norm"])
+            token = layer_norm(
+                add(token, dense(parts[h], weights["head_kernels"][h], None)), weights["head_norm"], SOFT
+            )
             hidden = [relu(v) for v in dense(token, weights["hidden_kernels"][h], weights["hidden_biases"][h, 0])]
             hidden = dense(hidden, weights["output_kernels"][h], weights["output_biases"][h, 0])
-            x.append(layer_norm(add(token, hidden), weights["output_norm"]))
+            x.append(layer_norm(add(token, hidden), weights["output_norm"], SOFT))
         out += target_attention(x, target, weights["target_attention"], True, places)
     return out
 

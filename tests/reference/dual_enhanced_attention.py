@@ -5,7 +5,7 @@ from hashlib import sha256
 
 import numpy as np
 
-from tests.reference.interformer import dense, layer_norm, mlp, softmax
+from tests.reference.interformer import SOFT, dense, layer_norm, mlp, softmax
 
 P = 46337
 
@@ -139,7 +139,7 @@ def block(tokens, ids, weights, **config):
     mixed = dual_enhanced_attention(tokens, ids, weights["attention"], **config)
     out = []
     for token, addition in zip(tokens, mixed, strict=True):
-        z = layer_norm([a + b for a, b in zip(token, addition, strict=True)], weights["attention_norm"])
+        z = layer_norm([a + b for a, b in zip(token, addition, strict=True)], weights["attention_norm"], SOFT)
         y = [a + b for a, b in zip(z, mlp(z, weights["ffn"]), strict=True)]
-        out.append(layer_norm(y, weights["ffn_norm"]))
+        out.append(layer_norm(y, weights["ffn_norm"], SOFT))
     return np.array(out)

@@ -6,7 +6,19 @@
 import math
 
 from tests.reference.dual_enhanced_attention import pair_row
-from tests.reference.interformer import attention, dcn_v2, dense, dhen, layer_norm, lce, mlp, relu, softmax, unflatten
+from tests.reference.interformer import (
+    SOFT,
+    attention,
+    dcn_v2,
+    dense,
+    dhen,
+    layer_norm,
+    lce,
+    mlp,
+    relu,
+    softmax,
+    unflatten,
+)
 
 
 def tokens_of(features, sequences, lengths, weights):
@@ -222,7 +234,7 @@ def memonet(tokens, weights, config, ids):
 
 
 def dhen_model(tokens, weights, config):
-    return flat(dhen(tokens, weights["interaction"]))
+    return flat(dhen(tokens, weights["interaction"], SOFT))
 
 
 def wukong(tokens, weights, config):
@@ -235,7 +247,7 @@ def wukong(tokens, weights, config):
         fm_tokens = unflatten(made, len(made) // len(x[0]))
         short = lce(x, w["shortcuts"][0]["kernel"]) if i == 0 and w["shortcuts"] else x
         both = fm_tokens + lce(x, w["compressions"][i]["kernel"])
-        x = [layer_norm(plus(a, b), w["norms"][i]) for a, b in zip(both, short, strict=True)]
+        x = [layer_norm(plus(a, b), w["norms"][i], SOFT) for a, b in zip(both, short, strict=True)]
     return flat(x)
 
 
@@ -251,7 +263,7 @@ def transformer(tokens, weights, config):
             if config.get("norm") == "pre":
                 x = [plus(a, b) for a, b in zip(x, layer([layer_norm(a, norm) for a in x]), strict=True)]
             else:
-                x = [layer_norm(plus(a, b), norm) for a, b in zip(x, layer(x), strict=True)]
+                x = [layer_norm(plus(a, b), norm, SOFT) for a, b in zip(x, layer(x), strict=True)]
     return flat(x)
 
 

@@ -27,11 +27,15 @@ def softmax(scores):
     return [e / sum(exp) for e in exp]
 
 
-def layer_norm(x, weights):
+# Of a norm where tokens enter or residuals join, and of any other.
+SOFT, USUAL = 1.0, 1e-5
+
+
+def layer_norm(x, weights, epsilon=USUAL):
     x = [float(v) for v in x]
     mean = sum(x) / len(x)
     variance = sum((v - mean) ** 2 for v in x) / len(x)
-    scale = 1.0 / math.sqrt(variance + 1e-5)
+    scale = 1.0 / math.sqrt(variance + epsilon)
     return [
         (v - mean) * scale * float(g) + float(b) for v, g, b in zip(x, weights["gamma"], weights["beta"], strict=True)
     ]
@@ -134,7 +138,7 @@ def block(tokens, weights, heads, key_dim, value_dim, norm="post", queries=None)
     own = tokens[len(tokens) - (queries or len(tokens)) :]
 
     def normed(xs, name):
-        return [layer_norm(x, weights[name]) for x in xs]
+        return [layer_norm(x, weights[name], USUAL if norm == "pre" else SOFT) for x in xs]
 
     def attend(xs):
         return attention(xs, weights["attention"], heads, key_dim, value_dim, queries)
@@ -155,9 +159,9 @@ def hiformer(features, sequences, lengths, weights, heads, key_dim, value_dim, n
     tasks = len(weights["task_tokens"])
     tokens += [[float(v) for v in token] for token in np.asarray(weights["task_tokens"])]
     if "token_norm" in weights:
-        tokens = [layer_norm(token, weights["token_norm"]) for token in tokens]
+        tokens = [layer_norm(token, weights["token_norm"], SOFT) for token in tokens]
     for i, block_weights in enumerate(weights["blocks"]):
         queries = tasks if prune and i == len(weights["blocks"]) - 1 else None
         tokens = block(tokens, block_weights, heads, key_dim, value_dim, norm, queries)
     tokens = tokens[len(tokens) - tasks :]
-    return [layer_norm(token, weights["output_norm"]) for token in tokens] if norm == "pre" else tokens
+    return [layer_norm(token, weights["output_norm"], SOFT) for token in tokens] if norm == "pre" else tokens

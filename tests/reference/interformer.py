@@ -189,7 +189,11 @@ def dcn_v2(tokens, weights):
     return unflatten(x, len(tokens))
 
 
-def layer_norm(token, weights, epsilon=1e-5):
+# Of a norm where tokens enter or residuals join, and of any other.
+SOFT, USUAL = 1.0, 1e-5
+
+
+def layer_norm(token, weights, epsilon=USUAL):
     mean = sum(token) / len(token)
     variance = sum((value - mean) ** 2 for value in token) / len(token)
     return [
@@ -198,7 +202,7 @@ def layer_norm(token, weights, epsilon=1e-5):
     ]
 
 
-def dhen(tokens, weights, epsilon=1e-5):
+def dhen(tokens, weights, epsilon=USUAL):
     """`X' = Norm(Ensemble_i Interaction_i(X) + ShortCut(X))`, DOT and DCN side by side, then LCE."""
     for i in range(len(weights["dots"])):
         modules = dot(tokens, weights["dots"][i]) + dcn_v2(tokens, weights["crosses"][i])
@@ -259,13 +263,13 @@ def interformer_by_default(features, sequences, lengths, weights, *, targets, la
     """
 
     def soft(tokens, norm):
-        return [layer_norm(token, norm, 1.0) for token in tokens]
+        return [layer_norm(token, norm, SOFT) for token in tokens]
 
     def join(tokens, branch, norm):
         return soft([[a + b for a, b in zip(x, y, strict=True)] for x, y in zip(tokens, branch, strict=True)], norm)
 
     def mixed(tokens, arch):
-        return dhen(tokens, arch, 1.0) if interaction == "dhen" else INTERACTIONS[interaction](tokens, arch)
+        return dhen(tokens, arch, SOFT) if interaction == "dhen" else INTERACTIONS[interaction](tokens, arch)
 
     x = soft([[float(v) for v in token] for token in features], weights["feature_norm"])
     width = len(x[0])

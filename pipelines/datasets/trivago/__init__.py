@@ -13,12 +13,12 @@ No look ahead
     The history holds the same user's events strictly before the click-out: in the same session of an earlier second,
     or of the same second and a lower step; in another session of an earlier second. The popularity of an item counts
     what *other* users did in strictly earlier seconds.
-Two configurations
+Configurations
     `default`: all that came before the click. The user looks at the items of the very list that the row is of, and then
     clicks: this is re-ranking while the list is read, the challenge's own task. `strict`: everything is as of the
     moment the list was asked for, which is the session's last search, filter selection or change of sort order before
     the click-out, that action included. Where the session has none, it is the session's first action, which is not
-    included.
+    included. `made` and `strict_made` are the same examples with the numbers made by hand of the history as features.
 
 Rules for the rough edges of the published files:
 

@@ -38,10 +38,17 @@ class TrivagoConfig(tfds.core.BuilderConfig):
     Args:
         name: str. Name of the configuration.
         strict: bool. `False`: up to the click-out. `True`: up to when its list was asked for. Defaults to `False`.
+        features: str. Which of the columns, all of which are written, are features: see `schema`. Defaults to `"raw"`.
     """
 
     name: str = "default"
     strict: bool = False
+    features: str = "raw"
+
+    @property
+    def schema_options(self) -> dict[str, str]:
+        """Further arguments of `schema`."""
+        return {"features": self.features}
 
 
 class Trivago(TableBuilder):
@@ -64,6 +71,13 @@ class Trivago(TableBuilder):
     BUILDER_CONFIGS = [
         TrivagoConfig(description="What the user did before the click-out."),
         TrivagoConfig(name="strict", strict=True, description="What the user did before asking for the list."),
+        TrivagoConfig(name="made", features="made", description="As `default`, with numbers made of it by hand."),
+        TrivagoConfig(
+            name="strict_made",
+            strict=True,
+            features="made",
+            description="As `strict`, with numbers made of it by hand.",
+        ),
     ]
     MANUAL_DOWNLOAD_INSTRUCTIONS = f"""
     {WHERE}. Put `train.csv`, or one session file as Parquet, into the manual folder.

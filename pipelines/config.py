@@ -7,7 +7,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictInt,
+    StrictStr,
+    ValidationError,
+    model_validator,
+)
 
 # What leaves a value to the log.
 AUTO: Literal["auto"] = "auto"
@@ -33,6 +42,12 @@ class ConfigError(ValueError):
 
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def _size_or_auto(value: int | str) -> int | str:
+    if (isinstance(value, int) and value < 1) or (isinstance(value, str) and value != AUTO):
+        raise ValueError(f"it must be {AUTO} or an integer of at least 1")
+    return value
 
 
 class DatasetConfig(_Section):
@@ -100,7 +115,7 @@ class TrainingConfig(_Section):
         checkpoint_minutes: Save the state of the run, to resume from, at least so often.
     """
 
-    batch_size: Annotated[int, Field(ge=1)] | Literal["auto"] = 1024
+    batch_size: Annotated[StrictInt | StrictStr, AfterValidator(_size_or_auto)] = 1024
     epochs: int = Field(default=10, ge=1)
     patience: int = Field(default=2, ge=1)
     monitor: str = "auc"
@@ -124,7 +139,7 @@ class TrainingConfig(_Section):
     @property
     def rows_at_once(self) -> int:
         """`batch_size`, and while that is left to the log what fits in memory."""
-        return 1024 if self.batch_size == AUTO else self.batch_size
+        return self.batch_size if isinstance(self.batch_size, int) else 1024
 
     @model_validator(mode="after")
     def _plateau_without_warmup(self) -> "TrainingConfig":

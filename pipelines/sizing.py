@@ -16,7 +16,7 @@ def sized(config: TrainConfig, schema: FeatureSchema, examples: int) -> tuple[Tr
         examples: Rows of the training split.
     """
     training, embedding = config.training, dict(config.model.embedding)
-    chosen: dict[str, object] = {}
+    chosen: dict[str, int] = {}
     lines = []
     if training.batch_size == AUTO:
         size = 256 if examples < 50_000 else 1024 if examples < 20_000_000 else 4096

@@ -196,7 +196,7 @@ def test_configuration_and_schema():
         GloboConfig(name="none", negatives=0)
     with pytest.raises(ValueError, match=r"`users` must be a percentage from 1 to 100. Received: 0"):
         GloboConfig(name="none", users=0)
-    assert schema(labels=["is_click"]).group == "request_id"
+    assert (schema(labels=["is_click"]).group, schema().request) == ("user_id", "request_id")
 
 
 def test_one_table_of_clicks(tmp_path):

@@ -1,8 +1,8 @@
 """InterFormer in plain PyTorch, as one would write it from the paper: the peer of the speed benchmarks.
 
-It has the arrangement of `tf_interformer.backbones.InterFormer` with its defaults (DHEN, residuals, norms), an
-`nn.Embedding` per vocabulary and a tower, so that `load_ranker` can give it the weights of a `Ranker` and both must
-then score alike.
+It has the arrangement of `tf_interformer.backbones.InterFormer` with its defaults (DHEN, residuals, soft norms,
+questions of the candidate), an `nn.Embedding` per vocabulary and a tower, so that `load_ranker` can give it the weights
+of a `Ranker` and both must then score alike.
 """
 
 from collections.abc import Mapping
@@ -15,6 +15,11 @@ from torch import nn
 from torch.nn import functional as F
 
 from tf_interformer import Ranker
+
+
+def norm(dim: int) -> nn.LayerNorm:
+    """A norm that leaves quiet tokens quiet."""
+    return nn.LayerNorm(dim, eps=1.0)
 
 
 def mlp(widths: list[int], activation: type[nn.Module] = nn.SiLU) -> nn.Sequential:
@@ -47,7 +52,7 @@ class Dhen(nn.Module):
         self.up = nn.Linear(rank, tokens * dim)
         self.ensemble = Compression(2 * tokens, tokens)
         self.shortcut = nn.Linear(dim, dim)
-        self.norm = nn.LayerNorm(dim)
+        self.norm = norm(dim)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         batch, tokens, dim = x.shape
@@ -65,19 +70,19 @@ class InteractionArch(nn.Module):
         super().__init__()
         self.interaction = Dhen(tokens + summary, dim, rank)
         self.mlp = nn.Linear((tokens + summary) * dim, tokens * dim)
-        self.norm = nn.LayerNorm(dim)
+        self.norm = norm(dim)
 
     def forward(self, x: torch.Tensor, summary: torch.Tensor) -> torch.Tensor:
         mixed = self.interaction(torch.cat([x, summary], 1))
         return self.norm(x + self.mlp(mixed.flatten(1)).view_as(x))
 
 
-def rotate(x: torch.Tensor) -> torch.Tensor:
-    """Rotary positions on `[B, H, T, size]`."""
-    time, size = x.shape[-2:]
+def rotate(x: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+    """Rotary positions `[B, T]` on `[B, H, T, size]`."""
+    size = x.shape[-1]
     frequency = 10000.0 ** (-torch.arange(0, size, 2, dtype=torch.float64) / size)
-    angles = torch.arange(time, dtype=torch.float64)[:, None] * frequency
-    cos, sin = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
+    angles = positions[:, None, :, None].to(x.dtype) * frequency.to(x.dtype)
+    cos, sin = angles.cos(), angles.sin()
     a, b = x.chunk(2, -1)
     return torch.cat([a * cos - b * sin, b * cos + a * sin], -1)
 
@@ -91,31 +96,34 @@ class SequenceArch(nn.Module):
         self.hyper = nn.Parameter(torch.randn(summary, dim) * (summary * dim) ** -0.5)
         self.qkv = nn.Linear(dim, 3 * dim, bias=False)
         self.output = nn.Linear(dim, dim, bias=False)
-        self.ffn_norm = nn.LayerNorm(dim)
-        self.mha_norm = nn.LayerNorm(dim)
+        self.ffn_norm, self.mha_norm = norm(dim), norm(dim)
 
-    def forward(self, sequence: torch.Tensor, mask: torch.Tensor, summary: torch.Tensor) -> torch.Tensor:
+    def forward(
+        self, sequence: torch.Tensor, mask: torch.Tensor, positions: torch.Tensor, summary: torch.Tensor
+    ) -> torch.Tensor:
         weights = summary.transpose(1, 2) @ self.hyper  # W_PFFN, [B, D, D]
-        sequence = sequence + self.ffn_norm(sequence) @ weights.transpose(1, 2)
+        sequence = self.ffn_norm(sequence + sequence @ weights.transpose(1, 2))
         batch, time, dim = sequence.shape
-        qkv = self.qkv(self.mha_norm(sequence)).view(batch, time, 3, self.heads, dim // self.heads)
+        qkv = self.qkv(sequence).view(batch, time, 3, self.heads, dim // self.heads)
         query, key, value = qkv.permute(2, 0, 3, 1, 4)
-        attended = F.scaled_dot_product_attention(rotate(query), rotate(key), value, attn_mask=mask[:, None, None, :])
-        return sequence + self.output(attended.transpose(1, 2).reshape(batch, time, dim))
+        query, key = rotate(query, positions), rotate(key, positions)
+        attended = F.scaled_dot_product_attention(query, key, value, attn_mask=mask[:, None, None, :])
+        return self.mha_norm(sequence + self.output(attended.transpose(1, 2).reshape(batch, time, dim)))
 
 
 class PoolingByAttention(nn.Module):
-    """Equation 4; nothing from an empty history."""
+    """Equation 4, with learned seeds or with queries made of the candidate; nothing from an empty history."""
 
-    def __init__(self, tokens: int, dim: int, heads: int) -> None:
+    def __init__(self, tokens: int, dim: int, heads: int, target: int = 0) -> None:
         super().__init__()
-        self.heads = heads
-        self.seeds = nn.Parameter(torch.randn(tokens, dim))
+        self.heads, self.tokens = heads, tokens
+        self.seeds = nn.Parameter(torch.randn(0 if target else tokens, dim))
+        self.query = nn.Linear(target, tokens * dim, bias=False) if target else None
         self.key = nn.Linear(dim, dim, bias=False)
         self.value = nn.Linear(dim, dim, bias=False)
         self.output = nn.Linear(dim, dim, bias=False)
 
-    def forward(self, sequence: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    def forward(self, sequence: torch.Tensor, mask: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         batch, _, dim = sequence.shape
 
         def split(x: torch.Tensor) -> torch.Tensor:
@@ -123,7 +131,8 @@ class PoolingByAttention(nn.Module):
 
         some = mask.any(1)
         seen = mask | ~some[:, None]
-        seeds = split(self.seeds[None]).expand(batch, -1, -1, -1)
+        queries = self.seeds[None] if self.query is None else self.query(target).view(batch, self.tokens, dim)
+        seeds = split(queries).expand(batch, -1, -1, -1)
         key, value = split(self.key(sequence)), split(self.value(sequence))
         pooled = F.scaled_dot_product_attention(seeds, key, value, attn_mask=seen[:, None, None, :])
         return self.output(pooled.transpose(1, 2).reshape(batch, -1, dim)) * some[:, None, None]
@@ -134,7 +143,7 @@ class Gate(nn.Module):
 
     def __init__(self, dim: int) -> None:
         super().__init__()
-        self.norm = nn.LayerNorm(dim)
+        self.norm = norm(dim)
         self.gate = nn.Linear(dim, dim)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -145,23 +154,32 @@ class Gate(nn.Module):
 class CrossArch(nn.Module):
     """Equations 10 and 11."""
 
-    def __init__(self, tokens: int, dim: int, heads: int, cls: int, pma: int, recent: int) -> None:
+    def __init__(
+        self, tokens: int, dim: int, heads: int, cls: int, pma: int, recent: int, asked: tuple[int, int]
+    ) -> None:
         super().__init__()
         self.recent = recent
-        self.compression = Compression(tokens, cls)
-        self.feature_gate = Gate(dim)
+        self.compression = Compression(tokens, cls) if cls else None
+        self.feature_gate = Gate(dim) if cls else nn.Identity()
         self.pma = PoolingByAttention(pma, dim, heads)
+        self.target = PoolingByAttention(asked[0], dim, heads, asked[1] * dim) if asked[0] else None
         self.sequence_gate = Gate(dim)
 
     def forward(
-        self, x: torch.Tensor, sequence: torch.Tensor, mask: torch.Tensor, cls: torch.Tensor | None
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        features = self.feature_gate(self.compression(x))
+        self,
+        x: torch.Tensor,
+        sequence: torch.Tensor,
+        mask: torch.Tensor,
+        target: torch.Tensor,
+        cls: torch.Tensor | None,
+    ) -> tuple[torch.Tensor | None, torch.Tensor]:
+        features = None if self.compression is None else self.feature_gate(self.compression(x))
         wanted = mask.sum(1, keepdim=True) - 1 - torch.arange(self.recent, device=x.device)
         recent = sequence.gather(1, wanted.clamp(min=0)[:, :, None].expand(-1, -1, sequence.shape[2]))
         recent = recent * (wanted >= 0)[:, :, None]
-        summary = torch.cat([features if cls is None else cls, self.pma(sequence, mask), recent], 1)
-        return features, self.sequence_gate(summary)
+        parts = [features if cls is None else cls, self.pma(sequence, mask, target), recent]
+        parts += [] if self.target is None else [self.target(sequence, mask, target)]
+        return features, self.sequence_gate(torch.cat(parts, 1))
 
 
 class TorchInterFormer(nn.Module):
@@ -185,18 +203,22 @@ class TorchInterFormer(nn.Module):
         width = sum(len(sequence.fields) for sequence in schema.sequences) * dim
         self.mask = mlp([width, width, width], nn.ReLU)
         self.merge = nn.Linear(width, dim, bias=False)
-        self.feature_norm, self.sequence_norm = nn.LayerNorm(dim), nn.LayerNorm(dim)
+        self.feature_norm, self.sequence_norm = norm(dim), norm(dim)
         cls, heads = backbone.num_summary_tokens, backbone.num_heads
         pma, recent = backbone.num_pma_tokens, backbone.num_recent_tokens
+        self.candidate = sorted({i for chosen in backbone.targets.values() for i in chosen if i >= 0})
+        asked = (backbone.num_target_tokens if self.candidate else 0, len(self.candidate))
         rank = backbone.interaction_arches[0].interaction.rank
         layers = range(backbone.num_layers)
+        # The last one summarises the history alone: the head sees the feature tokens themselves.
         self.crosses = nn.ModuleList(
-            CrossArch(tokens, dim, heads, cls, pma, recent) for _ in range(backbone.num_layers + 1)
+            CrossArch(tokens, dim, heads, made, pma, recent, asked) for made in (*(cls for _ in layers), 0)
         )
-        self.interactions = nn.ModuleList(InteractionArch(tokens, cls + pma + recent, dim, rank) for _ in layers)
+        summary = cls + pma + recent + asked[0]
+        self.interactions = nn.ModuleList(InteractionArch(tokens, summary, dim, rank) for _ in layers)
         self.sequences = nn.ModuleList(SequenceArch(cls, dim, heads) for _ in layers)
         self.cls = cls
-        self.tower = mlp([(2 * cls + pma + recent) * dim, *ranker.tower_units, 1])
+        self.tower = mlp([(tokens + summary) * dim, *ranker.tower_units, 1])
 
     def forward(self, columns: Mapping[str, torch.Tensor]) -> torch.Tensor:
         tokens = [self.dense(torch.stack([columns[f.name] for f in self.schema.numerics], 1))] if self.dense else []
@@ -214,16 +236,20 @@ class TorchInterFormer(nn.Module):
         mask = torch.stack([F.pad(m, (0, time - m.shape[1])) for m in masks]).any(0)
         sequence = self.sequence_norm(self.merge(joined * self.mask(joined)))
 
+        target = x[:, self.candidate].flatten(1)
         cls = None
         with_cls = torch.cat([mask.new_ones(len(mask), self.cls), mask], 1)
+        # The CLS tokens stand right behind the last event.
+        behind = mask.sum(1, keepdim=True) + torch.arange(self.cls)
+        positions = torch.cat([behind, torch.arange(time).expand(len(mask), -1)], 1)
         for cross, interaction, arch in zip(self.crosses, self.interactions, self.sequences, strict=False):
-            features, summary = cross(x, sequence, mask, cls)
+            features, summary = cross(x, sequence, mask, target, cls)
             cls = features if cls is None else cls
-            both = arch(torch.cat([cls, sequence], 1), with_cls, features)
+            both = arch(torch.cat([cls, sequence], 1), with_cls, positions, features)
             x = interaction(x, summary)
             cls, sequence = both[:, : self.cls], both[:, self.cls :]
-        summaries = self.crosses[-1](x, sequence, mask, cls)
-        return self.tower(torch.cat(summaries, 1).flatten(1))
+        _, summary = self.crosses[-1](x, sequence, mask, target, cls)
+        return self.tower(torch.cat([x, summary], 1).flatten(1))
 
     def load_ranker(self, ranker: Ranker) -> None:
         """Take the weights of a ranker of this arrangement."""
@@ -241,13 +267,15 @@ class TorchInterFormer(nn.Module):
         _load_norm(self.feature_norm, backbone.feature_norm)
         _load_norm(self.sequence_norm, backbone.sequence_norm)
         for cross, theirs in zip(self.crosses, [*backbone.cross_arches, backbone.final_cross_arch], strict=True):
-            _assign(cross.compression.linear.weight, _array(theirs.compression.kernel).T)
-            for name in ("feature", "sequence"):
+            if cross.compression is not None:
+                _assign(cross.compression.linear.weight, _array(theirs.compression.kernel).T)
+            for name in ("feature", "sequence") if cross.compression is not None else ("sequence",):
                 _load_norm(getattr(cross, f"{name}_gate").norm, getattr(theirs, f"{name}_norm"))
                 _load_dense(getattr(cross, f"{name}_gate").gate, getattr(theirs, f"{name}_gate").mlp)
             _assign(cross.pma.seeds, _array(theirs.pma.seeds))
-            for name in ("key", "value", "output"):
-                _assign(getattr(cross.pma, name).weight, _array(getattr(theirs.pma, f"{name}_kernel")).T)
+            _load_pooling(cross.pma, theirs.pma, ("key", "value", "output"))
+            if cross.target is not None:
+                _load_pooling(cross.target, theirs.target, ("query", "key", "value", "output"))
         for arch, theirs in zip(self.sequences, backbone.sequence_arches, strict=True):
             _assign(arch.hyper, _array(theirs.ffn.hyper_kernel))
             _assign(arch.qkv.weight, _array(theirs.mha.qkv_kernel).T)
@@ -279,6 +307,11 @@ def _load_dhen(mine: Dhen, theirs: Any) -> None:
     _assign(mine.ensemble.linear.weight, _array(theirs.ensembles[0].kernel).T)
     _load_dense(mine.shortcut, theirs.shortcuts[0])
     _load_norm(mine.norm, theirs.norms[0])
+
+
+def _load_pooling(mine: PoolingByAttention, theirs: Any, names: tuple[str, ...]) -> None:
+    for name in names:
+        _assign(getattr(mine, name).weight, _array(getattr(theirs, f"{name}_kernel")).T)
 
 
 def _load_dense(mine: nn.Linear, theirs: Any, layer: int = 0) -> None:

@@ -42,7 +42,7 @@ def run(replicas):
         ranker.compile(MAKERS[case](), jit_compile=False)
     encode, raw = ranker.preprocessor, raw_batch(56, 3)  # 16 + 16 + 16 + 8
     data = tf.data.Dataset.from_tensor_slices(raw).batch(16).map(lambda b: (encode(b), encode.labels(b)))
-    losses = ranker.fit(data, epochs=2 if case != "float16" else 5, verbose=0, shuffle=False).history["loss"]
+    losses = ranker.fit(data, epochs=2 if case != "float16" else 12, verbose=0, shuffle=False).history["loss"]
     state = [np.asarray(v) for v in ranker.optimizer.variables if len(v.shape) == 2]
     copies = [v for w in ranker.trainable_variables for v in [strategy.experimental_local_results(
         w if LEGACY else w.value)] if replicas == 2]

@@ -1,10 +1,8 @@
 """What a configuration leaves to the log: values that depend on how many rows and ids there are."""
 
 from pipelines.config import AUTO, TrainConfig
+from tf_interformer.embedding import FEW_IDS
 from tf_interformer.schema import FeatureSchema
-
-# Ids of smaller tables are seen often enough in any log worth training on.
-_FEW = 256
 
 
 def sized(config: TrainConfig, schema: FeatureSchema, examples: int) -> tuple[TrainConfig, list[str]]:
@@ -39,6 +37,6 @@ def _rows_per_id(schema: FeatureSchema, examples: int) -> tuple[float, str]:
     """Rows per id of the largest vocabulary that a feature has; no table where all are small."""
     sizes = {schema.table_of(f.name): schema.tables[schema.table_of(f.name)].num_ids for f in schema.categoricals}
     table = max(sizes, key=lambda name: sizes[name], default="")
-    if not table or sizes[table] <= _FEW:
+    if not table or sizes[table] <= FEW_IDS:
         return float("inf"), ""
     return examples / sizes[table], table

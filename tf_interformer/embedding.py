@@ -14,7 +14,7 @@ from tf_interformer.schema import Categorical, FeatureSchema
 from tf_interformer.schema.match import MATCH_IDS
 
 # Tables of no more ids are never taken for unknown in training; ids are drawn by so many groups.
-_FEW, _GROUPS = 256, 4096
+FEW_IDS, _GROUPS = 256, 4096
 
 
 @dataclass(frozen=True)
@@ -156,8 +156,8 @@ class TokenEmbedder(keras.layers.Layer):
     @property
     def _categorical_columns(self) -> list[str]:
         """Columns of ids that become a token: the categorical features, and what matches say of the latest event."""
-        last = [match.last(column) for match in self.schema.matches for column in match.carried]
-        return [f.name for f in self.schema.categoricals] + last
+        latest = [column for match in self.schema.matches for column in match.latest]
+        return [f.name for f in self.schema.categoricals] + latest
 
     @property
     def columns(self) -> list[str]:
@@ -241,7 +241,7 @@ class TokenEmbedder(keras.layers.Layer):
             return inputs
         found = dict(inputs)
         for width in sorted(self._table_rows):
-            columns = [c for c in self._columns.values() if c.width == width and c.rows > _FEW]
+            columns = [c for c in self._columns.values() if c.width == width and c.rows > FEW_IDS]
             if not columns:
                 continue
             known = self.forget(ops.ones((_GROUPS,)), training=True) > 0

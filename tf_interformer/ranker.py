@@ -203,7 +203,7 @@ class Ranker(keras.Model):
             shapes |= dict.fromkeys(sequence.event_columns, (None, sequence.max_length))
             shapes[sequence.length_column] = (None,)
         for match in self.schema.matches:
-            shapes |= {column: (None,) for column in match.columns if column != match.events}
+            shapes |= dict.fromkeys((*match.numbers, *match.latest), (None,))
         return shapes
 
     def build(self, input_shape: Any = None) -> None:

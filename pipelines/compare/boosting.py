@@ -44,8 +44,8 @@ def features(schema: FeatureSchema, encoded: dict[str, Any]) -> tuple[np.ndarray
     """
     small = [f.name for f in schema.categoricals if f.max_values is None and schema.tables[
         schema.table_of(f.name)].num_ids <= MOST_VALUES]  # fmt: skip
-    last = [match.last(column) for match in schema.matches for column in match.carried]
-    small += [name for name in last if schema.id_counts[name] <= MOST_VALUES]
+    latest = [column for match in schema.matches for column in match.latest]
+    small += [name for name in latest if schema.id_counts[name] <= MOST_VALUES]
     names = [*schema.numbers, *(s.length_column for s in schema.sequences), *small]
     if not names:
         raise ConfigError("lightgbm: the schema has no number, no history and no category of few values")

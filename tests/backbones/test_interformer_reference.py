@@ -20,6 +20,12 @@ def batch(seed=0):
     }
 
 
+def example(inputs, i):
+    """Features, sequences and lengths of one example, as the references take them."""
+    sequences = [inputs["sequences"][name][i] for name in ("a", "b")]
+    return inputs["features"][i], sequences, [int(inputs["lengths"][name][i]) for name in ("a", "b")]
+
+
 @pytest.mark.parametrize("final_summary", ["recompute", "algorithm1"])
 @pytest.mark.parametrize("interaction", ["dot", "dcn_v2", "dhen"])
 def test_equals_the_equations(interaction, final_summary):
@@ -44,9 +50,7 @@ def test_equals_the_equations(interaction, final_summary):
     weights = weights_of(layer)
     for i in range(4):
         expected = reference.interformer(
-            inputs["features"][i],
-            [inputs["sequences"][name][i] for name in ("a", "b")],
-            [int(inputs["lengths"][name][i]) for name in ("a", "b")],
+            *example(inputs, i),
             weights,
             layers=2,
             interaction=interaction,
@@ -75,9 +79,7 @@ def test_the_default_form_equals_its_equations(interaction):
     weights = weights_of(layer)
     for i in range(4):
         expected = reference.interformer_by_default(
-            inputs["features"][i],
-            [inputs["sequences"][name][i] for name in ("a", "b")],
-            [int(inputs["lengths"][name][i]) for name in ("a", "b")],
+            *example(inputs, i),
             weights,
             targets=[0, 2],
             layers=2,

@@ -140,7 +140,7 @@ class SequenceArch(keras.layers.Layer):
         if self.rotary == "behaviours":
             return ops.maximum(events, 0)
         lengths = ops.expand_dims(lengths, 1)
-        return ops.where(ops.expand_dims(events < 0, 0), places + lengths, events + 0 * lengths)
+        return ops.where(events < 0, places + lengths, events)
 
     def _join(self, sequence: Tensor, branch: Tensor, norm: str, training: bool | None) -> Tensor:
         if self.dropout_layer is not None:

@@ -53,9 +53,14 @@ class Match:
         return self.count, self.recency
 
     @property
+    def latest(self) -> tuple[str, ...]:
+        """`last` of every carried column: the ids of the latest event on the candidate."""
+        return tuple(map(self.last, self.carried))
+
+    @property
     def columns(self) -> tuple[str, ...]:
         """All of them."""
-        return (self.events, *self.numbers, *map(self.last, self.carried))
+        return (self.events, *self.numbers, *self.latest)
 
 
 # How many ids `Match.events` has.

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 
 _INT32 = np.int32
+# As `tf_interformer.schema.distance` has them, of which nothing is imported here.
+_DISTANCE_BOUNDS = (*range(1, 33), *(2**power for power in range(6, 21)))
 
 
 class EncoderError(ValueError):
@@ -28,7 +30,7 @@ class Encoder:
 
     Call:
         `encode(raw)` takes a dict of columns `[batch]`, `[batch, values]` and `[batch, time]`, and returns a dict of
-        arrays by the same names, and by those of a sequence's `match`: ids and lengths as int32, numbers as float32,
+        arrays by the same names, and by those of a sequence's `match` and `distance`: ids and lengths as int32, numbers as float32,
         histories `[batch, max_length]`.
 
     Raises:
@@ -110,8 +112,8 @@ class Encoder:
         kept = np.minimum(length, limit)
         steps = np.arange(limit)[None]  # [1, max_length]
         encoded = {}
-        matched = set(sequence.get("match", ()))
-        ours = {}
+        matched, distant = set(sequence.get("match", ())), set(sequence.get("distance", ()))
+        ours, distances = {}, {}
         for field in sequence["fields"]:
             column = f"{name}_{field['name']}"
             events = _values(column, field, raw[column], 2)
@@ -124,12 +126,15 @@ class Encoder:
             window = np.take_along_axis(padded, steps + (length - kept)[:, None], axis=1)
             window[steps >= kept[:, None]] = _missing(field)
             encoded[column] = self._ids[column](window)
+            known = _texts(window) != _missing(field)
+            if field["name"] in distant:
+                distances |= self._distance(column, window, known, field["table"], raw)
             if field["name"] in matched:
-                known = _texts(window) != _missing(field)
                 ours[column] = known & self._is_candidate(window, field["table"], raw)
-        carried = [f"{name}_{field['name']}" for field in sequence["fields"] if field["name"] not in matched]
+        carried = [f"{name}_{field['name']}" for field in sequence["fields"] if field["name"] not in matched | distant]
         for column, found in ours.items():
             encoded |= _match(name, column, carried, found, steps < kept[:, None], kept, encoded)
+        encoded |= distances
         encoded[f"{name}_length"] = kept.astype(_INT32)
         return encoded
 
@@ -139,6 +144,21 @@ class Encoder:
         values = _texts(self._categorical(feature, raw)).reshape(len(events), -1)
         same = _texts(events)[:, :, None] == values[:, None, :]
         return np.any(same & (values != _missing(feature))[:, None, :], axis=2)
+
+    def _distance(
+        self, column: str, events: np.ndarray, known: np.ndarray, name: str, raw: Mapping[str, Any]
+    ) -> dict[str, np.ndarray]:
+        """The columns of `tf_interformer.schema.Distance`."""
+        feature = next(feature for feature in self._features if feature["name"] == name)
+        value = self._categorical(feature, raw)[:, None]
+        known = known & (value != _missing(feature))
+        gap = value.astype(np.float64) - events.astype(np.float64)
+        size = np.searchsorted(_DISTANCE_BOUNDS, np.abs(gap), side="right")
+        ids = np.where(known, 2 + len(_DISTANCE_BOUNDS) + np.sign(gap) * size, 0).astype(_INT32)
+        places = known * np.arange(1, known.shape[1] + 1)
+        latest = known & (places == places.max(axis=1, initial=0)[:, None])
+        latest_ids = np.where(latest, ids, 0).sum(axis=1).astype(_INT32)
+        return {f"{column}_distance": ids, f"{column}_distance_latest": latest_ids}
 
 
 def _match(

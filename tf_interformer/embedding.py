@@ -11,7 +11,6 @@ from tf_interformer.layers._common import build_sublayer, check_choice, check_ra
 from tf_interformer.layers._lookup import NO_AUTOCAST, take_rows
 from tf_interformer.layers.mlp import MLP
 from tf_interformer.schema import Categorical, FeatureSchema
-from tf_interformer.schema.match import MATCH_IDS
 
 # Tables of no more ids are never taken for unknown in training; ids are drawn by so many groups.
 FEW_IDS, _GROUPS = 256, 4096
@@ -37,7 +36,7 @@ class TokenEmbedder(keras.layers.Layer):
     (Hiformer). A `Vector` gives a token of its own, by a linear map without a bias.
 
     Order of the feature tokens: dense token(s), bucketised numerics, categorical features, what a `match` says of the
-    latest event on the candidate, vectors, each as in the schema.
+    latest event on the candidate and a `distance` of the latest event, vectors, each as in the schema.
 
     Args:
         schema: `FeatureSchema` or its config. A learned one.
@@ -61,7 +60,7 @@ class TokenEmbedder(keras.layers.Layer):
 
     Returns:
         dict: `"features"` `[B, N, D]`; `"sequences"` name -> `[B, T, F * D]`, an event's F fields side by side, and
-        behind them for each `match` whether it was the candidate; `"lengths"` name -> `[B]`; `"ids"` `[B, N]`, 0 where
+        behind them for each `match` whether it was the candidate, and each `distance`; `"lengths"` name -> `[B]`; `"ids"` `[B, N]`, 0 where
         a token has none; with numeric features or a `match` also `"numbers"`, all of them as they come, `[B, M]`.
 
     Raises:
@@ -136,10 +135,10 @@ class TokenEmbedder(keras.layers.Layer):
             name = self.schema.table_of(key)
             owner = self.schema.tables[name]
             column(key, table(name, owner.embedding_dim or self.dim, owner.num_ids))
-        for match in self.schema.matches:
-            column(match.events, table(match.events, self.dim, MATCH_IDS))
-            for key in match.carried:
-                column(match.last(key), columns[key])
+        for comparison in self.schema.comparisons:
+            column(comparison.events, table(comparison.events, self.dim, comparison.num_ids))
+            for latest, key in comparison.latest.items():
+                column(latest, columns[key])
         return columns, rows
 
     @property
@@ -155,8 +154,8 @@ class TokenEmbedder(keras.layers.Layer):
 
     @property
     def _categorical_columns(self) -> list[str]:
-        """Columns of ids that become a token: the categorical features, and what matches say of the latest event."""
-        latest = [column for match in self.schema.matches for column in match.latest]
+        """Columns of ids that become a token: the categorical features, and what comparisons say of the latest event."""
+        latest = [column for comparison in self.schema.comparisons for column in comparison.latest]
         return [f.name for f in self.schema.categoricals] + latest
 
     @property
@@ -297,7 +296,7 @@ class TokenEmbedder(keras.layers.Layer):
         for sequence in self.schema.sequences:
             events = [rows[key] for key in sequence.event_columns]  # F x [B, T, D]
             length = ops.cast(inputs[sequence.length_column], "int32")
-            if self.schema.matches:  # then histories differ between the candidates
+            if self.schema.comparisons:  # then histories differ between the candidates
                 events = [spread(key, value) for key, value in zip(sequence.event_columns, events, strict=True)]
                 length = spread(sequence.length_column, length)
             sequences[sequence.name] = ops.concatenate(events, axis=-1) if len(events) > 1 else events[0]

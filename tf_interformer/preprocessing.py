@@ -5,7 +5,18 @@ from typing import Any
 
 import tensorflow as tf
 
-from tf_interformer.schema import Categorical, Feature, FeatureSchema, Match, Numeric, SchemaError, Sequence, Vector
+from tf_interformer.schema import (
+    Categorical,
+    Distance,
+    Feature,
+    FeatureSchema,
+    Match,
+    Numeric,
+    SchemaError,
+    Sequence,
+    Vector,
+)
+from tf_interformer.schema.distance import DISTANCE_BOUNDS
 
 
 class Preprocessor(tf.Module):
@@ -20,7 +31,7 @@ class Preprocessor(tf.Module):
       0 for NaN, else 2 plus the number of boundaries at or below the value.
     - Vector: a vector with a NaN becomes zeros; then each is divided by its length, where the schema says so.
     - Sequence: the most recent `max_length` events, oldest first, padded on the right with id 0. What its `match`
-      names is compared with the candidate as raw values, see `Match` for the columns.
+      and `distance` name is compared with the candidate as raw values, see `Match` and `Distance` for the columns.
 
     Args:
         schema: `FeatureSchema`. A learned one.
@@ -32,7 +43,7 @@ class Preprocessor(tf.Module):
             exported model; their columns are then not needed. Defaults to `False`.
 
     Returns:
-        dict of tensors by the same names, and by those of `Match`: ids as int32, numbers as float32, histories
+        dict of tensors by the same names, and by those of `Match` and `Distance`: ids as int32, numbers as float32, histories
         `[batch, max_length]`. Where the candidate's columns have a row for each of N items and the others one row, so
         have the encoded ones.
 
@@ -179,8 +190,8 @@ class Preprocessor(tf.Module):
         steps = tf.range(limit)[None]  # [1, max_length]
         real = steps < kept[:, None]
         encoded = {}
-        matched = {match.field: match for match in sequence.matches}
-        ours: dict[str, tf.Tensor] = {}
+        compared = {comparison.field for comparison in sequence.comparisons}
+        windows: dict[str, tuple[tf.Tensor, tf.Tensor]] = {}  # of what is compared: the events, and which are known
         for field in sequence.fields:
             key = sequence.column(field.name)
             events = self._column(raw, key, field)
@@ -201,11 +212,14 @@ class Preprocessor(tf.Module):
                 window = tf.gather(padded, steps + (length - kept)[:, None], batch_dims=1)
             missing = tf.constant(field.missing, window.dtype)
             encoded[key] = self._ids(key, tf.where(real, window, missing))
-            if key in matched:
-                known = real & tf.not_equal(window, missing)
-                ours[key] = known & self._is_candidate(window, matched[key].feature, raw)  # [B, max_length]
+            if key in compared:
+                windows[key] = window, real & tf.not_equal(window, missing)
         for match in sequence.matches:
-            encoded |= _match_columns(match, ours[match.field], real, kept, encoded)
+            window, known = windows[match.field]
+            ours = known & self._is_candidate(window, match.feature, raw)  # [B, max_length]
+            encoded |= _match_columns(match, ours, real, kept, encoded)
+        for distance in sequence.distances:
+            encoded |= self._distance_columns(distance, *windows[distance.field], raw)
         encoded[sequence.length_column] = kept
         return encoded
 
@@ -221,11 +235,33 @@ class Preprocessor(tf.Module):
         given = tf.not_equal(values, tf.constant(feature.missing, values.dtype))
         return tf.reduce_any(same & given[:, None, :], axis=2)
 
+    def _distance_columns(
+        self, distance: Distance, events: tf.Tensor, known: tf.Tensor, raw: Mapping[str, Any]
+    ) -> dict[str, tf.Tensor]:
+        feature = self.schema[distance.feature]
+        assert isinstance(feature, Categorical)
+        value = self._categorical(feature, raw)[:, None]
+        known &= tf.not_equal(value, tf.constant(feature.missing, value.dtype))
+        # float64 tells all integers up to 2^53 apart, and overflows nowhere.
+        gap = tf.cast(value, tf.float64) - tf.cast(events, tf.float64)
+        size = tf.raw_ops.Bucketize(input=tf.abs(gap), boundaries=list(DISTANCE_BOUNDS))
+        ids = 2 + len(DISTANCE_BOUNDS) + tf.cast(tf.sign(gap), tf.int32) * size
+        ids = tf.where(known, ids, 0)
+        last = tf.reduce_max(_places(known), axis=1, keepdims=True)
+        latest = known & tf.equal(_places(known), last)
+        (column,) = distance.latest
+        return {distance.events: ids, column: tf.reduce_sum(tf.where(latest, ids, 0), axis=1)}
+
+
+def _places(chosen: tf.Tensor) -> tf.Tensor:
+    """The place of each chosen event, from 1; 0 for the others."""
+    return tf.cast(chosen, tf.int32) * tf.range(1, tf.shape(chosen)[1] + 1)[None]
+
 
 def _match_columns(
     match: Match, ours: tf.Tensor, real: tf.Tensor, kept: tf.Tensor, encoded: Mapping[str, tf.Tensor]
 ) -> dict[str, tf.Tensor]:
-    places = tf.cast(ours, tf.int32) * tf.range(1, tf.shape(ours)[1] + 1)[None]
+    places = _places(ours)
     last = tf.reduce_max(places, axis=1)  # [B], from 1; 0 where there is none
     latest = tf.cast(ours & tf.equal(places, last[:, None]), tf.int32)
     count = tf.reduce_sum(tf.cast(ours, tf.float32), axis=1)
@@ -235,7 +271,7 @@ def _match_columns(
         match.count: tf.math.log1p(count),
         match.recency: tf.where(last > 0, 1.0 / ago, 0.0),
     }
-    return columns | {match.last(name): tf.reduce_sum(encoded[name] * latest, axis=1) for name in match.carried}
+    return columns | {name: tf.reduce_sum(encoded[key] * latest, axis=1) for name, key in match.latest.items()}
 
 
 def _given(raw: Mapping[str, Any], name: str) -> Any:

@@ -202,8 +202,8 @@ class Ranker(keras.Model):
         for sequence in self.schema.sequences:
             shapes |= dict.fromkeys(sequence.event_columns, (None, sequence.max_length))
             shapes[sequence.length_column] = (None,)
-        for match in self.schema.matches:
-            shapes |= dict.fromkeys((*match.numbers, *match.latest), (None,))
+        for comparison in self.schema.comparisons:
+            shapes |= dict.fromkeys((*comparison.numbers, *comparison.latest), (None,))
         return shapes
 
     def build(self, input_shape: Any = None) -> None:

@@ -44,7 +44,7 @@ def features(schema: FeatureSchema, encoded: dict[str, Any]) -> tuple[np.ndarray
     """
     small = [f.name for f in schema.categoricals if f.max_values is None and schema.tables[
         schema.table_of(f.name)].num_ids <= MOST_VALUES]  # fmt: skip
-    latest = [column for match in schema.matches for column in match.latest]
+    latest = [column for comparison in schema.comparisons for column in comparison.latest]
     small += [name for name in latest if schema.id_counts[name] <= MOST_VALUES]
     names = [*schema.numbers, *(s.length_column for s in schema.sequences), *small]
     if not names:

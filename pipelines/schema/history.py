@@ -12,6 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pipelines.config import ConfigError
+from pipelines.schema.roles import compared
 from tf_interformer.schema import Categorical, FeatureSchema, Sequence
 
 Ints = NDArray[np.int64]
@@ -53,7 +54,7 @@ class HistorySpec:
     def add_to(self, schema: FeatureSchema) -> FeatureSchema:
         """The schema with this sequence; a sequence of its name must have the same fields and keeps its own ways.
 
-        A field that is a feature shares its table, and is matched with the row's own value if that is the candidate's
+        A field that is a feature shares its table, and is compared with the row's own value if that is the candidate's
         (or nobody says whose) and not the group key. A field that is a label, as what came of the event, has a table of
         its own.
 
@@ -73,8 +74,8 @@ class HistorySpec:
                 raise ConfigError(f"--history {self.name}: the schema has a sequence of this name with other fields")
         fields = tuple(self._field(schema, name) for name in self.fields)
         items = [name for name in schema.candidate or (f.name for f in schema.features) if name != schema.group]
-        match = tuple(field.name for field in fields if field.table in items)
-        added = Sequence(name=self.name, fields=fields, max_length=self.max_length, match=match)
+        how = compared([field for field in fields if field.table in items])
+        added = Sequence(name=self.name, fields=fields, max_length=self.max_length, **how)
         return FeatureSchema(**{**dict(schema), "sequences": (*schema.sequences, added)})
 
     def _field(self, schema: FeatureSchema, name: str) -> Categorical:

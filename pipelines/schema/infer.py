@@ -174,8 +174,9 @@ def _without(sequences: list[History], found: dict[str, Finding]) -> list[Histor
             if any(f.feature is field and f.kind == f"sequence {sequence.name}" for f in found.values())
         )
         if fields:
-            match = tuple(field.name for field in fields if field.name in sequence.match)
-            kept.append(sequence.model_copy(update={"fields": fields, "match": match}))
+            names = {field.name for field in fields}
+            match, distance = (tuple(n for n in chosen if n in names) for chosen in (sequence.match, sequence.distance))
+            kept.append(sequence.model_copy(update={"fields": fields, "match": match, "distance": distance}))
     return kept
 
 

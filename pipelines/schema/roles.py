@@ -8,6 +8,7 @@ import polars as pl
 from pipelines.config import ConfigError
 from pipelines.datasets.tables import DataError
 from pipelines.schema.log import Log
+from tf_interformer.schema import Categorical
 
 # In order of preference
 _LABELS = ("click", "is_click", "clicked", "is_clicked", "clk", "label", "target", "y")
@@ -22,6 +23,8 @@ _OUTCOMES = {
     "forwarded", "hate", "dislike", "disliked", "subscribe", "subscribed", "label", "target", "add", "added", "to",
     "cart", "is", "has", "did", "was",
 }  # fmt: skip
+# Of whole numbers that say how much or how far; those of one event and another can be subtracted.
+_SCALES = {"position", "pos", "rank", "place", "slot", "level", "tier", "stars", "rating", "price", "age", "size"}
 _TIMES = {"time", "timestamp", "ts", "date", "datetime", "day", "at"}
 # What a whole number may be that counts seconds, milliseconds or microseconds since 1970: the years 1990 to 2100.
 _EPOCHS = tuple((unit * 631_152_000, unit * 4_102_444_800) for unit in (1, 1_000, 1_000_000))
@@ -33,6 +36,17 @@ _MANY = 60
 def words_of(name: str) -> list[str]:
     """The words of a column's name: `isClick_2` has `is`, `click` and `2`."""
     return [word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+", name)]
+
+
+def is_scale(feature: Categorical) -> bool:
+    """Whether the values are whole numbers on a scale, by the name."""
+    return feature.dtype == "int64" and bool(set(words_of(feature.name)) & _SCALES)
+
+
+def compared(fields: Sequence[Categorical]) -> dict[str, tuple[str, ...]]:
+    """How fields of events are compared with the candidate: the arguments `match` and `distance` of a sequence."""
+    distance = tuple(field.name for field in fields if is_scale(field))
+    return {"match": tuple(f.name for f in fields if f.name not in distance), "distance": distance}
 
 
 def is_binary(column: pl.Series) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 
 from pipelines.schema.finding import Finding
-from pipelines.schema.roles import is_moment, words_of
+from pipelines.schema.roles import compared, is_moment, words_of
 from pipelines.schema.scalars import describe, vocabulary_or_hash
 from pipelines.schema.types import feature_dtype
 from tf_interformer.schema import Categorical, Sequence
@@ -94,8 +94,8 @@ def propose_lists(columns: list[pl.Series], scalars: Mapping[str, pl.Series]) ->
             findings.append(replace(item.finding, kind=f"sequence {name}", remark=remark, feature=feature))
         longest = min(_longest(group[0].values), _MAX_EVENTS)
         # What a history has in common with a feature is where the row's own value may stand.
-        match = tuple(field.name for field in sequence_fields if field.table is not None)
-        sequences.append(Sequence(name=name, fields=tuple(sequence_fields), max_length=longest, match=match))
+        how = compared([field for field in sequence_fields if field.table is not None])
+        sequences.append(Sequence(name=name, fields=tuple(sequence_fields), max_length=longest, **how))
     return findings, sequences
 
 

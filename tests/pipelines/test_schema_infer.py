@@ -293,6 +293,18 @@ def test_small_codes_do_not_share_a_table_by_chance():
     assert schema.sequences[0].fields[0].table is None
 
 
+def test_what_is_on_a_scale_is_compared_by_distance():
+    random = np.random.default_rng(6)
+    lengths = random.integers(1, 9, 500)
+    columns = {
+        f"past_{name}": [random.integers(0, most, n).tolist() for n in lengths]
+        for name, most in (("category", 40), ("list_position", 50))
+    }
+    own = {"category": random.integers(0, 40, 500), "list_position": random.integers(0, 50, 500)}
+    (sequence,) = proposed(**own, **columns).schema.sequences
+    assert (sequence.match, sequence.distance) == (("category",), ("list_position",))
+
+
 def test_newest_first_is_said(table):
     times = table["viewed_item_id"].list.eval(1_700_000_000 - pl.element().cum_count().cast(pl.Int64))
     found = findings(propose(Log(table.with_columns(times.alias("viewed_time")), {})))["viewed_time"]

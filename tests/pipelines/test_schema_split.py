@@ -90,6 +90,17 @@ def test_a_later_row_changes_no_history():
         np.testing.assert_array_equal(left, right)
 
 
+def test_how_events_are_compared_with_the_row():
+    schema = FeatureSchema(
+        features=[Categorical("item"), Categorical("place", dtype="int64"), Categorical("hour", dtype="int64")],
+        labels=[Label("click")],
+        group="user",
+        candidate=["item", "place"],
+    )
+    made = HistorySpec.parse("viewed=item,place,hour,click").add_to(schema)
+    assert (made.sequences[0].match, made.sequences[0].distance) == (("item",), ("place",))
+
+
 @pytest.mark.parametrize(
     "text", ["viewed", "viewed=", "viewed=a,", "viewed=a:0", "viewed=a,a", "2=a", "viewed=a:b", "v w=a"]
 )

@@ -21,7 +21,7 @@ def targets_of(schema: FeatureSchema, feature_names: Sequence[str]) -> dict[str,
     return {
         sequence.name: [
             *(tokens.get(schema.table_of(sequence.column(field.name)), -1) for field in sequence.fields),
-            *(-1 for _ in sequence.matches),
+            *(-1 for _ in sequence.comparisons),
         ]
         for sequence in schema.sequences
     }

@@ -12,9 +12,10 @@ from pydantic import Field, model_validator
 
 from tf_interformer.schema._model import SchemaModel
 from tf_interformer.schema.categorical import Categorical, Name
+from tf_interformer.schema.distance import Distance
 from tf_interformer.schema.errors import SchemaError
 from tf_interformer.schema.label import Label
-from tf_interformer.schema.match import MATCH_IDS, Match
+from tf_interformer.schema.match import Match
 from tf_interformer.schema.numeric import Numeric
 from tf_interformer.schema.sequence import Sequence
 from tf_interformer.schema.vector import Vector
@@ -54,7 +55,7 @@ class FeatureSchema(SchemaModel):
     Raises:
         SchemaError: Two columns of one name, a table that does not exist, no feature or no label, a `serve_as`
             that the vocabulary lacks, no feature left to ask for, a name in `candidate` that is no feature or one
-            with `serve_as`, a sequence whose `match` is compared with something that is no feature of the candidate,
+            with `serve_as`, a sequence whose `match` or `distance` goes by something that is no feature of the candidate,
             or several labels where one has a `negative_rate`: what dropping its negatives does to the others is no
             constant.
 
@@ -91,7 +92,7 @@ class FeatureSchema(SchemaModel):
         columns += [f"{f.name}_bucket" for f in self.numerics if f.buckets]
         for sequence in self.sequences:
             columns += [sequence.column(f.name) for f in sequence.fields] + [sequence.length_column]
-            columns += [column for match in sequence.matches for column in match.columns]
+            columns += [column for comparison in sequence.comparisons for column in comparison.columns]
         columns += [self.weight] if self.weight is not None else []
         twice = sorted({name for name in columns if columns.count(name) > 1})
         if twice:
@@ -123,17 +124,20 @@ class FeatureSchema(SchemaModel):
                                  f"of dtype {owner.dtype}")  # fmt: skip
         self._check_served_values()
         self._check_candidate()
-        self._check_matches()
+        self._check_comparisons()
         return self
 
-    def _check_matches(self) -> None:
+    def _check_comparisons(self) -> None:
         known = [f.name for f in self.categoricals if not self.candidate or f.name in self.candidate]
-        for match in self.matches:
-            if match.feature not in known:
+        for comparison in self.comparisons:
+            if comparison.feature not in known:
                 raise ValueError(
-                    f"sequence {match.sequence!r} matches {match.field!r} with {match.feature!r}, which must be a "
-                    f"feature of the candidate: one of {known}"
+                    f"{comparison.field!r} is compared with {comparison.feature!r}, which must be a feature of the "
+                    f"candidate: one of {known}"
                 )
+            if isinstance(comparison, Distance) and self[comparison.feature].max_values is not None:
+                raise ValueError(f"the distance of {comparison.field!r} needs a feature of one value. "
+                                 f"Received: {comparison.feature!r} has max_values")  # fmt: skip
 
     def _check_candidate(self) -> None:
         names = [f.name for f in self.features]
@@ -184,29 +188,29 @@ class FeatureSchema(SchemaModel):
         return tuple(f for f in self.features if isinstance(f, Vector))
 
     @property
-    def matches(self) -> tuple[Match, ...]:
-        """The fields of all sequences that are compared with the candidate."""
-        return tuple(match for sequence in self.sequences for match in sequence.matches)
+    def comparisons(self) -> tuple[Match | Distance, ...]:
+        """What of all sequences is compared with the candidate."""
+        return tuple(comparison for sequence in self.sequences for comparison in sequence.comparisons)
 
     @property
     def numbers(self) -> tuple[str, ...]:
         """The encoded columns that hold a number for each example: the numeric features, and what matches count."""
-        return (*(f.name for f in self.numerics), *(name for match in self.matches for name in match.numbers))
+        return (*(f.name for f in self.numerics), *(name for one in self.comparisons for name in one.numbers))
 
     @property
     def candidate_columns(self) -> frozenset[str]:
         """The encoded columns that differ between the candidates of one request."""
         buckets = {f"{f.name}_bucket" for f in self.numerics if f.buckets and f.name in self.candidate}
-        return frozenset({*self.candidate, *buckets, *(name for match in self.matches for name in match.columns)})
+        return frozenset({*self.candidate, *buckets, *(name for one in self.comparisons for name in one.columns)})
 
     @property
     def id_counts(self) -> dict[str, int]:
         """How many ids each encoded column of ids has; the schema must be learned."""
         counts = {f"{f.name}_bucket": f.num_ids for f in self.numerics if f.buckets}
         counts |= {key: self.tables[self.table_of(key)].num_ids for key, _ in self._categoricals()}
-        for match in self.matches:
-            counts[match.events] = MATCH_IDS
-            counts |= {match.last(column): counts[column] for column in match.carried}
+        for comparison in self.comparisons:
+            counts[comparison.events] = comparison.num_ids
+            counts |= {latest: counts[column] for latest, column in comparison.latest.items()}
         return counts
 
     @property

@@ -53,15 +53,16 @@ class Match:
         return self.count, self.recency
 
     @property
-    def latest(self) -> tuple[str, ...]:
-        """`last` of every carried column: the ids of the latest event on the candidate."""
-        return tuple(map(self.last, self.carried))
+    def num_ids(self) -> int:
+        """How many ids `events` has."""
+        return 3
+
+    @property
+    def latest(self) -> dict[str, str]:
+        """`last` of every carried column, the ids of the latest event on the candidate; and the carried column."""
+        return {self.last(column): column for column in self.carried}
 
     @property
     def columns(self) -> tuple[str, ...]:
         """All of them."""
         return (self.events, *self.numbers, *self.latest)
-
-
-# How many ids `Match.events` has.
-MATCH_IDS = 3

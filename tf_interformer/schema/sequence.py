@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from tf_interformer.schema._model import SchemaModel
 from tf_interformer.schema.categorical import Categorical, Name
+from tf_interformer.schema.distance import Distance
 from tf_interformer.schema.match import Match
 
 
@@ -25,10 +26,13 @@ class Sequence(SchemaModel):
             vocabulary, and models are told of each event whether it was this candidate, how often it was, how long
             ago (in events), and the other fields of the latest such event. New items, whose embeddings know nothing,
             are recognised so. Defaults to none.
+        distance: tuple of str. Names of fields of whole numbers on a scale, such as a place in the list, a price level
+            or an age; each names the candidate's feature by `table`. Models are told of each event how far the
+            candidate lies from it, and of the latest one with a value on its own. Defaults to none.
 
     Raises:
-        SchemaError: No field, two fields of one name, a multi-valued field, one with `serve_as`, or a `match` that
-            names no field or one without `table`.
+        SchemaError: No field, two fields of one name, a multi-valued field, one with `serve_as`; or a `match` or
+            `distance` that names no field or one without `table`; or a `distance` of strings.
 
     Example:
 
@@ -46,6 +50,7 @@ class Sequence(SchemaModel):
     fields: tuple[Categorical, ...] = Field(min_length=1)
     max_length: int = Field(default=50, ge=1)
     match: tuple[Name, ...] = ()
+    distance: tuple[Name, ...] = ()
 
     @model_validator(mode="after")
     def _consistent(self) -> "Sequence":
@@ -59,18 +64,25 @@ class Sequence(SchemaModel):
                 raise ValueError(f"field {field.name!r} may not be multi-valued: an event holds one value per field")
             if field.serve_as is not None:
                 raise ValueError(f"field {field.name!r} may not set `serve_as`: only a feature may")
+        self._check_compared("match", self.match)
+        self._check_compared("distance", self.distance)
+        for field in self.fields:
+            if field.name in self.distance and field.dtype != "int64":
+                raise ValueError(f"field {field.name!r} of `distance` must have dtype int64. Received: {field.dtype}")
+        return self
+
+    def _check_compared(self, argument: str, chosen: tuple[str, ...]) -> None:
         tables = {field.name: field.table for field in self.fields}
-        for name in self.match:
+        for name in chosen:
             if name not in tables:
-                raise ValueError(f"`match` must name fields, which are {names}. Received: {name!r}")
+                raise ValueError(f"`{argument}` must name fields, which are {list(tables)}. Received: {name!r}")
             if tables[name] is None:
                 raise ValueError(
-                    f"field {name!r} of `match` needs `table`, the candidate's feature it is compared with. "
+                    f"field {name!r} of `{argument}` needs `table`, the candidate's feature it is compared with. "
                     "Received: table=None"
                 )
-        if len(set(self.match)) != len(self.match):
-            raise ValueError(f"`match` must name each field once. Received: {list(self.match)}")
-        return self
+        if len(set(chosen)) != len(chosen):
+            raise ValueError(f"`{argument}` must name each field once. Received: {list(chosen)}")
 
     @property
     def length_column(self) -> str:
@@ -79,8 +91,9 @@ class Sequence(SchemaModel):
 
     @property
     def matches(self) -> tuple[Match, ...]:
-        """What is compared with the candidate."""
-        carried = tuple(self.column(field.name) for field in self.fields if field.name not in self.match)
+        """The fields in which the candidate may stand."""
+        compared = {*self.match, *self.distance}
+        carried = tuple(self.column(field.name) for field in self.fields if field.name not in compared)
         return tuple(
             Match(self.name, self.column(field.name), field.table, carried)
             for field in self.fields
@@ -88,9 +101,23 @@ class Sequence(SchemaModel):
         )
 
     @property
+    def distances(self) -> tuple[Distance, ...]:
+        """The fields whose distance to the candidate is told."""
+        return tuple(
+            Distance(self.column(field.name), field.table)
+            for field in self.fields
+            if field.name in self.distance and field.table is not None
+        )
+
+    @property
+    def comparisons(self) -> tuple[Match | Distance, ...]:
+        """All that is compared with the candidate."""
+        return (*self.matches, *self.distances)
+
+    @property
     def event_columns(self) -> tuple[str, ...]:
         """The encoded columns that hold an id for each event."""
-        return (*(self.column(field.name) for field in self.fields), *(match.events for match in self.matches))
+        return (*(self.column(field.name) for field in self.fields), *(one.events for one in self.comparisons))
 
     def column(self, field: str) -> str:
         """Name of the column that holds one field."""

@@ -46,6 +46,8 @@ HISTORY = Sequence(
     ),
     max_length=MAX_LENGTH,
     match=("item_id",),
+    # Where the candidate stands from what was looked at: people read on.
+    distance=("position",),
 )
 # Numbers made by hand of the history: of the item in it, and of the whole.
 _MADE_CANDIDATE = (

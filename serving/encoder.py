@@ -30,8 +30,8 @@ class Encoder:
 
     Call:
         `encode(raw)` takes a dict of columns `[batch]`, `[batch, values]` and `[batch, time]`, and returns a dict of
-        arrays by the same names, and by those of a sequence's `match` and `distance`: ids and lengths as int32, numbers as float32,
-        histories `[batch, max_length]`.
+        arrays by the same names, and by those of a sequence's `match` and `distance`: ids and lengths as int32,
+        numbers as float32, histories `[batch, max_length]`.
 
     Raises:
         EncoderError: The file is no learned schema, or it hashes and `pyfarmhash` is not installed. From `encode`: a

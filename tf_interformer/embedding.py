@@ -60,8 +60,9 @@ class TokenEmbedder(keras.layers.Layer):
 
     Returns:
         dict: `"features"` `[B, N, D]`; `"sequences"` name -> `[B, T, F * D]`, an event's F fields side by side, and
-        behind them for each `match` whether it was the candidate, and each `distance`; `"lengths"` name -> `[B]`; `"ids"` `[B, N]`, 0 where
-        a token has none; with numeric features or a `match` also `"numbers"`, all of them as they come, `[B, M]`.
+        behind them for each `match` whether it was the candidate, and each `distance`; `"lengths"` name -> `[B]`;
+        `"ids"` `[B, N]`, 0 where a token has none; with numeric features or a `match` also `"numbers"`, all of them as
+        they come, `[B, M]`.
 
     Raises:
         ValueError: A column is missing, or, in eager mode, an id is out of its table's range. In a compiled
@@ -154,7 +155,7 @@ class TokenEmbedder(keras.layers.Layer):
 
     @property
     def _categorical_columns(self) -> list[str]:
-        """Columns of ids that become a token: the categorical features, and what comparisons say of the latest event."""
+        """Columns of ids that become a token: the categorical features, and what comparisons say of an event."""
         latest = [column for comparison in self.schema.comparisons for column in comparison.latest]
         return [f.name for f in self.schema.categoricals] + latest
 

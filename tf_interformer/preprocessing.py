@@ -43,9 +43,9 @@ class Preprocessor(tf.Module):
             exported model; their columns are then not needed. Defaults to `False`.
 
     Returns:
-        dict of tensors by the same names, and by those of `Match` and `Distance`: ids as int32, numbers as float32, histories
-        `[batch, max_length]`. Where the candidate's columns have a row for each of N items and the others one row, so
-        have the encoded ones.
+        dict of tensors by the same names, and by those of `Match` and `Distance`: ids as int32, numbers as float32,
+        histories `[batch, max_length]`. Where the candidate's columns have a row for each of N items and the others
+        one row, so have the encoded ones.
 
     Raises:
         SchemaError: The schema is not learned, or a column is missing or of a wrong type.

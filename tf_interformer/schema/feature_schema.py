@@ -55,8 +55,8 @@ class FeatureSchema(SchemaModel):
     Raises:
         SchemaError: Two columns of one name, a table that does not exist, no feature or no label, a `serve_as`
             that the vocabulary lacks, no feature left to ask for, a name in `candidate` that is no feature or one
-            with `serve_as`, a sequence whose `match` or `distance` goes by something that is no feature of the candidate,
-            or several labels where one has a `negative_rate`: what dropping its negatives does to the others is no
+            with `serve_as`, a sequence whose `match` or `distance` goes by what is no feature of the candidate, or
+            several labels where one has a `negative_rate`: what dropping its negatives does to the others is no
             constant.
 
     Example:

@@ -70,7 +70,10 @@ class DatasetConfig(_Section):
 
 
 class ModelConfig(_Section):
-    """Arguments of `tf_interformer.Ranker`; `embedding.unknown` may be `auto`, see `pipelines.sizing`."""
+    """Arguments of `tf_interformer.Ranker`.
+
+    `embedding.unknown` and `list_loss` may be `auto`, see `pipelines.sizing`.
+    """
 
     backbone: str = "interformer"
     backbone_config: dict[str, Any] = {}
@@ -81,6 +84,7 @@ class ModelConfig(_Section):
     tower_numbers: bool = False
     linear_terms: float = Field(default=0.0, ge=0)
     task_weighting: Literal["fixed", "uncertainty"] = "fixed"
+    list_loss: Annotated[float, Field(ge=0)] | Literal["auto"] = 0.0
 
 
 class TrainingConfig(_Section):
@@ -108,6 +112,8 @@ class TrainingConfig(_Section):
         seed: Of initialisation, shuffling and dropout.
         deterministic: Read the data in an order that depends on the seed alone.
         shuffle_buffer: Examples held in memory to shuffle.
+        lists: By which key of the schema `model.list_loss` goes, `group` or `request`; what is of one list or user is
+            then shuffled together.
         jit_compile: Compile the network behind the embedding tables by XLA; `auto` where that is known to be faster.
         steps_per_execution: Steps that one call of TensorFlow takes. More of them save time where steps are short; the
             state of the run is saved between calls only.
@@ -131,6 +137,7 @@ class TrainingConfig(_Section):
     seed: int = 0
     deterministic: bool = True
     shuffle_buffer: int = Field(default=200_000, ge=1)
+    lists: Literal["group", "request"] = "group"
     jit_compile: bool | Literal["auto"] = "auto"
     steps_per_execution: int = Field(default=1, ge=1)
     mixed_precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"

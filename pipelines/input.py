@@ -43,6 +43,7 @@ class Source:
         deterministic: bool = True,
         drop_remainder: bool = False,
         schema: FeatureSchema | None = None,
+        lists: str | None = None,
     ) -> tf.data.Dataset:
         """Raw batches of a split.
 
@@ -58,12 +59,16 @@ class Source:
             deterministic: Whether the order depends on the seed alone.
             drop_remainder: Whether to leave out the last batch when it is smaller.
             schema: The schema to parse by, when it is not the source's own.
+            lists: `group` or `request`: what is of one of these stands together, as far as it is shuffled together.
         """
         schema = schema or self.schema
+        key = None if lists is None else schema.key_columns[lists]
         files = self.files[split]
         dropping = schema.labels[0] if split == "train" and schema.labels[0].downsample else None
         if self.format == "parquet":
-            batches = _parquet_batches(schema, files, batch_size, shuffle_buffer, seed, skip, self.extras, dropping)
+            batches = _parquet_batches(
+                schema, files, batch_size, shuffle_buffer, seed, skip, self.extras, dropping, key and key[0]
+            )
             if not drop_remainder:
                 return batches
             return batches.filter(lambda batch: tf.shape(batch[schema.tasks[0]])[0] == batch_size)
@@ -80,7 +85,12 @@ class Source:
             records = _without_dropped(records, dropping, seed, deterministic)
         if shuffle_buffer:
             records = records.shuffle(shuffle_buffer, seed=seed)
-        batches = records.batch(batch_size, drop_remainder=drop_remainder).skip(skip)
+        if key is None:
+            batches = records.batch(batch_size, drop_remainder=drop_remainder)
+        else:
+            together = _lists_together(records.batch(max(shuffle_buffer, batch_size)), *key, seed)
+            batches = together.rebatch(batch_size, drop_remainder=drop_remainder)
+        batches = batches.skip(skip)
         return batches.map(
             lambda serialized: self._parse(schema, serialized),
             num_parallel_calls=tf.data.AUTOTUNE,
@@ -161,6 +171,7 @@ def training_dataset(
     shuffle_buffer: int = 200_000,
     skip: int = 0,
     deterministic: bool = True,
+    lists: str | None = None,
 ) -> tf.data.Dataset:
     """Shuffled `(encoded, labels)` batches of the training split, for one epoch; weights third, where it has them.
 
@@ -176,6 +187,7 @@ def training_dataset(
         shuffle_buffer: Examples among which to shuffle.
         skip: Batches already seen, when an interrupted epoch is taken up again.
         deterministic: Whether the order depends on the seed alone.
+        lists: `group` or `request`: whole ones are shuffled instead of examples, as `list_loss` needs it.
     """
     raw = source.raw_batches(
         "train",
@@ -186,12 +198,13 @@ def training_dataset(
         deterministic=deterministic,
         drop_remainder=examples >= batch_size,
         schema=preprocessor.schema,
+        lists=lists,
     )
     if preprocessor.schema.labels[0].downsample:
         # Each epoch drops other negatives, so their number differs a little from the one counted.
         raw = raw.repeat().take(max(1, examples // batch_size) - skip)
     encoded = raw.map(
-        preprocessor.training_batch,
+        lambda batch: preprocessor.training_batch(batch, lists),
         num_parallel_calls=tf.data.AUTOTUNE,
         deterministic=deterministic,
     )
@@ -208,6 +221,18 @@ def _without_dropped(records: tf.data.Dataset, label: Label, seed: int, determin
 
     parts = records.batch(4096).enumerate()
     return parts.map(kept, num_parallel_calls=tf.data.AUTOTUNE, deterministic=deterministic).unbatch()
+
+
+def _lists_together(blocks: tf.data.Dataset, column: str, dtype: str, seed: int) -> tf.data.Dataset:
+    """Blocks of records in which those of one list follow each other, the lists in an order of the seed's."""
+
+    def in_order(serialized: tf.Tensor) -> tf.Tensor:
+        keys = tf.io.parse_example(serialized, {column: tf.io.FixedLenFeature([], tf.as_dtype(dtype))})[column]
+        texts = keys if keys.dtype == tf.string else tf.strings.as_string(keys)
+        places = tf.strings.to_hash_bucket_strong(texts, 2**62, key=[seed, 1])
+        return tf.gather(serialized, tf.argsort(places, stable=True))
+
+    return blocks.map(in_order, num_parallel_calls=1)
 
 
 def evaluation_dataset(source: Source, preprocessor: Preprocessor, split: str, batch_size: int) -> tf.data.Dataset:
@@ -271,6 +296,7 @@ def _parquet_batches(
     skip: int,
     extras: tuple[str, ...],
     dropping: Label | None,
+    key: str | None,
 ) -> tf.data.Dataset:
     signature = schema.signature(labels=True)
     for feature in schema.categoricals:
@@ -280,7 +306,7 @@ def _parquet_batches(
 
     def generate() -> Iterator[dict[str, np.ndarray]]:
         columns = [*_columns(schema), *extras]
-        slices = _parquet_slices(files, columns, batch_size, shuffle_buffer, seed, dropping)
+        slices = _parquet_slices(files, columns, batch_size, shuffle_buffer, seed, dropping, key)
         for index, table in enumerate(slices):
             if index >= skip:
                 yield _dense_columns(schema, table, extras)
@@ -300,8 +326,12 @@ def _parquet_slices(
     shuffle_buffer: int,
     seed: int,
     dropping: Label | None,
+    key: str | None,
 ) -> Iterator[Any]:
-    """Tables of `batch_size` rows; shuffled within a buffer, files in random order, when asked."""
+    """Tables of `batch_size` rows; shuffled within a buffer, files in random order, when asked.
+
+    With a key the rows that have the same one stand together in the buffer.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -316,6 +346,10 @@ def _parquet_slices(
         table = pa.Table.from_batches(held)
         if shuffle_buffer:
             table = table.take(random.permutation(table.num_rows))
+        if key is not None:
+            codes = table.column(key).combine_chunks().dictionary_encode()
+            places = random.permutation(len(codes.dictionary) + 1)[codes.indices.fill_null(-1).to_numpy()]
+            table = table.take(np.argsort(places, kind="stable"))
         whole = table.num_rows if last else table.num_rows // batch_size * batch_size
         for start in range(0, whole, batch_size):
             yield table.slice(start, min(batch_size, whole - start))

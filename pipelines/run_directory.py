@@ -22,6 +22,7 @@ class RunState:
         best_value: That metric.
         history: One dict per finished epoch.
         examples: Number of training examples.
+        difference: Share of the label's variance between users, see `pipelines.sizing`.
         rate: What `decay: plateau` has left of the learning rates.
         seconds: Time spent training so far.
         step_rate: Examples a second that training took in the first epoch.
@@ -35,6 +36,7 @@ class RunState:
     best_value: float = float("nan")
     history: list[dict[str, float]] = field(default_factory=list)
     examples: int = 0
+    difference: float = 0.0
     rate: float = 1.0
     seconds: float = 0.0
     step_rate: float = float("nan")

@@ -10,10 +10,10 @@ from typing import Any
 
 import tensorflow as tf
 
-from pipelines.config import ConfigError, TrainConfig, TrainingConfig
+from pipelines.config import AUTO, ConfigError, TrainConfig, TrainingConfig
 from pipelines.input import Source, evaluation_dataset, training_dataset
 from pipelines.run_directory import RunDirectory, RunState
-from pipelines.sizing import sized
+from pipelines.sizing import Differences, sized
 from pipelines.weight_average import WeightAverage
 from tf_interformer import optimizers
 from tf_interformer._keras import keras
@@ -70,16 +70,18 @@ class Trainer:
         """
         training = self.config.training
         self._task, self._metric = monitored(training.monitor, self.source.schema)
+        if self._lists is not None and self.config.model.list_loss != AUTO:
+            _require_key(f"model.list_loss {self.config.model.list_loss}", self._lists, self.source.schema)
         keras.mixed_precision.set_global_policy(training.mixed_precision)
         keras.utils.set_random_seed(training.seed)
         resumed = self.run.load_state()
         if resumed is None:
-            schema, examples = self._learn()
-            self._size(schema, examples, self.say)
-            self.ranker, self.state = build_ranker(self.config, schema, examples), RunState(examples=examples)
+            schema, state = self._learn()
+            self._size(schema, state, self.say)
+            self.ranker, self.state = build_ranker(self.config, schema, state.examples), state
         else:
             self.ranker, self.state = resumed
-            self._size(self.ranker.schema, self.state.examples, lambda line: None)
+            self._size(self.ranker.schema, self.state, lambda line: None)
             if not self.state.finished:
                 self.say(f"resuming at epoch {self.state.epoch + 1}, batch {self.state.step}")
         self._average = WeightAverage(self.ranker)
@@ -90,26 +92,31 @@ class Trainer:
                 self._epoch(asked)
         return Ranker.from_file(self.run.best)
 
-    def _size(self, schema: FeatureSchema, examples: int, say: Callable[[str], None]) -> None:
-        self.config, lines = sized(self.config, schema, examples)
+    def _size(self, schema: FeatureSchema, state: RunState, say: Callable[[str], None]) -> None:
+        self.config, lines = sized(self.config, schema, state.examples, state.difference)
         for line in lines:
             say(line)
 
-    def _learn(self) -> tuple[FeatureSchema, int]:
+    def _learn(self) -> tuple[FeatureSchema, RunState]:
         started = time.monotonic()
         self.say("learning vocabularies and statistics from the training split")
         examples = 0
+        source, lists = self.source, self.config.training.lists
+        differences = Differences() if lists in source.schema.key_columns else None
 
         def counted() -> Iterator[dict[str, Any]]:
             nonlocal examples
-            for batch in self.source.raw_batches("train", 8192).as_numpy_iterator():
-                examples += len(batch[self.source.schema.tasks[0]])
+            for batch in source.raw_batches("train", 8192).as_numpy_iterator():
+                labels = batch[source.schema.tasks[0]]
+                examples += len(labels)
+                if differences is not None and self.config.model.list_loss == AUTO:
+                    differences.update(batch[source.schema.key_columns[lists][0]], labels)
                 yield batch
 
         schema = self.source.schema.learn(counted())
         schema.to_json(self.run.schema)
         self.say(f"{examples:,} training examples read in {time.monotonic() - started:.0f} s")
-        return schema, examples
+        return schema, RunState(examples=examples, difference=differences.share() if differences else 0.0)
 
     def _epoch(self, asked: list[int]) -> None:
         training, state = self.config.training, self.state
@@ -123,6 +130,7 @@ class Trainer:
             shuffle_buffer=training.shuffle_buffer,
             skip=state.step,
             deterministic=training.deterministic,
+            lists=self._lists,
         )
         self._set_rates()
         left = steps_per_epoch(state.examples, training.rows_at_once) - state.step
@@ -148,6 +156,10 @@ class Trainer:
             self._validate(logs)
         self.run.save_state(self.ranker, state)
 
+    @property
+    def _lists(self) -> str | None:
+        return self.config.training.lists if self.config.model.list_loss else None
+
     def _set_rates(self) -> None:
         training = self.config.training
         if training.decay != "plateau":
@@ -168,6 +180,7 @@ class Trainer:
                 examples=self.state.examples,
                 shuffle_buffer=0,
                 deterministic=training.deterministic,
+                lists=self._lists,
             )
         )
         next(data, None)  # it opens the files
@@ -299,6 +312,7 @@ def build_ranker(config: TrainConfig, schema: FeatureSchema, examples: int) -> R
             tower_numbers=model.tower_numbers,
             linear_terms=model.linear_terms,
             task_weighting=model.task_weighting,
+            list_loss=0.0 if model.list_loss == AUTO else model.list_loss,
         )
     except (TypeError, ValueError) as error:
         raise ConfigError(f"model: {error}") from error
@@ -359,9 +373,11 @@ def monitored(monitor: str, schema: FeatureSchema) -> tuple[str, str]:
             f"task of {list(schema.tasks)}. Received: {monitor!r}"
         )
     key = _MONITORS[metric][1]
-    if key is not None and key not in schema.key_columns:
-        raise ConfigError(
-            f"training.monitor: {metric} needs a schema with a `{key}` column, and {schema.name!r} has none. "
-            f"Received: {monitor!r}"
-        )
+    if key is not None:
+        _require_key(f"training.monitor: {metric}", key, schema)
     return task, metric
+
+
+def _require_key(what: str, key: str, schema: FeatureSchema) -> None:
+    if key not in schema.key_columns:
+        raise ConfigError(f"{what} needs a schema with a `{key}` column, and {schema.name!r} has none")

@@ -113,7 +113,8 @@ class Encoder:
         steps = np.arange(limit)[None]  # [1, max_length]
         encoded = {}
         matched, distant = set(sequence.get("match", ())), set(sequence.get("distance", ()))
-        ours, distances = {}, {}
+        ours: dict[str, np.ndarray] = {}
+        distances: dict[str, np.ndarray] = {}
         for field in sequence["fields"]:
             column = f"{name}_{field['name']}"
             events = _values(column, field, raw[column], 2)

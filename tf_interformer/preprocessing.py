@@ -5,6 +5,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from tf_interformer.losses import LIST_COLUMN
 from tf_interformer.schema import (
     Categorical,
     Distance,
@@ -98,9 +99,34 @@ class Preprocessor(tf.Module):
             return tf.ones(tf.shape(_given(raw, self.schema.tasks[0]))[:1])
         return tf.cast(tf.reshape(_given(raw, self.schema.weight), [-1]), tf.float32)
 
-    def training_batch(self, raw: Mapping[str, Any]) -> tuple[Any, ...]:
-        """What `fit` takes: `(encoded, labels)`, and `weights` third when the schema names a weight column."""
-        batch = self(raw), self.labels(raw)
+    def lists(self, raw: Mapping[str, Any], by: str) -> tf.Tensor:
+        """Which list each example of a raw batch is of: integers `[batch]`, of strings a hash of 31 bits.
+
+        Args:
+            raw: dict of tensors. A raw batch.
+            by: `"group"` or `"request"`, which the schema must have.
+        """
+        if by not in self.schema.key_columns:
+            raise SchemaError(
+                f"schema {self.schema.name!r} has no `{by}` column to tell lists by. It has: "
+                f"{sorted(self.schema.key_columns) or 'neither group nor request'}"
+            )
+        keys = tf.reshape(_given(raw, self.schema.key_columns[by][0]), [-1])
+        texts = keys if keys.dtype == tf.string else tf.strings.as_string(keys)
+        return tf.cast(tf.strings.to_hash_bucket_fast(texts, 2**31 - 1), tf.int32)
+
+    def training_batch(self, raw: Mapping[str, Any], lists: str | None = None) -> tuple[Any, ...]:
+        """What `fit` takes: `(encoded, labels)`, and `weights` third when the schema names a weight column.
+
+        Args:
+            raw: dict of tensors. A raw batch.
+            lists: `"group"`, `"request"` or None. By which of the schema's keys the batch says what list, or user, each
+                example is of, as `Ranker(list_loss=...)` needs it. Defaults to `None`: it does not.
+        """
+        encoded = self(raw)
+        if lists is not None:
+            encoded[LIST_COLUMN] = self.lists(raw, lists)
+        batch = encoded, self.labels(raw)
         return batch if self.schema.weight is None else (*batch, self.weights(raw))
 
     def _as_served(self, raw: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from typing import Any, Literal
@@ -16,6 +16,7 @@ from tf_interformer.backbones.base import sequences_of
 from tf_interformer.embedding import TokenEmbedder
 from tf_interformer.layers._common import build_sublayer, repeat_rows, wide
 from tf_interformer.layers.mlp import MLP
+from tf_interformer.losses import LIST_COLUMN, list_losses
 
 # Named here to be registered: a saved model may have been compiled with them.
 from tf_interformer.metrics import Calibration as Calibration
@@ -50,6 +51,10 @@ class Ranker(keras.Model):
             labels' weights. `"uncertainty"`: `sum_t exp(-s_t) L_t + s_t / 2` with a trainable log-variance `s_t`
             per task, as printed for classification. That `s_t` starts at `-log(weight_t)` is ours. Defaults to
             `"fixed"`.
+        list_loss: float. Above 0, the loss has the mean of `tf_interformer.losses.list_losses` in it, times this and
+            the label's weight, over the lists, or users, whose examples stand in one batch: training batches must say
+            which, see `Preprocessor.training_batch`, and hold several examples of each. Where users differ in how
+            much they click, items are then ordered better for each of them (gAUC). Defaults to 0.
 
     Call arguments:
         inputs: dict of tensors, an encoded batch.
@@ -61,7 +66,7 @@ class Ranker(keras.Model):
         SchemaError: The schema is not learned.
         ValueError: If `task_weighting` is unknown, or it is `"uncertainty"` and a label's weight is 0; or
             `tower_numbers` without numeric features; or `linear_terms` is below 0 or there is no categorical feature
-            for it.
+            for it; or `list_loss` is below 0, or a batch does not say which list its examples are of.
 
     References:
         - [Kendall et al., 2018, section 3](https://arxiv.org/abs/1705.07115): `"uncertainty"`.
@@ -94,6 +99,7 @@ class Ranker(keras.Model):
         tower_numbers: bool = False,
         linear_terms: float = 0.0,
         task_weighting: Literal["fixed", "uncertainty"] = "fixed",
+        list_loss: float = 0.0,
         **kwargs: Any,
     ) -> None:
         if task_weighting not in ("fixed", "uncertainty"):
@@ -104,8 +110,9 @@ class Ranker(keras.Model):
         schema.require_learned()
         if tower_numbers and not schema.numbers:
             raise ValueError("`tower_numbers` needs numeric features: the schema has none")
-        if not linear_terms >= 0:
-            raise ValueError(f"`linear_terms` must be at least 0. Received: {linear_terms!r}")
+        for name, value in {"linear_terms": linear_terms, "list_loss": list_loss}.items():
+            if not value >= 0:
+                raise ValueError(f"`{name}` must be at least 0. Received: {value!r}")
         if linear_terms and not (schema.categoricals or schema.vectors):
             raise ValueError("`linear_terms` needs categorical features: the schema has none")
         self.schema = schema
@@ -116,6 +123,7 @@ class Ranker(keras.Model):
         self.tower_numbers = tower_numbers
         self.linear_terms = float(linear_terms)
         self.task_weighting = task_weighting
+        self.list_loss = float(list_loss)
 
         dtype = self.dtype_policy
         self.embedder = TokenEmbedder(schema, **self.embedding, name="embedder", dtype=dtype)
@@ -339,24 +347,43 @@ class Ranker(keras.Model):
     def compute_loss(
         self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
     ) -> Any:
-        """As `keras.Model.compute_loss`, the tasks' losses weighted by `task_weighting`."""
-        if self.task_weighting == "fixed":
+        """As `keras.Model.compute_loss`, the tasks' losses weighted by `task_weighting`, and `list_loss`."""
+        missing = self._missing_loss(x, y, y_pred, sample_weight)
+        if missing is None:
             return super().compute_loss(x, y, y_pred, sample_weight)
-        # Keras adds the losses up unweighted, and keeps their means for the logs: what is missing is the difference.
-        means = self._mean_losses(y, y_pred, sample_weight)
-        missing = self.total_loss(means) - sum(means.values())
         if LEGACY:
             return self.compiled_loss(y, y_pred, sample_weight, regularization_losses=[*self.losses, missing])
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
         return super().compute_loss(x, y, y_pred, sample_weight) + missing / replicas
 
-    def _mean_losses(self, labels: Any, logits: Mapping[str, Any], weights: Any) -> dict[str, Any]:
-        """Binary cross-entropy per task; weighted sums divided by the number of examples, as Keras has it."""
+    def _missing_loss(self, inputs: Any, labels: Any, logits: Mapping[str, Any], weights: Any) -> Any:
+        """What the loss has beside what Keras adds up: weights that are learned, and `list_loss`."""
+        listed = {}
+        if self.list_loss:
+            if LIST_COLUMN not in inputs:
+                raise ValueError(
+                    "`list_loss` needs batches that say which list each example is of: make them by "
+                    "`preprocessor.training_batch(raw, lists='group')`"
+                )
+            lists = inputs[LIST_COLUMN]
+            means = self._means(lambda label, logit: list_losses(label, logit, lists), labels, logits, weights)
+            listed = {task: self.list_loss * mean for task, mean in means.items()}
+        if self.task_weighting == "fixed":
+            return self.total_loss(listed) if listed else None
+        # Keras adds the losses up unweighted, and keeps their means for the logs: what is missing is the difference.
+        binary = self._means(_binary_losses, labels, logits, weights)
+        whole = {task: mean + listed.get(task, 0.0) for task, mean in binary.items()}
+        return self.total_loss(whole) - sum(binary.values())
+
+    def _means(
+        self, losses: Callable[[Any, Any], Any], labels: Any, logits: Mapping[str, Any], weights: Any
+    ) -> dict[str, Any]:
+        """Mean loss per task; weighted sums divided by the number of examples, as Keras has it."""
         means = {}
         for task, logit in logits.items():
             label = labels[task] if isinstance(labels, Mapping) else labels
             label = ops.cast(ops.reshape(label, (-1, 1)), logit.dtype)
-            loss = keras.losses.binary_crossentropy(label, logit, from_logits=True)
+            loss = losses(label, logit)
             weight = weights.get(task) if isinstance(weights, Mapping) else weights
             if weight is not None:
                 loss = loss * ops.cast(ops.reshape(weight, (-1,)), loss.dtype)
@@ -491,6 +518,7 @@ class Ranker(keras.Model):
             "tower_numbers": self.tower_numbers,
             "linear_terms": self.linear_terms,
             "task_weighting": self.task_weighting,
+            "list_loss": self.list_loss,
         }
 
     def get_build_config(self) -> dict[str, Any]:
@@ -511,6 +539,10 @@ class Ranker(keras.Model):
 def _flat(tokens: Mapping[str, Any]) -> Any:
     """Feature tokens of width 1 as `[B, N]`."""
     return ops.squeeze(tokens["features"], axis=-1)
+
+
+def _binary_losses(labels: Any, logits: Any) -> Any:
+    return keras.losses.binary_crossentropy(labels, logits, from_logits=True)
 
 
 def _in_graph(tensor: Any) -> bool:

@@ -74,8 +74,8 @@ class HistorySpec:
                 raise ConfigError(f"--history {self.name}: the schema has a sequence of this name with other fields")
         fields = tuple(self._field(schema, name) for name in self.fields)
         items = [name for name in schema.candidate or (f.name for f in schema.features) if name != schema.group]
-        how = compared([field for field in fields if field.table in items])
-        added = Sequence(name=self.name, fields=fields, max_length=self.max_length, **how)
+        match, distance = compared([field for field in fields if field.table in items])
+        added = Sequence(name=self.name, fields=fields, max_length=self.max_length, match=match, distance=distance)
         return FeatureSchema(**{**dict(schema), "sequences": (*schema.sequences, added)})
 
     def _field(self, schema: FeatureSchema, name: str) -> Categorical:

@@ -43,10 +43,10 @@ def is_scale(feature: Categorical) -> bool:
     return feature.dtype == "int64" and bool(set(words_of(feature.name)) & _SCALES)
 
 
-def compared(fields: Sequence[Categorical]) -> dict[str, tuple[str, ...]]:
+def compared(fields: Sequence[Categorical]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """How fields of events are compared with the candidate: the arguments `match` and `distance` of a sequence."""
     distance = tuple(field.name for field in fields if is_scale(field))
-    return {"match": tuple(f.name for f in fields if f.name not in distance), "distance": distance}
+    return tuple(f.name for f in fields if f.name not in distance), distance
 
 
 def is_binary(column: pl.Series) -> bool:

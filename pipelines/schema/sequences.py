@@ -94,8 +94,9 @@ def propose_lists(columns: list[pl.Series], scalars: Mapping[str, pl.Series]) ->
             findings.append(replace(item.finding, kind=f"sequence {name}", remark=remark, feature=feature))
         longest = min(_longest(group[0].values), _MAX_EVENTS)
         # What a history has in common with a feature is where the row's own value may stand.
-        how = compared([field for field in sequence_fields if field.table is not None])
-        sequences.append(Sequence(name=name, fields=tuple(sequence_fields), max_length=longest, **how))
+        match, distance = compared([field for field in sequence_fields if field.table is not None])
+        made = Sequence(name=name, fields=tuple(sequence_fields), max_length=longest, match=match, distance=distance)
+        sequences.append(made)
     return findings, sequences
 
 

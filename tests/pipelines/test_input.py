@@ -10,6 +10,7 @@ from pipelines.input import SPLITS, Source, evaluation_dataset, explain_read_err
 from pipelines.prepare import write_parquet
 from tests.pipelines.small_folder import rows, serialized, write_folders
 from tests.small_log import declared_schema
+from tf_interformer.losses import LIST_COLUMN
 from tf_interformer.preprocessing import Preprocessor
 from tf_interformer.schema import SchemaError
 
@@ -93,6 +94,31 @@ def test_the_list_of_an_example_is_read_beside_its_user(tmp_path, file_format):
     again = Source(source.schema, "parquet", dict.fromkeys(SPLITS, (str(tmp_path / "again.parquet"),)), {})
     raw, read = (next(one.raw_batches("test", 50).as_numpy_iterator()) for one in (source, again))
     assert read["shown"].tolist() == raw["shown"].tolist()
+
+
+@pytest.mark.parametrize("file_format", ["tfrecord", "parquet"])
+@pytest.mark.parametrize("lists", ["group", "request"])
+def test_what_is_of_one_list_is_shuffled_together(tmp_path, file_format, lists):
+    source = open_folder(write_folders(tmp_path, lists=True), file_format)
+    column, size = {"group": ("user", 10), "request": ("shown", 5)}[lists]
+
+    def order(seed, skip=0, by=lists):
+        batches = source.raw_batches("train", 8, shuffle_buffer=1000, seed=seed, skip=skip, lists=by)
+        parts = [(batch[column], batch["age"]) for batch in batches.as_numpy_iterator()]
+        return [np.concatenate(part).tolist() for part in zip(*parts, strict=True)]
+
+    keys, ages = order(1)
+    assert sorted(ages) == sorted(order(1, by=None)[1]), "every example once"
+    together = keys[::size]
+    assert len(set(together)) == len(together) == 100 // size
+    assert keys == [key for key in together for _ in range(size)]
+    assert together != sorted(together)
+    assert order(1) == [keys, ages]
+    assert order(2)[0][::size] != together
+    assert order(1, skip=5)[1] == ages[40:]
+    encode = Preprocessor(source.schema.learn(source.raw_batches("train", 64).as_numpy_iterator()))
+    encoded, _ = next(iter(training_dataset(source, encode, 50, examples=100, lists=lists)))
+    assert len(set(encoded[LIST_COLUMN].numpy().tolist())) == 50 // size
 
 
 def test_a_label_can_be_chosen(folders):

@@ -12,6 +12,7 @@ from pipelines import ablate, evaluate, train, training
 from pipelines.config import ConfigError, load_config
 from pipelines.input import open_source
 from pipelines.run_directory import RunDirectory
+from pipelines.sizing import Differences
 from pipelines.training import build_optimizer, build_ranker
 from serving import score
 from tests.pipelines.small_folder import write_folders
@@ -79,6 +80,37 @@ def test_metrics_by_list(tmp_path, capsys):
         assert found["request_gauc"] != found["gauc"]
     assert f"{metrics['test']['click']['mrr']:13.4f}" in printed
     assert evaluate.main([str(tmp_path / "run"), "--data-dir", str(base / "tfrecord")]) == 0
+
+
+@pytest.mark.parametrize("file_format", ["tfrecord", "parquet"])
+def test_a_loss_within_lists(tmp_path, monkeypatch, capsys, file_format):
+    """Chosen by the log; a run that was stopped knows it again."""
+    base = write_folders(tmp_path, lists=True)
+    (base / "config.yaml").write_text(CONFIG)
+    settings = ("model.list_loss=auto", "training.lists=request", f"dataset.format={file_format}")
+    settings += ("training.checkpoint_minutes=0",)
+    monkeypatch.setattr(Differences, "share", lambda self: 0.5)
+    save = RunDirectory.save_state
+
+    def save_and_stop(self, ranker, state):
+        save(self, ranker, state)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(RunDirectory, "save_state", save_and_stop)
+        assert train.main(arguments(base, tmp_path / "run", *settings, file_format=file_format)) == 130
+    assert "model.list_loss: 0.3, since 50% of the label's variance" in capsys.readouterr().out
+    monkeypatch.setattr(Differences, "share", lambda self: 0.0)
+    assert train.main(arguments(base, tmp_path / "run", *settings, file_format=file_format)) == 0
+    assert Ranker.from_file(tmp_path / "run" / "model.keras").list_loss == 0.3
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert 0 <= metrics["test"]["click"]["request_gauc"] <= 1
+
+
+def test_a_loss_within_lists_needs_their_key(log, tmp_path, capsys):
+    settings = ("model.list_loss=0.3", "training.lists=request")
+    assert train.main(arguments(log, tmp_path / "run", *settings)) == 2
+    assert "model.list_loss 0.3 needs a schema with a `request` column, and 'small' has none" in capsys.readouterr().err
 
 
 def test_evaluate_reproduces_the_metrics(run, log, capsys):

@@ -12,6 +12,7 @@ from serving.export import export_saved_model
 from tests.small_log import learned_schema, raw_batch
 from tf_interformer import Ranker, RankingMetrics
 from tf_interformer._keras import LEGACY, keras
+from tf_interformer.losses import list_losses
 from tf_interformer.metrics import gauc, log_loss, normalized_entropy
 
 if not LEGACY:
@@ -141,6 +142,21 @@ def test_a_sample_weight_per_task():
         tf.data.Dataset.from_tensors((features, labels, {"sample_weight": weights})), verbose=0, return_dict=True
     )
     assert logs["buy_loss"] == pytest.approx((losses["buy"] * columns["click"]).mean(), rel=1e-5)
+
+
+def test_the_loss_within_lists_goes_by_the_groups():
+    plain, made = (RankingModel(ranker(list_loss=factor)) for factor in (0.0, 0.5))
+    plain.compile(keras.optimizers.SGD(0.0), jit_compile=False)
+    made.compile(keras.optimizers.SGD(0.0), jit_compile=False)
+    binary, logits, columns = losses_of(made)
+    within = list_losses(columns["click"], logits["click"], columns["user"])
+    weight = columns["sample_weight"]
+    expected = np.mean(weight * (binary["click"] + 0.5 * np.asarray(within)))
+    data = encoded(made, batch=40, weighted=True)
+    assert made.fit(data, verbose=0).history["loss"][0] == pytest.approx(expected, rel=1e-5)
+    assert plain.fit(data, verbose=0).history["loss"][0] < expected - 0.01
+    with pytest.raises(ValueError, match="list_loss needs the batch's groups under 'group'"):
+        made.fit(data.map(lambda x, y, others: (x, y)), verbose=0)
 
 
 def test_metrics_are_of_the_whole_evaluation():

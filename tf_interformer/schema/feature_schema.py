@@ -128,14 +128,14 @@ class FeatureSchema(SchemaModel):
         return self
 
     def _check_comparisons(self) -> None:
-        known = [f.name for f in self.categoricals if not self.candidate or f.name in self.candidate]
+        known = {f.name: f for f in self.categoricals if not self.candidate or f.name in self.candidate}
         for comparison in self.comparisons:
             if comparison.feature not in known:
                 raise ValueError(
                     f"{comparison.field!r} is compared with {comparison.feature!r}, which must be a feature of the "
-                    f"candidate: one of {known}"
+                    f"candidate: one of {list(known)}"
                 )
-            if isinstance(comparison, Distance) and self[comparison.feature].max_values is not None:
+            if isinstance(comparison, Distance) and known[comparison.feature].max_values is not None:
                 raise ValueError(f"the distance of {comparison.field!r} needs a feature of one value. "
                                  f"Received: {comparison.feature!r} has max_values")  # fmt: skip
 

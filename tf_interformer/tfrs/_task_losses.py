@@ -7,6 +7,7 @@ import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
 from tf_interformer._keras import keras
+from tf_interformer.losses import list_losses
 from tf_interformer.metrics import Calibration, NormalizedEntropy
 from tf_interformer.schema import Label
 from tf_interformer.tfrs._batch import as_column
@@ -22,14 +23,16 @@ class TaskLosses:
     Args:
         tasks: dict. Task name -> `tfrs.tasks.Ranking` with a loss per example.
         weigh: callable. Adds up a dict of losses `[B]` by task.
+        list_loss: float. Factor of `tf_interformer.losses.list_losses` in each loss; 0 for none.
 
     Raises:
         ValueError: If two metrics have one name.
     """
 
-    def __init__(self, tasks: Mapping[str, Any], weigh: Callable[[Mapping[str, Any]], Any]) -> None:
+    def __init__(self, tasks: Mapping[str, Any], weigh: Callable[[Mapping[str, Any]], Any], list_loss: float) -> None:
         self.tasks = dict(tasks)
         self._weigh = weigh
+        self._list_loss = list_loss
         # float64, because a float32 sum stops resolving batches after some ten million examples.
         self._total = keras.metrics.Mean("loss", dtype="float64")
         self._penalty = keras.metrics.Mean("regularization_loss", dtype="float64")
@@ -48,7 +51,7 @@ class TaskLosses:
         return [self._total, self._penalty, *self._means.values(), *self._of_tasks]
 
     def update(
-        self, labels: Mapping[str, Any], logits: Mapping[str, Any], weights: Any, with_metrics: bool
+        self, labels: Mapping[str, Any], logits: Mapping[str, Any], weights: Any, lists: Any, with_metrics: bool
     ) -> tf.Tensor:
         """The weighted sum of the tasks' losses `[B]`; it updates the means.
 
@@ -56,6 +59,7 @@ class TaskLosses:
             labels: Task name -> `[B, 1]`.
             logits: Task name -> `[B, 1]`.
             weights: Sample weights, a dict of them by task, or `None`.
+            lists: Which list each example is of, integers `[B]`, or `None` where there is no list loss.
             with_metrics: Whether to update the tasks' metrics too.
         """
         losses = {}
@@ -69,6 +73,10 @@ class TaskLosses:
                     "Received: a loss that is reduced already"
                 )
             loss = tf.reshape(loss, [-1])
+            if self._list_loss:
+                within = tf.cast(list_losses(labels[name], logits[name], lists), loss.dtype)
+                within = within if weight is None else within * tf.cast(tf.reshape(weight, [-1]), loss.dtype)
+                loss += self._list_loss * within
             self._means[name].update_state(loss)
             losses[name] = loss
         total = self._weigh(losses)

@@ -31,6 +31,7 @@ class RankingModel(tfrs.models.Model):
     - Under `mixed_float16` the loss is scaled, under `mixed_bfloat16` it need not be. The logits are float32.
     - Metrics are computed in evaluation only, unless `training_metrics`.
     - Grouped AUC is exact, over the whole evaluation.
+    - The ranker's `list_loss` goes by the groups of the batch.
 
     A batch is encoded, as `encode` or the `Preprocessor` makes it, and has one of three forms:
 
@@ -114,7 +115,7 @@ class RankingModel(tfrs.models.Model):
         self._grouped = tuple(name for name in metrics if name in _GROUPED)
         made = tasks or default_tasks(self.schema.labels, metrics)
         self._weights = {name: label.weight for name, label in labels.items()} | dict(weights or {})
-        self._tasks = TaskLosses({name: made[name] for name in labels}, self._weigh)
+        self._tasks = TaskLosses({name: made[name] for name in labels}, self._weigh, self.ranker.list_loss)
         self._stored: StoredExamples | None = None
         # The logs are of all replicas already: Keras would add them up.
         self.distribute_reduction_method = "first"
@@ -212,9 +213,11 @@ class RankingModel(tfrs.models.Model):
         features, labels, others = unpack(inputs, self.schema.tasks, (self.weight_column, self.group_column))
         logits = self(features, training=training)
         with_metrics = self.training_metrics or not training
-        loss = self._tasks.update(labels, logits, others[self.weight_column], with_metrics)
+        groups = others[self.group_column]
+        lists = group_ids(self._needed(groups, "list_loss")) if self.ranker.list_loss else None
+        loss = self._tasks.update(labels, logits, others[self.weight_column], lists, with_metrics)
         if self._stored is not None and not training:
-            self._store(labels, logits, others[self.group_column])
+            self._store(labels, logits, groups)
 
         here = tf.cast(tf.size(loss), tf.float32)
         replica = tf.distribute.get_replica_context()
@@ -230,13 +233,16 @@ class RankingModel(tfrs.models.Model):
             return self.ranker.total_loss(losses)
         return sum(self._weights[task] * loss for task, loss in losses.items())
 
-    def _store(self, labels: Mapping[str, Any], logits: Mapping[str, Any], groups: Any) -> None:
+    def _needed(self, groups: Any, what: str) -> Any:
         if groups is None:
             raise ValueError(
-                f"{self._grouped[0]} needs the batch's groups under {self.group_column!r}, in the features or in a "
-                "dict after the labels. Received: a batch without them"
+                f"{what} needs the batch's groups under {self.group_column!r}, in the features or in a dict after the "
+                "labels. Received: a batch without them"
             )
-        examples = {"group": group_ids(groups)}
+        return groups
+
+    def _store(self, labels: Mapping[str, Any], logits: Mapping[str, Any], groups: Any) -> None:
+        examples = {"group": group_ids(self._needed(groups, self._grouped[0]))}
         examples |= {f"{task}_label": labels[task] for task in self.schema.tasks}
         examples |= {f"{task}_logit": logits[task] for task in self.schema.tasks}
         assert self._stored is not None

@@ -20,7 +20,7 @@ from pipelines.command import run_command
 from pipelines.compare import boosting
 from pipelines.compare.examples import load_examples
 from pipelines.compare.job import selection_value
-from pipelines.compare.plan import LIGHTGBM, Model, Plan, read_plan
+from pipelines.compare.plan import Model, Plan, read_plan
 from pipelines.config import ConfigError
 from pipelines.input import explained_read_errors, open_source
 from pipelines.jobs import Job, check_counts, run_jobs, training_job
@@ -93,9 +93,9 @@ def compare(
 def _installed(plan: Plan) -> tuple[Plan, list[str]]:
     skipped = []
     models = plan.models
-    if any(model.name == LIGHTGBM for model in models) and not boosting.is_installed():
+    if any(model.is_boosted for model in models) and not boosting.is_installed():
         skipped.append("lightgbm, which is not installed (pip install lightgbm)")
-        models = tuple(model for model in models if model.name != LIGHTGBM)
+        models = tuple(model for model in models if not model.is_boosted)
         print(f"left out: {skipped[-1]}", flush=True)
     if not models:
         raise ConfigError("no model is left to compare: install lightgbm, or name others after --models")

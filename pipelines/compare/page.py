@@ -16,7 +16,7 @@ from markupsafe import Markup
 from pipelines.compare import pictures
 from pipelines.compare.boosting import MOST_VALUES
 from pipelines.compare.leaderboard import Entry, p_text, shown, tested
-from pipelines.compare.plan import LIGHTGBM, LINEAR, Plan
+from pipelines.compare.plan import LINEAR, Plan
 from pipelines.config import load_config
 from pipelines.run_directory import write_text
 
@@ -70,7 +70,7 @@ def write_page(
         insides=insides,
         monitor=base.training.monitor,
         linear=LINEAR in by_name,
-        lightgbm=LIGHTGBM in by_name,
+        lightgbm=any(model.is_boosted for model in plan.models),
         most_values=MOST_VALUES,
         search=_as_text(plan.search),
         candidates=len(plan.candidates),

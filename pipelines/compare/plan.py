@@ -34,11 +34,12 @@ class CompareConfig(BaseModel):
     Args:
         base: Configuration of `pipelines.train` with what all models share; the path is relative to this file.
         models_from: Another file of `{name: settings}`, to which `models` adds. Defaults to none.
-        models: Name -> settings, keys of the configuration under `model.`. The names `linear`, `lightgbm` and
-            `best_possible` have a meaning of their own.
+        models: Name -> settings, keys of the configuration under `model.`. The names `linear`, `lightgbm` and those
+            that begin with it, and `best_possible` have a meaning of their own. Each may have a
+            `dataset.builder_config` of its own: the same examples in the same order, with other features, such as the
+            numbers that trees need.
         settings: Settings of all models, on top of `base`. Keys under `model.backbone_config.` reach every backbone of
-            the package, and not `linear` and `lightgbm`. `lightgbm` may have a `dataset.builder_config` of its own: the
-            same examples in the same order, with the numbers that trees need.
+            the package, and not `linear` and `lightgbm`.
         search: Key -> values. Every model is tried with every combination at seed 0; the best by the validation
             split goes on. Defaults to none.
         search_lightgbm: The same for LightGBM, which has parameters of its own. Defaults to none.
@@ -59,6 +60,11 @@ class Model(NamedTuple):
 
     name: str
     settings: tuple[str, ...]
+
+    @property
+    def is_boosted(self) -> bool:
+        """Whether it is LightGBM."""
+        return self.name.startswith(LIGHTGBM)
 
 
 @dataclass(frozen=True)
@@ -93,7 +99,7 @@ class Plan:
 
     def candidates_of(self, model: Model) -> tuple[tuple[str, ...], ...]:
         """The settings that this model is tried with."""
-        return self.tree_candidates if model.name == LIGHTGBM else self.candidates
+        return self.tree_candidates if model.is_boosted else self.candidates
 
 
 def read_plan(path: str | os.PathLike[str], names: Sequence[str] = ()) -> Plan:
@@ -161,14 +167,14 @@ def _settings_of(file: Path, name: str, settings: Any, shared: dict[str, Any]) -
         raise ConfigError(f"{file}: the name of a model becomes a folder's. Received: {name!r}")
     if not isinstance(settings, dict):
         raise ConfigError(f"{file}, models.{name} must hold settings, as in model.backbone: fm. Received: {settings!r}")
-    if name == LIGHTGBM:
+    if name.startswith(LIGHTGBM):
         data = {key: value for key, value in settings.items() if key == _BUILDER_CONFIG}
         trees = {key: value for key, value in settings.items() if key != _BUILDER_CONFIG}
         return _overrides({**data, "model.backbone": LIGHTGBM, "model.backbone_config": trees})
     if name == LINEAR:
         return _overrides({"model.backbone": LINEAR, **_LINEAR_SETTINGS, **settings})
     for key in settings:
-        if not key.startswith("model.") or key.startswith("model.embedding"):
+        if key != _BUILDER_CONFIG and (not key.startswith("model.") or key.startswith("model.embedding")):
             raise ConfigError(
                 f"{file}, models.{name}: {key!r} is the same for all models: put it under `settings`, or under "
                 "`search` to try several values for each"

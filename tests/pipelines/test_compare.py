@@ -221,14 +221,20 @@ def test_a_monitor_that_the_log_cannot_give_is_told_before_any_run(tmp_path, cap
     assert not (tmp_path / "o").exists()
 
 
-def test_trees_may_have_a_configuration_of_the_builder_of_their_own(tmp_path):
+def test_a_model_may_have_a_configuration_of_the_builder_of_its_own(tmp_path):
     (tmp_path / "base.yaml").write_text("dataset: {name: kuairand_pure, builder_config: raw}\n")
-    models = "{linear: , lightgbm: {dataset.builder_config: by_date, num_leaves: 4}}"
-    (tmp_path / "compare.yaml").write_text(f"base: base.yaml\nmodels: {models}\n")
+    models = (
+        "{linear: , lightgbm_made: {dataset.builder_config: by_date, num_leaves: 4}, lightgbm: ,"
+        " din: {model.backbone: din, dataset.builder_config: by_date}}"
+    )
+    (tmp_path / "compare.yaml").write_text(f"base: base.yaml\nmodels: {models}\nsearch_lightgbm: {{max_bin: [8, 9]}}\n")
     read = plan.read_plan(tmp_path / "compare.yaml")
-    linear, trees = (read.config(model, 0, 0) for model in read.models)
-    assert (linear.dataset.builder_config, trees.dataset.builder_config) == ("raw", "by_date")
-    assert trees.model.backbone_config == {"num_leaves": 4}
+    linear, made, trees, din = (read.config(model, 0, 0) for model in read.models)
+    found = [config.dataset.builder_config for config in (linear, made, trees, din)]
+    assert found == ["raw", "by_date", "raw", "by_date"]
+    assert made.model.backbone_config == {"num_leaves": 4, "max_bin": 8}
+    assert [config.model.backbone for config in (made, trees)] == ["lightgbm", "lightgbm"]
+    assert [len(read.candidates_of(model)) for model in read.models] == [1, 2, 2, 1]
 
 
 def test_the_search_chooses_on_validation(log, tmp_path):

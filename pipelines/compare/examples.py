@@ -17,8 +17,8 @@ def load_examples(path: Path, source: Source) -> Columns:
 
     Returns:
         dict of `[examples]`: `labels`; `groups`, numbered from 0; and where the schema tells them `requests`, numbered
-        likewise, `history_length`, `item_frequency` (in the training split), `known_group` (seen in the training
-        split).
+        likewise, `history_length`, `item_frequency` (in the training split), `in_history` (the item stands in a
+        history), `known_group` (seen in the training split).
     """
     if not path.is_file():
         temporary = path.with_name("examples.tmp.npz")
@@ -59,6 +59,7 @@ def _read(source: Source) -> Columns:
             row["history_length"] = np.sum(lengths, axis=0).astype(np.float32)
         if item is not None:
             row["item_frequency"] = np.array([items[value] for value in batch[item].tolist()], np.float32)
+            row["in_history"] = _in_history(schema, item, batch)
         if group is not None:
             row["known_group"] = np.array([value in groups for value in batch[group].tolist()])
         for role, (column, _) in schema.key_columns.items():
@@ -68,6 +69,17 @@ def _read(source: Source) -> Columns:
     columns = {name: np.concatenate(values) for name, values in parts.items()}
     columns["groups"] = np.arange(len(columns["labels"]), dtype=np.int32)  # each its own, where there is no key
     return columns | {name: _numbered(values) for name, values in names.items()}
+
+
+def _in_history(schema: FeatureSchema, item: str, batch: Columns) -> np.ndarray:
+    """Whether the example's item is one of the events of its histories."""
+    found = np.zeros(len(batch[item]), bool)
+    for sequence in schema.sequences:
+        for key in (sequence.column(f.name) for f in sequence.fields):
+            if schema.table_of(key) == schema.table_of(item):
+                real = np.arange(batch[key].shape[1]) < batch[sequence.length_column][:, None]
+                found |= np.any(real & (batch[key] == batch[item][:, None]), axis=1)
+    return found
 
 
 def _numbered(names: list[Any]) -> np.ndarray:
@@ -82,6 +94,12 @@ def segments(columns: Columns) -> dict[str, dict[str, np.ndarray]]:
         found["Events in the history"] = _binned(columns["history_length"], "none")
     if "item_frequency" in columns:
         found["Examples of the item in training"] = _binned(columns["item_frequency"], "none")
+    if "in_history" in columns:
+        touched = columns["in_history"]
+        if "requests" in columns:
+            touched = np.bincount(columns["requests"], weights=touched)[columns["requests"]] > 0
+        title = "List" if "requests" in columns else "Item"
+        found[title] = {"with what is in the history": touched, "without": ~touched}
     if "known_group" in columns:
         known = columns["known_group"]
         found["User"] = {"seen in training": known, "new": ~known}

@@ -88,7 +88,7 @@ def test_writes_the_leaderboard(compared):
     assert rows["hiformer"]["flops"] > 10 * rows["linear"]["flops"] > 0
     assert (result["examples"], result["users"], result["requests"]) == (50, 5, 10)
     titles = {segment["title"] for segment in result["segments"]}
-    assert titles == {"Events in the history", "Examples of the item in training", "User"}
+    assert titles == {"Events in the history", "Examples of the item in training", "List", "User"}
     with (compared / "leaderboard.csv").open() as stream:
         table = list(csv.DictReader(stream))
     assert [row["model"] for row in table] == [row["model"] for row in result["rows"]]
@@ -390,6 +390,12 @@ def test_examples_of_the_test_split(log, tmp_path):
     train = np.concatenate([batch["item"] for batch in source.raw_batches("train", 50).as_numpy_iterator()])
     assert columns["item_frequency"].tolist() == [(train == item).sum() for item in raw["item"]]
     assert columns["history_length"].tolist() == (raw["viewed_length"] + raw["bought_length"]).tolist()
+    own = [
+        item in raw[f"{name}_item"][row][: raw[f"{name}_length"][row]].tolist()
+        for name in ("viewed", "bought")
+        for row, item in enumerate(raw["item"].tolist())
+    ]
+    assert columns["in_history"].tolist() == np.reshape(own, (2, -1)).any(axis=0).tolist()
     assert not columns["known_group"].any()  # each file of `small_folder` has users of its own
     assert columns["requests"].tolist() == [i // 5 for i in range(50)]
     again = load_examples(tmp_path / "examples.npz", source)

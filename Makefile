@@ -8,13 +8,14 @@ RUNS ?= runs
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 export TFDS_DATA_DIR ?= $(CURDIR)/data/tensorflow_datasets
 
-.PHONY: help install demo demo-kuairand kuairand-there flows kuairand-models kuairand-multitask compare interformer-ablation simulated-ablation hiformer-ablation dea-ablation planted hiformer-cost test test-keras3 test-legacy lint clean
+.PHONY: help install demo demo-kuairand data-there flows kuairand-models kuairand-multitask compare compare-trivago compare-kuairand_raw compare-globo interformer-ablation simulated-ablation hiformer-ablation dea-ablation planted hiformer-cost test test-keras3 test-legacy lint clean
 
 help:
 	@echo "make demo            train, judge and export InterFormer on a simulated click log, then rank candidates with it"
 	@echo "make demo-kuairand   the same on KuaiRand-Pure: TF_INTERFORMER_DATA=DIR make demo-kuairand"
 	@echo "make kuairand-models every model of the package on KuaiRand-Pure, three seeds: mean and spread"
 	@echo "make compare         every model there is on KuaiRand-Pure, three seeds, with a report"
+	@echo "make compare-trivago, compare-kuairand_raw, compare-globo   models of features and of sequences, three seeds"
 	@echo "make kuairand-multitask   three labels at once, with fixed and with learned weights"
 	@echo "make flows           the information flows of InterFormer compared on the simulated log"
 	@echo "make interformer-ablation, make simulated-ablation   the parts of InterFormer, on KuaiRand-Pure and simulated"
@@ -38,7 +39,7 @@ demo: $(READY)
 	$(BIN)/python -m serving.score $(RUNS)/demo/saved_model/1 $(RUNS)/demo/example_request.json
 	$(BIN)/python -m serving.rank $(RUNS)/demo
 
-demo-kuairand: $(READY) kuairand-there
+demo-kuairand: $(READY) data-there
 	rm -rf $(RUNS)/kuairand
 	$(BIN)/python -m pipelines.train --config pipelines/configs/kuairand.yaml \
 	    $(KUAIRAND) --output $(RUNS)/kuairand
@@ -54,11 +55,11 @@ KUAIRAND := --data-dir $(TF_INTERFORMER_DATA)/KuaiRand-Pure
 MODELS := kuairand kuairand_hiformer kuairand_dual_enhanced_attention kuairand_interformer_hiformer \
     kuairand_interformer_dual_enhanced_attention
 
-kuairand-models: $(READY) kuairand-there
+kuairand-models: $(READY) data-there
 	$(BIN)/python -m pipelines.ablate --config $(MODELS:%=pipelines/configs/%.yaml) \
 	    --output $(RUNS)/kuairand-models $(KUAIRAND) --seeds 3
 
-interformer-ablation: $(READY) kuairand-there
+interformer-ablation: $(READY) data-there
 	$(BIN)/python -m pipelines.ablate --config pipelines/configs/kuairand_interformer.yaml \
 	    --set model.backbone_config.interaction=vector_cross --variants pipelines/configs/ablations/interformer.yaml \
 	    --output $(RUNS)/interformer-ablation $(KUAIRAND) --seeds 2 --jobs 2
@@ -67,25 +68,33 @@ simulated-ablation: $(READY)
 	$(BIN)/python -m pipelines.ablate --config pipelines/configs/synthetic.yaml --set dataset.builder_config=fresh \
 	    --variants pipelines/configs/ablations/simulated.yaml --output $(RUNS)/simulated-ablation --seeds 3 --jobs 2
 
-hiformer-ablation: $(READY) kuairand-there
+hiformer-ablation: $(READY) data-there
 	$(BIN)/python -m pipelines.ablate --config pipelines/configs/kuairand_hiformer.yaml \
 	    --variants pipelines/configs/ablations/hiformer.yaml --output $(RUNS)/hiformer-ablation $(KUAIRAND) --seeds 2
 
-dea-ablation: $(READY) kuairand-there
+dea-ablation: $(READY) data-there
 	$(BIN)/python -m pipelines.ablate --config pipelines/configs/kuairand_dual_enhanced_attention.yaml \
 	    --variants pipelines/configs/ablations/dual_enhanced_attention.yaml --output $(RUNS)/dea-ablation $(KUAIRAND) \
 	    --seeds 2
 
-compare: $(READY) kuairand-there
+compare: $(READY) data-there
 	$(BIN)/python -m pipelines.compare --config pipelines/configs/compare/kuairand.yaml $(KUAIRAND) \
 	    --output $(RUNS)/compare --seeds 3
 
-kuairand-multitask: $(READY) kuairand-there
+FOLDER_trivago := trivago
+FOLDER_kuairand_raw := KuaiRand-Pure
+FOLDER_globo := globo
+
+compare-trivago compare-kuairand_raw compare-globo: compare-%: $(READY) data-there
+	$(BIN)/python -m pipelines.compare --config pipelines/configs/compare/$*.yaml --seeds 3 \
+	    --data-dir $(TF_INTERFORMER_DATA)/$(FOLDER_$*) --output $(RUNS)/compare-$*
+
+kuairand-multitask: $(READY) data-there
 	$(BIN)/python -m pipelines.ablate --config pipelines/configs/kuairand_multitask.yaml \
 	    --vary model.task_weighting=fixed,uncertainty --output $(RUNS)/kuairand-multitask $(KUAIRAND) --seeds 2
 
-kuairand-there:
-	@test -n "$(TF_INTERFORMER_DATA)" || { echo "error: set TF_INTERFORMER_DATA to the folder that holds KuaiRand-Pure" >&2; exit 2; }
+data-there:
+	@test -n "$(TF_INTERFORMER_DATA)" || { echo "error: set TF_INTERFORMER_DATA to the folder that holds KuaiRand-Pure, trivago, globo" >&2; exit 2; }
 
 planted: $(READY)
 	$(BIN)/python -m benchmarks.planted --output $(RUNS)/planted.json

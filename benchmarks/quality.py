@@ -21,8 +21,8 @@ from tf_interformer.metrics import ranking_metrics
 
 EXAMPLES, EPOCHS, BATCH_SIZE = 30_000, 3, 128
 FAMILIES: dict[str, dict[str, Any]] = {
-    "interformer": {"num_layers": 1, "num_heads": 2},
-    "interformer_printed": {"num_layers": 1, "num_heads": 2, "faithful": True},
+    "interformer": {},
+    "interformer_printed": {"interaction": "dhen", "faithful": True},
     "hiformer": {"num_layers": 1, "num_heads": 2, "rank_k": 16, "rank_v": 32, "ffn_dim": 32},
     "dual_enhanced_attention": {
         "num_layers": 1,

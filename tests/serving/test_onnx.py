@@ -43,10 +43,17 @@ RAW = {
 }
 
 
-def matching(schema):
-    config = schema.get_config()
-    config["sequences"][0]["match"] = ["item"]
-    return FeatureSchema.from_config(config)
+def comparing(schema):
+    """With a place in the list, and events that are compared with the candidate."""
+    (viewed,) = schema.sequences
+    fields = [*viewed.fields, Categorical("place", dtype="int64", table="place")]
+    return FeatureSchema(
+        **{
+            **dict(schema),
+            "features": [*schema.features, Categorical("place", dtype="int64", vocabulary=range(1, 9))],
+            "sequences": [Sequence("viewed", fields=fields, max_length=5, match=["item"], distance=["place"])],
+        }
+    )
 
 
 MODELS = {
@@ -95,12 +102,13 @@ def test_raw_columns_are_scored_without_tensorflow(ranker, exported):
 
 
 def test_histories_that_know_the_candidate(tmp_path):
-    """With `match`; among the random batches of the check are histories longer than the schema keeps."""
-    made = small_ranker(matching(SCHEMA), backbone_config=SOLE)
-    path = tmp_path / "matching.onnx"
+    """Among the random batches of the check are histories longer than the schema keeps."""
+    made = small_ranker(comparing(SCHEMA), backbone_config=SOLE)
+    path = tmp_path / "comparing.onnx"
     assert export_onnx(made, path) <= 1e-5
-    probability, _ = open_session(path).run(["probability", "logit"], encoded(path, RAW))
-    np.testing.assert_allclose(probability[:, 0], made.score(RAW)["click"], atol=1e-5)
+    raw = RAW | {"place": np.array([3, 9, -1, 1]), "viewed_place": np.array([[1, 2, 3, 4, -1, 6, 70, 8]] * 4)}
+    probability, _ = open_session(path).run(["probability", "logit"], encoded(path, raw))
+    np.testing.assert_allclose(probability[:, 0], made.score(raw)["click"], atol=1e-5)
 
 
 def test_inputs_and_outputs_are_named(ranker, exported):

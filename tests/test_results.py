@@ -38,6 +38,20 @@ def test_the_leaderboard_of_the_simulated_log():
     assert f"by {means[0] - means[1]:.2f}, of eight others" in FIGURES and len(found["rows"]) == 9
 
 
+def test_the_leaderboard_without_counted_numbers():
+    found, means = leaderboard_of("kuairand_raw_leaderboard")
+    asked = read_plan(ROOT / "pipelines/configs/compare/kuairand_raw.yaml").models
+    assert {row["model"] for row in found["rows"]} <= {model.name for model in asked}
+    rows = {row["model"]: row for row in found["rows"]}
+    by_gauc = {name: statistics.mean(row["gauc"]) for name, row in rows.items()}
+    own = by_gauc.pop("interformer")
+    networks = {name: value for name, value in by_gauc.items() if not name.startswith("lightgbm")}
+    assert f"is {own - max(networks.values()):.3f} above the next network's" in FIGURES
+    assert f"{own - by_gauc['lightgbm']:.3f} above that of the trees" in FIGURES
+    assert rows["interformer"]["gauc_difference"]["p_holm"] < 0.001
+    assert min(rows["interformer"]["gauc"]) > max(max(row["gauc"]) for name, row in rows.items() if name in networks)
+
+
 def test_the_leaderboard():
     found, _ = leaderboard_of("kuairand_leaderboard")
     asked = read_plan(ROOT / "pipelines/configs/compare/kuairand.yaml").models

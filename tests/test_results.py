@@ -39,7 +39,7 @@ def test_the_leaderboard_of_the_simulated_log():
 
 
 def test_the_leaderboard_without_counted_numbers():
-    found, means = leaderboard_of("kuairand_raw_leaderboard")
+    found, _ = leaderboard_of("kuairand_raw_leaderboard")
     asked = read_plan(ROOT / "pipelines/configs/compare/kuairand_raw.yaml").models
     assert {row["model"] for row in found["rows"]} <= {model.name for model in asked}
     rows = {row["model"]: row for row in found["rows"]}

@@ -127,11 +127,12 @@ class Encoder:
             window = np.take_along_axis(padded, steps + (length - kept)[:, None], axis=1)
             window[steps >= kept[:, None]] = _missing(field)
             encoded[column] = self._ids[column](window)
-            known = _texts(window) != _missing(field)
-            if field["name"] in distant:
-                distances |= self._distance(column, window, known, field["table"], raw)
-            if field["name"] in matched:
-                ours[column] = known & self._is_candidate(window, field["table"], raw)
+            if field["name"] in matched | distant:
+                known = _texts(window) != _missing(field)
+                if field["name"] in matched:
+                    ours[column] = known & self._is_candidate(window, field["table"], raw)
+                if field["name"] in distant:
+                    distances |= self._distance(column, window, known, field["table"], raw)
         carried = [f"{name}_{field['name']}" for field in sequence["fields"] if field["name"] not in matched | distant]
         for column, found in ours.items():
             encoded |= _match(name, column, carried, found, steps < kept[:, None], kept, encoded)

@@ -6,8 +6,9 @@ import tensorflow as tf
 
 from tests.small_log import learned_schema, raw_batch
 from tf_interformer._keras import keras
-from tf_interformer.losses import LIST_COLUMN, list_losses
+from tf_interformer.losses import list_losses
 from tf_interformer.metrics import gauc
+from tf_interformer.preprocessing import LIST_COLUMN
 from tf_interformer.ranker import Ranker
 from tf_interformer.schema import SchemaError
 

@@ -4,9 +4,6 @@ from typing import Any
 
 from tf_interformer._keras import ops
 
-# Of an encoded batch: an integer that names the list, or the user, of each example. No feature can be called so.
-LIST_COLUMN = "_list"
-
 
 def list_losses(labels: Any, logits: Any, lists: Any) -> Any:
     """Loss of each clicked example against those of its list that were not clicked.

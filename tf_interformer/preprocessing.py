@@ -5,7 +5,6 @@ from typing import Any
 
 import tensorflow as tf
 
-from tf_interformer.losses import LIST_COLUMN
 from tf_interformer.schema import (
     Categorical,
     Distance,
@@ -18,6 +17,9 @@ from tf_interformer.schema import (
     Vector,
 )
 from tf_interformer.schema.distance import DISTANCE_BOUNDS
+
+# Of an encoded batch: an integer that names the list, or the user, of each example. No feature can be called so.
+LIST_COLUMN = "_list"
 
 
 class Preprocessor(tf.Module):

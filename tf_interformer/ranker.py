@@ -16,12 +16,12 @@ from tf_interformer.backbones.base import sequences_of
 from tf_interformer.embedding import TokenEmbedder
 from tf_interformer.layers._common import build_sublayer, repeat_rows, wide
 from tf_interformer.layers.mlp import MLP
-from tf_interformer.losses import LIST_COLUMN, list_losses
+from tf_interformer.losses import list_losses
 
 # Named here to be registered: a saved model may have been compiled with them.
 from tf_interformer.metrics import Calibration as Calibration
 from tf_interformer.metrics import NormalizedEntropy as NormalizedEntropy
-from tf_interformer.preprocessing import Preprocessor
+from tf_interformer.preprocessing import LIST_COLUMN, Preprocessor
 from tf_interformer.schema import FeatureSchema, Numeric, SchemaError
 
 

@@ -10,8 +10,7 @@ from pipelines.input import SPLITS, Source, evaluation_dataset, explain_read_err
 from pipelines.prepare import write_parquet
 from tests.pipelines.small_folder import rows, serialized, write_folders
 from tests.small_log import declared_schema
-from tf_interformer.losses import LIST_COLUMN
-from tf_interformer.preprocessing import Preprocessor
+from tf_interformer.preprocessing import LIST_COLUMN, Preprocessor
 from tf_interformer.schema import SchemaError
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import candidates, onnx_speed, serving_load, train_step
+from benchmarks import candidates, onnx_speed, peers_quality, serving_load, train_step
 from benchmarks.hiformer_cost import published_table, table
 from pipelines import ablate
 from pipelines.compare import leaderboard
@@ -90,6 +90,24 @@ def check_parts(name, quoted, better, gains, digits):
     for variant in quoted | gains:
         loss = statistics.mean(whole) - statistics.mean(variants[variant])
         assert f"{-loss if variant in gains else loss:.{digits}f}" in claims, variant
+
+
+def test_the_models_beside_fuxictr():
+    apart, by_group = {}, []
+    for log in ("trivago", "kuairand"):
+        rows = json.loads((ROOT / f"docs/results/peers_quality_{log}.json").read_text())["rows"]
+        assert peers_quality.table(rows) in FIGURES
+        auc = {(row["model"], row["package"]): row["auc"] for row in rows}
+        gauc = {(row["model"], row["package"]): statistics.mean(row["gauc"]) for row in rows}
+        for model in peers_quality.MODELS:
+            by_group.append(gauc[model, "tf_interformer"] - gauc[model, "fuxictr"])
+            ours, theirs = auc[model, "tf_interformer"], auc[model, "fuxictr"]
+            apart[model, log] = statistics.mean(ours) - statistics.mean(theirs)
+            if model == "din":
+                assert abs(apart[model, log]) < max(statistics.stdev(ours), statistics.stdev(theirs))
+    claim = "DCNv2's lie {:.4f} apart on trivago and {:.4f} on\nKuaiRand-Pure, ours ahead"
+    assert claim.format(apart["dcn_v2", "trivago"], apart["dcn_v2", "kuairand"]) in FIGURES
+    assert f"in gAUC, too, by {min(by_group):.4f} to {max(by_group):.4f}" in FIGURES
 
 
 def spread(values, digits):

@@ -20,6 +20,7 @@ if sys.argv[1:] and sys.argv[1].startswith("deepctr"):
 import numpy as np
 
 from benchmarks import standard_work
+from benchmarks.peers.torch_imports import without_ray, without_triton
 from benchmarks.train_step import PEERS
 from benchmarks.workers import serve
 from tf_interformer import FeatureSchema, Ranker
@@ -90,7 +91,7 @@ def _plain_keras(ranker: Ranker, batches: Any, task: str, peer: str) -> Callable
 
 
 def _torch(ranker: Ranker, batches: Any, task: str, peer: str) -> Callable[[], object]:
-    _without_triton()
+    without_triton()
     import torch
 
     from benchmarks.peers.torch_interformer import TorchInterFormer
@@ -143,12 +144,10 @@ def _deepctr(schema: FeatureSchema, batches: Any, task: str, name: str, width: i
 
 
 def _fuxictr(schema: FeatureSchema, batches: Any, task: str, name: str, width: int) -> Callable[[], object]:
-    _without_triton()
+    without_triton()
+    without_ray()
     import torch
 
-    # It imports Ray, which is large, to prepare data in files; nothing here does.
-    unused = "fuxictr.preprocess.build_dataset"
-    sys.modules[unused] = types.ModuleType(unused)
     from benchmarks.peers.fuxictr_models import fuxictr_batch, fuxictr_model
 
     model = fuxictr_model(schema, name, width, UNITS)
@@ -162,11 +161,6 @@ def _fuxictr(schema: FeatureSchema, batches: Any, task: str, name: str, width: i
             return model(next(made))["y_pred"].numpy()
 
     return score
-
-
-def _without_triton() -> None:
-    # Its LLVM and TensorFlow's do not go together in one process; on a processor PyTorch compiles without it.
-    sys.modules["triton"] = None  # type: ignore[assignment]
 
 
 if __name__ == "__main__":

@@ -71,7 +71,7 @@ class Trainer:
         training = self.config.training
         self._task, self._metric = monitored(training.monitor, self.source.schema)
         if self._lists is not None and self.config.model.list_loss != AUTO:
-            _require_key(f"model.list_loss {self.config.model.list_loss}", self._lists, self.source.schema)
+            _require_key("model.list_loss", self.config.model.list_loss, self._lists, self.source.schema)
         keras.mixed_precision.set_global_policy(training.mixed_precision)
         keras.utils.set_random_seed(training.seed)
         resumed = self.run.load_state()
@@ -374,10 +374,12 @@ def monitored(monitor: str, schema: FeatureSchema) -> tuple[str, str]:
         )
     key = _MONITORS[metric][1]
     if key is not None:
-        _require_key(f"training.monitor: {metric}", key, schema)
+        _require_key(f"training.monitor: {metric}", monitor, key, schema)
     return task, metric
 
 
-def _require_key(what: str, key: str, schema: FeatureSchema) -> None:
+def _require_key(what: str, value: Any, key: str, schema: FeatureSchema) -> None:
     if key not in schema.key_columns:
-        raise ConfigError(f"{what} needs a schema with a `{key}` column, and {schema.name!r} has none")
+        raise ConfigError(
+            f"{what} needs a schema with a `{key}` column, and {schema.name!r} has none. Received: {value!r}"
+        )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import candidates, onnx_speed, peers_quality, serving_load, train_step
+from benchmarks import candidates, onnx_speed, peers_quality, serving_load, train_step, trivago_rules
 from benchmarks.hiformer_cost import published_table, table
 from pipelines import ablate
 from pipelines.compare import leaderboard
@@ -36,6 +36,50 @@ def test_the_leaderboard_of_the_simulated_log():
     found, means = leaderboard_of("simulated_leaderboard")
     assert found["rows"][0]["model"] == "interformer_dhen"
     assert f"by {means[0] - means[1]:.2f}, of eight others" in FIGURES and len(found["rows"]) == 9
+
+
+def test_the_leaderboard_of_trivago():
+    found, _ = leaderboard_of("trivago_leaderboard")
+    rows = {row["model"]: row for row in found["rows"]}
+
+    def lead(metric, model, other):
+        return statistics.mean(rows[model][metric]) - statistics.mean(rows[other][metric])
+
+    bare = {name for name in rows if name not in ("lightgbm", "interformer_made", "interformer")}
+    assert min(rows["interformer"]["auc"]) > max(max(rows[name]["auc"]) for name in bare)
+    words = [
+        f"by {lead('auc', 'interformer', 'dcn_v2'):.4f} AUC and {lead('gauc', 'interformer', 'dcn_v2'):.4f} gAUC\nbefore DCNv2",
+        f"by {lead('auc', 'interformer', 'lightgbm_comparisons'):.4f} AUC before the trees",
+        f"ahead of it by {lead('request_gauc', 'lightgbm_comparisons', 'interformer'):.4f}.",
+        f"{lead('auc', 'lightgbm', 'interformer'):.4f} (p {rows['interformer']['auc_difference']['p_holm']:.3f})",
+        f"({lead('auc', 'lightgbm', 'interformer_made'):.4f}, "
+        f"p {rows['interformer_made']['auc_difference']['p_holm']:.3f})",
+    ]
+    assert [word for word in words if word not in FIGURES] == []
+    (lists,) = (segment for segment in found["segments"] if segment["title"] == "List")
+    for model, (touched, without) in lists["auc"].items():
+        assert f"| {model} | {touched:.4f} | {without:.4f} |" in FIGURES
+    for name in ("trivago_rules", "trivago_rules_strict"):
+        rules = json.loads((ROOT / f"docs/results/{name}.json").read_text())
+        told = (
+            trivago_rules.table(rules) if name == "trivago_rules" else f"{rules['last touched']['auc']:.4f} and an MRR"
+        )
+        assert told in FIGURES
+
+
+def test_what_the_readme_says_of_the_logs_whose_histories_matter():
+    boards = [
+        json.loads((ROOT / f"docs/results/{name}_leaderboard.json").read_text()) for name in ("trivago", "kuairand_raw")
+    ]
+    trivago, raw = ({row["model"]: row for row in board["rows"]} for board in boards)
+    readme = (ROOT / "README.md").read_text()
+    for label, model in {"**InterFormer**": "interformer", "DCNv2": "dcn_v2", "DIN": "din"}.items():
+        cells = [
+            f"{statistics.mean(row[metric]):.4f} ± {statistics.stdev(row[metric]):.4f}"
+            for row, metrics in ((trivago[model], ("auc", "gauc", "mrr")), (raw[model], ("auc", "gauc")))
+            for metric in metrics
+        ]
+        assert f"| {label} | {' | '.join(cells)} |" in readme
 
 
 def test_the_leaderboard_without_counted_numbers():

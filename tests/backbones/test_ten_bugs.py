@@ -190,10 +190,11 @@ def test_bug_9_the_variance_neither_grows_nor_dies_with_depth(interaction):
     """Mean square of the output at initialisation over that of the inputs: small tokens keep their scale, those of
     scale one come out at about one.
     """
+    keras.utils.set_random_seed(0)  # single models lie a factor of two apart
     ratios: dict[float, list[float]] = {0.05: [], 1.0: []}
     inputs = batch(size=64, tokens=12, width=16, times=(10, 6), events=(32, 16))
     for layers in (1, 2, 4, 6):
-        drawn = [make(num_layers=layers, interaction=interaction) for _ in range(2)]
+        drawn = [make(num_layers=layers, interaction=interaction) for _ in range(3)]
         for scale in ratios:
             scaled = {
                 **inputs,
@@ -201,6 +202,6 @@ def test_bug_9_the_variance_neither_grows_nor_dies_with_depth(interaction):
                 "sequences": {name: x * scale for name, x in inputs["sequences"].items()},
             }
             squares = [np.mean(scores(layer, scaled).numpy() ** 2) for layer in drawn]
-            ratios[scale].append(np.mean(squares) / scale**2)
+            ratios[scale].append(np.median(squares) / scale**2)
     for values in ratios.values():
         assert min(values) > 0.1 and max(values) < 4 and max(values) / min(values) < 4, ratios

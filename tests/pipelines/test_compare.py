@@ -285,7 +285,7 @@ def models_of_the_files():
         read = plan.read_plan(file)
         for model in read.models:
             config = read.config(model, 0, 0).model
-            if model.name not in (plan.LINEAR, plan.LIGHTGBM):
+            if model.name != plan.LINEAR and not model.is_boosted:
                 made = {"backbone": config.backbone, "backbone_config": small(config.backbone_config)}
                 found.setdefault(json.dumps(made, sort_keys=True), (f"{file.stem} {model.name}", made))
     return found.values()

@@ -110,7 +110,10 @@ def test_a_loss_within_lists(tmp_path, monkeypatch, capsys, file_format):
 def test_a_loss_within_lists_needs_their_key(log, tmp_path, capsys):
     settings = ("model.list_loss=0.3", "training.lists=request")
     assert train.main(arguments(log, tmp_path / "run", *settings)) == 2
-    assert "model.list_loss 0.3 needs a schema with a `request` column, and 'small' has none" in capsys.readouterr().err
+    assert (
+        "model.list_loss needs a schema with a `request` column, and 'small' has none. Received: 0.3"
+        in capsys.readouterr().err
+    )
 
 
 def test_evaluate_reproduces_the_metrics(run, log, capsys):

@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from tests.backbones.case import batch, with_garbage
 from tests.layer_case import assert_close, assert_every_weight_learns, gradients, scramble, tensors
+from tf_interformer._keras import keras
 from tf_interformer.backbones import InterFormer
 
 

@@ -102,14 +102,15 @@ class Trainer:
         self.say("learning vocabularies and statistics from the training split")
         examples = 0
         source, lists = self.source, self.config.training.lists
-        differences = Differences() if lists in source.schema.key_columns else None
+        asked = self.config.model.list_loss == AUTO and lists in source.schema.key_columns
+        differences = Differences() if asked else None
 
         def counted() -> Iterator[dict[str, Any]]:
             nonlocal examples
             for batch in source.raw_batches("train", 8192).as_numpy_iterator():
                 labels = batch[source.schema.tasks[0]]
                 examples += len(labels)
-                if differences is not None and self.config.model.list_loss == AUTO:
+                if differences is not None:
                     differences.update(batch[source.schema.key_columns[lists][0]], labels)
                 yield batch
 

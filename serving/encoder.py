@@ -157,10 +157,16 @@ class Encoder:
         gap = value.astype(np.float64) - events.astype(np.float64)
         size = np.searchsorted(_DISTANCE_BOUNDS, np.abs(gap), side="right")
         ids = np.where(known, 2 + len(_DISTANCE_BOUNDS) + np.sign(gap) * size, 0).astype(_INT32)
-        places = known * np.arange(1, known.shape[1] + 1)
-        latest = known & (places == places.max(axis=1, initial=0)[:, None])
+        _, latest = _latest(known)
         latest_ids = np.where(latest, ids, 0).sum(axis=1).astype(_INT32)
         return {f"{column}_distance": ids, f"{column}_distance_latest": latest_ids}
+
+
+def _latest(chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The place of the latest chosen event `[batch]`, from 1, 0 without any; and which event it is."""
+    places = chosen * np.arange(1, chosen.shape[1] + 1)
+    last = places.max(axis=1, initial=0)
+    return last, chosen & (places == last[:, None])
 
 
 def _match(
@@ -173,9 +179,7 @@ def _match(
     encoded: Mapping[str, np.ndarray],
 ) -> dict[str, np.ndarray]:
     """The columns of `tf_interformer.schema.Match`."""
-    places = ours * np.arange(1, ours.shape[1] + 1)
-    last = places.max(axis=1, initial=0)  # from 1; 0 where there is none
-    latest = ours & (places == last[:, None])
+    last, latest = _latest(ours)
     columns = {
         f"{column}_match": np.where(real, 1 + ours, 0).astype(_INT32),
         f"{column}_match_count": np.log1p(ours.sum(axis=1).astype(np.float32)),

@@ -275,23 +275,23 @@ class Preprocessor(tf.Module):
         size = tf.raw_ops.Bucketize(input=tf.abs(gap), boundaries=list(DISTANCE_BOUNDS))
         ids = 2 + len(DISTANCE_BOUNDS) + tf.cast(tf.sign(gap), tf.int32) * size
         ids = tf.where(known, ids, 0)
-        last = tf.reduce_max(_places(known), axis=1, keepdims=True)
-        latest = known & tf.equal(_places(known), last)
+        _, latest = _latest(known)
         (column,) = distance.latest
         return {distance.events: ids, column: tf.reduce_sum(tf.where(latest, ids, 0), axis=1)}
 
 
-def _places(chosen: tf.Tensor) -> tf.Tensor:
-    """The place of each chosen event, from 1; 0 for the others."""
-    return tf.cast(chosen, tf.int32) * tf.range(1, tf.shape(chosen)[1] + 1)[None]
+def _latest(chosen: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """The place of the latest chosen event `[batch]`, from 1, 0 without any; and which event it is."""
+    places = tf.cast(chosen, tf.int32) * tf.range(1, tf.shape(chosen)[1] + 1)[None]
+    last = tf.reduce_max(places, axis=1)
+    return last, chosen & tf.equal(places, last[:, None])
 
 
 def _match_columns(
     match: Match, ours: tf.Tensor, real: tf.Tensor, kept: tf.Tensor, encoded: Mapping[str, tf.Tensor]
 ) -> dict[str, tf.Tensor]:
-    places = _places(ours)
-    last = tf.reduce_max(places, axis=1)  # [B], from 1; 0 where there is none
-    latest = tf.cast(ours & tf.equal(places, last[:, None]), tf.int32)
+    last, is_latest = _latest(ours)
+    latest = tf.cast(is_latest, tf.int32)
     count = tf.reduce_sum(tf.cast(ours, tf.float32), axis=1)
     ago = tf.cast(kept - last + 1, tf.float32)
     columns = {

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from tests.schema.trained import scores_after_training
 from tests.small_log import learned_schema, matching_schema, raw_batch
 from tf_interformer._keras import keras
 from tf_interformer.embedding import TokenEmbedder
@@ -130,11 +131,7 @@ def test_models_learn_from_it(backbone, config):
         "seen_length": np.full(count, 4),
         "click": clicked.astype(np.float32),
     }
-    ranker = Ranker(shop(), backbone, config, embedding={"dim": 8}, tower_units=(8,))
-    ranker.compile(keras.optimizers.Adam(0.01), jit_compile=False)
-    encoded, labels = ranker.preprocessor.training_batch(raw)
-    ranker.fit(encoded, labels, epochs=8, batch_size=32, verbose=0)
-    scores = ranker.score(raw)["click"]
+    scores = scores_after_training(shop(), raw, backbone, config, epochs=8)
     assert scores[clicked == 1].min() > scores[clicked == 0].max()
 
 

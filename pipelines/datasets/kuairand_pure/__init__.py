@@ -8,12 +8,13 @@ Split
 No look ahead
     Histories, and whatever is counted in them, hold the user's events with a strictly smaller `time_ms`.
     Rates and shares hold events of strictly earlier days. Neither the outcome of an impression nor anything
-    later is in its features. The configuration `raw` is stricter still: what became of an event is known once it has
-    been played, at `time_ms + play_time_ms`.
+    later is in its features. The history of `raw` and `both` is stricter still: what became of an event is known once
+    it has been played, at `time_ms + play_time_ms`.
 Configurations
     `by_date`, the default: published features, numbers counted in the log before the impression, and three histories
     of ids. `raw`: published features alone, and one history, `watched`, whose events say what became of them; rates
-    are for the model to find. Both hold the same impressions in the same order.
+    are for the model to find. `both`: this history, and the numbers of `by_date` beside it. All hold the same
+    impressions in the same order.
 
 Rules for the rough edges of the published files:
 

@@ -50,7 +50,7 @@ class KuairandPureConfig(DaysConfig):
         train: tuple of two ints. First and last day, such as `(20220425, 20220429)`, both included.
         validation: tuple of two ints. Likewise.
         test: tuple of two ints. Likewise.
-        features: `"made"` or `"raw"`, as in `schema`. Defaults to `"made"`.
+        features: `"made"`, `"raw"` or `"both"`, as in `schema`. Defaults to `"made"`.
 
     Raises:
         ValueError: If the splits are not in this order, or overlap.
@@ -90,6 +90,11 @@ class KuairandPure(TableBuilder):
             name="raw",
             features="raw",
             description="The same impressions in the same order, with published features and one history alone.",
+        ),
+        KuairandPureConfig(
+            name="both",
+            features="both",
+            description="The same impressions in the same order, with the history of `raw` and the numbers beside it.",
         ),
     ]
     # Both kinds of features of an impression are then read at the same place.

@@ -32,7 +32,7 @@ def build_table(
         first_date: int. First day, such as 20220425. Earlier impressions of the log are never rows: they
             only count in histories and rates. Defaults to 0.
         last_date: int. Last day. Defaults to 99991231.
-        features: `"made"` or `"raw"`, as in `schema.schema`. The rows are the same. Defaults to `"made"`.
+        features: `"made"`, `"raw"` or `"both"`, as in `schema.schema`. The rows are the same. Defaults to `"made"`.
 
     Returns:
         A DataFrame with one row per impression, sorted by user and time: the columns of
@@ -48,10 +48,11 @@ def build_table(
     seeds = None if sequences is None else ev.seed_events(sequences)
     tables = _event_tables(log, seeds, videos)
     declared = schema(LABELS, features)
-    if features == "raw":
-        return _finish(add_watched(rows, tables["watched"], MAX_LENGTH), declared)
-    rows = _add_rates(rows, tables["watched"])
-    rows = _History(rows, tables, sequences).add()
+    if features != "raw":
+        rows = _add_rates(rows, tables["watched"])
+        rows = _History(rows, tables, sequences).add()
+    if features != "made":
+        rows = add_watched(rows, tables["watched"], MAX_LENGTH)
     return _finish(rows, declared)
 
 

@@ -8,7 +8,7 @@ from typing import Literal, get_args
 from pipelines.datasets.kuairand_pure.raw import USER_CODES, USER_NUMBERS
 from tf_interformer.schema import Categorical, Feature, FeatureSchema, Label, Numeric, Sequence
 
-Features = Literal["made", "raw"]
+Features = Literal["made", "raw", "both"]
 LABELS = ("is_click", "long_view", "is_like")
 HISTORIES = ("watched", "long_watched", "liked")
 MAX_LENGTH = 50
@@ -107,7 +107,7 @@ def schema(labels: Iterable[str] | None = ("is_click",), features: Features = "m
             when `None`. Defaults to `("is_click",)`.
         features: `"made"`: beside what is published, numbers that are counted in the log before an impression, and
             three histories of ids. `"raw"`: what is published alone, and one history whose events say what became of
-            them. Defaults to `"made"`.
+            them. `"both"`: the numbers and that history. Defaults to `"made"`.
 
     Returns:
         A `FeatureSchema` whose vocabularies and statistics are yet to be learned.
@@ -130,11 +130,11 @@ def schema(labels: Iterable[str] | None = ("is_click",), features: Features = "m
     numerics = [
         Numeric(name=name, transform=transform, buckets=_BUCKETS if bucketed else 0)
         for name, transform, bucketed in _NUMERICS
-        if features == "made" or name in _PUBLISHED
+        if features != "raw" or name in _PUBLISHED
     ]
     declared: tuple[Feature, ...] = (*numerics, *_CATEGORICALS)
     return FeatureSchema(
-        name="kuairand_pure" if features == "made" else "kuairand_pure_raw",
+        name="kuairand_pure" if features == "made" else f"kuairand_pure_{features}",
         features=declared,
         sequences=_histories() if features == "made" else (_watched(),),
         labels=tuple(Label(name=label) for label in labels),

@@ -287,12 +287,16 @@ def test_shares_of_a_video(tmp_path):
 
 def test_raw_features_are_of_the_same_impressions(tmp_path):
     rows, videos = made_up_log(), made_up_videos()
-    made, raw = (table(tmp_path, rows, SEEDS, videos=videos, features=kind) for kind in ("made", "raw"))
+    kinds = ("made", "raw", "both")
+    made, raw, both = (table(tmp_path, rows, SEEDS, videos=videos, features=kind) for kind in kinds)
     shared = [c for c in made.columns if c in raw.columns]
     assert raw.select(shared).equals(made.select(shared))
     assert {"watched_video_id", "watched_tag", "is_click", "time_ms", "register_days"} < set(shared)
     counted = ("_rate", "_ratio", "_share", "_count", "_in_watched", "_recent", "_last", "_hour", "_day")
     assert not [c for c in raw.columns if c.endswith(counted)]
+    assert both.select(raw.columns).equals(raw)
+    numbers = [feature.name for feature in schema().numerics]
+    assert both.select(numbers).equals(made.select(numbers)) and len(numbers) == 46
 
 
 def made_up_log(count=400, users=6, videos=15):
@@ -318,7 +322,7 @@ def made_up_videos(videos=12):
     return "\n".join([VIDEO_COLUMNS, *lines]) + "\n"
 
 
-@pytest.mark.parametrize("kind", ["made", "raw"])
+@pytest.mark.parametrize("kind", ["made", "both"])
 def test_order_of_the_rows_does_not_matter(tmp_path, kind):
     rows = made_up_log()
     expected = table(tmp_path, rows, videos=made_up_videos(), features=kind)
@@ -326,7 +330,7 @@ def test_order_of_the_rows_does_not_matter(tmp_path, kind):
     assert table(tmp_path, rows, videos=made_up_videos(), features=kind).equals(expected)
 
 
-@pytest.mark.parametrize("kind", ["made", "raw"])
+@pytest.mark.parametrize("kind", ["made", "both"])
 def test_nothing_looks_ahead(tmp_path, kind):
     def features(rows):
         made = table(tmp_path, rows, videos=made_up_videos(), features=kind)
@@ -423,11 +427,11 @@ def prepare(folder: Path, manual_dir: Path, **options) -> KuairandPure:
     return builder
 
 
-@pytest.mark.parametrize("config", ["by_date", "raw"])
+@pytest.mark.parametrize("config", ["by_date", "raw", "both"])
 def test_builder_writes_the_table(tmp_path, config):
     manual = write(tmp_path / "manual", made_up_log(), videos=made_up_videos())
     builder = prepare(tmp_path, manual, config=config)
-    made = build_table(read_tables(find_folder(manual)), features="raw" if config == "raw" else "made")
+    made = build_table(read_tables(find_folder(manual)), features="made" if config == "by_date" else config)
     days = {"train": (0, 20220429), "validation": (20220430, 20220430), "test": (20220501, 20220508)}
     assert {name: info.num_examples for name, info in builder.info.splits.items()} == {
         name: made.filter(pl.col("date").is_between(*span)).height for name, span in days.items()
@@ -443,20 +447,21 @@ def test_builder_writes_the_table(tmp_path, config):
             np.testing.assert_array_equal(read.decode() if isinstance(read, bytes) else read, value, err_msg=name)
 
 
-def test_both_kinds_of_features_are_read_in_one_order(tmp_path, monkeypatch):
+def test_all_kinds_of_features_are_read_in_one_order(tmp_path, monkeypatch):
     manual = write(tmp_path / "manual", made_up_log(), videos=made_up_videos())
     monkeypatch.setattr(KuairandPure, "EXAMPLES_PER_FILE", 90)
     read = []
-    for config in ("by_date", "raw"):
+    for config in ("by_date", "raw", "both"):
         prepare(tmp_path, manual, config=config)
         source = open_source(DatasetConfig(name="kuairand_pure", builder_config=config), None, tmp_path / "prepared")
         assert len(source.files["test"]) == 3
         batches = list(source.raw_batches("test", 50).as_numpy_iterator())
         shared = ("user_id", "video_id", "hour", "is_click", "watched_video_id")
         read.append({name: np.concatenate([batch[name].ravel() for batch in batches]) for name in shared})
-        assert ("watched_outcome" in batches[0]) == (config == "raw")
+        assert ("watched_outcome" in batches[0]) == (config != "by_date")
     for name, values in read[0].items():
-        np.testing.assert_array_equal(read[1][name], values, err_msg=name)
+        for other in read[1:]:
+            np.testing.assert_array_equal(other[name], values, err_msg=name)
 
 
 def test_examples_parse_by_batch(tmp_path):
@@ -533,8 +538,11 @@ def test_schema_of_raw_features():
     assert {made.table_of(f"watched_{name}") for name in ("video_id", "tab")} == {"video_id", "tab"}
     assert "video_id" in made.candidate and not {"user_id", "tab", "hour"} & set(made.candidate)
     assert made.candidate == tuple(name for name in schema().candidate if name in {f.name for f in made.features})
-    with pytest.raises(ValueError, match=r"features must be one of made, raw. Received: 'none'"):
+    with pytest.raises(ValueError, match=r"features must be one of made, raw, both. Received: 'none'"):
         schema(features="none")
+    both = schema(features="both")
+    assert both.numerics == schema().numerics and both.sequences == made.sequences
+    assert both.candidate == schema().candidate
 
 
 # The published files

@@ -8,7 +8,9 @@ RUNS ?= runs
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 export TFDS_DATA_DIR ?= $(CURDIR)/data/tensorflow_datasets
 
-.PHONY: help install demo demo-kuairand data-there flows kuairand-models kuairand-multitask compare compare-trivago compare-kuairand_raw compare-globo interformer-ablation simulated-ablation hiformer-ablation dea-ablation planted hiformer-cost test test-keras3 test-legacy lint clean
+ABLATIONS := $(foreach log,trivago globo,interformer-ablation-$(log) hiformer-ablation-$(log) dea-ablation-$(log))
+
+.PHONY: help install demo demo-kuairand data-there flows kuairand-models kuairand-multitask compare compare-trivago compare-kuairand_raw compare-globo interformer-ablation simulated-ablation hiformer-ablation dea-ablation $(ABLATIONS) planted hiformer-cost test test-keras3 test-legacy lint clean
 
 help:
 	@echo "make demo            train, judge and export InterFormer on a simulated click log, then rank candidates with it"
@@ -20,6 +22,7 @@ help:
 	@echo "make flows           the information flows of InterFormer compared on the simulated log"
 	@echo "make interformer-ablation, make simulated-ablation   the parts of InterFormer, on KuaiRand-Pure and simulated"
 	@echo "make hiformer-ablation, make dea-ablation    the parts of Hiformer, of Dual Enhanced Attention, on KuaiRand-Pure"
+	@echo "make interformer-ablation-trivago, hiformer-ablation-globo, ...   the same on trivago, on a tenth of Globo's readers"
 	@echo "make planted         what Dual Enhanced Attention claims, on data in which it is planted"
 	@echo "make hiformer-cost   what composite projections, low rank and pruning cost and save"
 	@echo "make test            lint, types and the whole test suite under Keras 3 and under tf_keras"
@@ -76,6 +79,29 @@ dea-ablation: $(READY) data-there
 	$(BIN)/python -m pipelines.ablate --config pipelines/configs/kuairand_dual_enhanced_attention.yaml \
 	    --variants pipelines/configs/ablations/dual_enhanced_attention.yaml --output $(RUNS)/dea-ablation $(KUAIRAND) \
 	    --seeds 2
+
+# The same on trivago and on a tenth of Globo's readers; `%` is the log.
+LOG_trivago := --config pipelines/configs/trivago.yaml --data-dir $(TF_INTERFORMER_DATA)/trivago
+LOG_globo := --config pipelines/configs/globo.yaml --data-dir $(TF_INTERFORMER_DATA)/globo \
+    --set dataset.builder_config=tenth --set dataset.max_length=20 --set training.jit_compile=false
+HIFORMER := --set model.backbone=hiformer \
+    --set 'model.backbone_config={num_layers: 2, num_heads: 2, rank_k: 16, rank_v: 32, ffn_dim: 32}'
+COMBOS_trivago := {fields: [1, 4, 6, 8, 9], codebook_size: 5000, codebook_dim: 8}
+COMBOS_globo := {fields: [1, 3, 6, 7, 13, 14], codebook_size: 20000, codebook_dim: 8}
+
+interformer-ablation-trivago interformer-ablation-globo: interformer-ablation-%: $(READY) data-there
+	$(BIN)/python -m pipelines.ablate $(LOG_$*) --variants pipelines/configs/ablations/interformer.yaml \
+	    --output $(RUNS)/interformer-ablation-$* --seeds 2 --jobs 2
+
+hiformer-ablation-trivago hiformer-ablation-globo: hiformer-ablation-%: $(READY) data-there
+	$(BIN)/python -m pipelines.ablate $(LOG_$*) $(HIFORMER) --variants pipelines/configs/ablations/hiformer.yaml \
+	    --output $(RUNS)/hiformer-ablation-$* --seeds 2 --jobs 2
+
+dea-ablation-trivago dea-ablation-globo: dea-ablation-%: $(READY) data-there
+	$(BIN)/python -m pipelines.ablate $(LOG_$*) --set model.backbone=dual_enhanced_attention \
+	    --set 'model.backbone_config={num_layers: 2, num_heads: 2, ffn_dim: 32, combo_config: $(COMBOS_$*)}' \
+	    --variants pipelines/configs/ablations/dual_enhanced_attention.yaml \
+	    --output $(RUNS)/dea-ablation-$* --seeds 2 --jobs 2
 
 compare: $(READY) data-there
 	$(BIN)/python -m pipelines.compare --config pipelines/configs/compare/kuairand.yaml $(KUAIRAND) \

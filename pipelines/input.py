@@ -12,7 +12,7 @@ import tensorflow as tf
 from pipelines import datasets
 from pipelines.config import ConfigError, DatasetConfig
 from pipelines.datasets.tables import DataError
-from tf_interformer.preprocessing import Preprocessor
+from tf_interformer.preprocessing import Preprocessor, as_text
 from tf_interformer.schema import Categorical, FeatureSchema, Label, Numeric, Vector
 
 SPLITS = ("train", "validation", "test")
@@ -228,8 +228,7 @@ def _lists_together(blocks: tf.data.Dataset, column: str, dtype: str, seed: int)
 
     def in_order(serialized: tf.Tensor) -> tf.Tensor:
         keys = tf.io.parse_example(serialized, {column: tf.io.FixedLenFeature([], tf.as_dtype(dtype))})[column]
-        texts = keys if keys.dtype == tf.string else tf.strings.as_string(keys)
-        places = tf.strings.to_hash_bucket_strong(texts, 2**62, key=[seed, 1])
+        places = tf.strings.to_hash_bucket_strong(as_text(keys), 2**62, key=[seed, 1])
         return tf.gather(serialized, tf.argsort(places, stable=True))
 
     return blocks.map(in_order, num_parallel_calls=1)

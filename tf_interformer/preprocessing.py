@@ -114,8 +114,7 @@ class Preprocessor(tf.Module):
                 f"{sorted(self.schema.key_columns) or 'neither group nor request'}"
             )
         keys = tf.reshape(_given(raw, self.schema.key_columns[by][0]), [-1])
-        texts = keys if keys.dtype == tf.string else tf.strings.as_string(keys)
-        return tf.cast(tf.strings.to_hash_bucket_fast(texts, 2**31 - 1), tf.int32)
+        return tf.cast(tf.strings.to_hash_bucket_fast(as_text(keys), 2**31 - 1), tf.int32)
 
     def training_batch(self, raw: Mapping[str, Any], lists: str | None = None) -> tuple[Any, ...]:
         """What `fit` takes: `(encoded, labels)`, and `weights` third when the schema names a weight column.
@@ -174,8 +173,7 @@ class Preprocessor(tf.Module):
         if owner.hash_buckets is None:
             values = values if values.dtype == tf.string else tf.cast(values, tf.int64)
             return tf.cast(self._tables[name].lookup(values), tf.int32)
-        texts = values if values.dtype == tf.string else tf.strings.as_string(values)
-        buckets = tf.strings.to_hash_bucket_fast(texts, owner.hash_buckets)
+        buckets = tf.strings.to_hash_bucket_fast(as_text(values), owner.hash_buckets)
         missing = tf.equal(values, tf.constant(owner.missing, values.dtype))
         return tf.where(missing, 0, 2 + tf.cast(buckets, tf.int32))
 
@@ -306,6 +304,11 @@ def _given(raw: Mapping[str, Any], name: str) -> Any:
     if name not in raw:
         raise SchemaError(f"column {name!r} is missing. Received: {', '.join(sorted(raw))}")
     return raw[name]
+
+
+def as_text(keys: tf.Tensor) -> tf.Tensor:
+    """Ids as the strings that are hashed; strings as they are."""
+    return keys if keys.dtype == tf.string else tf.strings.as_string(keys)
 
 
 def _vocabulary_table(owner: Categorical) -> tf.lookup.StaticHashTable:

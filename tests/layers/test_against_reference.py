@@ -61,6 +61,9 @@ def test_a_fresh_personalized_ffn_in_a_branch_is_close_to_the_identity():
         values = np.linalg.svd(identity + layer({"sequence": identity, "summary": summary}).numpy(), compute_uv=False)
         assert low <= values.min() and values.max() <= high
     assert values.min() < 0.5 or values.max() > 2.0
+    for wrong in (None, 0.0, "small"):
+        with pytest.raises(ValueError, match=f"`start` must be a positive number. Received: start={wrong!r}"):
+            layers.PersonalizedFFN(start=wrong)
 
 
 def test_masknet_merge():

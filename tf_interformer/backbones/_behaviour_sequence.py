@@ -1,16 +1,15 @@
 """What the models have in common that weigh behaviours by the target."""
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tf_interformer._keras import keras, ops
-from tf_interformer.backbones._targets import check_targets
+from tf_interformer.backbones._targets import Targets
 from tf_interformer.backbones.base import Backbone
 from tf_interformer.layers._common import Tensor, build_sublayer, sequence_shape, stack_tokens, tokens_shape
 
 
-class BehaviourSequence(Backbone):
+class BehaviourSequence(Targets, Backbone):
     """Base of the models in which each sequence meets the target in a layer of its own.
 
     The representation is `[features, flattened || what each sequence came to]`. A subclass implements
@@ -23,8 +22,6 @@ class BehaviourSequence(Backbone):
             name fills it in.
     """
 
-    needs_targets = True
-
     def __init__(
         self,
         tasks: Sequence[str] = ("label",),
@@ -32,14 +29,7 @@ class BehaviourSequence(Backbone):
         **kwargs: Any,
     ) -> None:
         super().__init__(tasks=tasks, **kwargs)
-        # As text, because tf_keras would wrap a dict into something that no longer serialises.
-        self._targets = json.dumps(check_targets(targets))
-
-    @property
-    def targets(self) -> dict[str, list[int]]:
-        """For each sequence the feature tokens that are its target."""
-        found: dict[str, list[int]] = json.loads(self._targets)
-        return found
+        self.keep_targets(targets)
 
     def sequence_layer(self, name: str) -> Any:
         """Returns a new layer `{"sequence", "lengths", "target"}` -> `[batch, any]`."""

@@ -1,9 +1,27 @@
 """Which feature tokens show the candidate in the terms of a sequence's events."""
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tf_interformer.schema import FeatureSchema
+
+
+class Targets:
+    """What a backbone that compares events with the candidate keeps of its argument `targets`."""
+
+    needs_targets = True
+
+    def keep_targets(self, targets: Any) -> None:
+        """Check the argument and keep it."""
+        # As text, because tf_keras would wrap a dict into something that no longer serialises.
+        self._targets = json.dumps(check_targets(targets))
+
+    @property
+    def targets(self) -> dict[str, list[int]]:
+        """For each sequence the feature tokens that are its target."""
+        found: dict[str, list[int]] = json.loads(self._targets)
+        return found
 
 
 def targets_of(schema: FeatureSchema, feature_names: Sequence[str]) -> dict[str, list[int]]:

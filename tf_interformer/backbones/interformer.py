@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tf_interformer._keras import ops, register
-from tf_interformer.backbones._targets import check_targets
+from tf_interformer.backbones._targets import Targets
 from tf_interformer.backbones.base import Backbone, sequences_of
 from tf_interformer.layers import interactions
 from tf_interformer.layers._common import (
@@ -36,7 +36,7 @@ FINAL_SUMMARIES = ("recompute", "algorithm1")
 
 
 @register
-class InterFormer(Backbone):
+class InterFormer(Targets, Backbone):
     """InterFormer: features and behaviours interact layer by layer (arXiv 2411.09852, Algorithm 1).
 
     The sequences are merged into one (`MaskNetMerge`). The first summary of the features is put in front of it as
@@ -123,8 +123,6 @@ class InterFormer(Backbone):
         [InterFormer, arXiv 2411.09852](https://arxiv.org/abs/2411.09852)
     """
 
-    needs_targets = True
-
     def __init__(
         self,
         tasks: Sequence[str] = ("label",),
@@ -169,8 +167,7 @@ class InterFormer(Backbone):
         self.num_pma_tokens = check_positive("num_pma_tokens", num_pma_tokens, minimum=0)
         self.num_recent_tokens = check_positive("num_recent_tokens", num_recent_tokens, minimum=0)
         self.num_target_tokens = check_positive("num_target_tokens", num_target_tokens, minimum=0)
-        # As text, because tf_keras would wrap a dict into something that no longer serialises.
-        self._targets = json.dumps(check_targets(targets))
+        self.keep_targets(targets)
         self.num_heads = check_positive("num_heads", num_heads)
         self.gating = check_choice("gating", gating, (*ACTIVATIONS, None))
         self.gating_units = check_units("gating_units", gating_units)
@@ -223,12 +220,6 @@ class InterFormer(Backbone):
     @property
     def _num_cls(self) -> int:
         return self.num_summary_tokens if self._cls else 0
-
-    @property
-    def targets(self) -> dict[str, list[int]]:
-        """For each sequence the feature tokens that are its target."""
-        found: dict[str, list[int]] = json.loads(self._targets)
-        return found
 
     @property
     def _target_tokens(self) -> list[int]:

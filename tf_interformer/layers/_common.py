@@ -149,9 +149,20 @@ def check_choice(name: str, value: Any, choices: Collection[Any]) -> Any:
 
 def check_ratio(name: str, value: Any) -> float | None:
     """Returns a positive number or None."""
-    if value is None or (isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0):
+    if value is None or _is_positive(value):
         return value
     raise ValueError(f"`{name}` must be a positive number or None. Received: {name}={value!r}")
+
+
+def check_factor(name: str, value: Any) -> float:
+    """Returns a positive number."""
+    if _is_positive(value):
+        return value
+    raise ValueError(f"`{name}` must be a positive number. Received: {name}={value!r}")
+
+
+def _is_positive(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0
 
 
 def check_rate(name: str, value: Any) -> float:

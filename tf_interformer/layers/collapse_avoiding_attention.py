@@ -9,9 +9,9 @@ from tf_interformer.layers._common import (
     Shape,
     Tensor,
     check_choice,
+    check_factor,
     check_positive,
     check_rate,
-    check_ratio,
     shape_of,
     tokens_shape,
     wide,
@@ -86,11 +86,8 @@ class CollapseAvoidingAttention(keras.layers.Layer):
         self.filter = check_choice("filter", filter, FILTERS)
         self.threshold_on = check_choice("threshold_on", threshold_on, THRESHOLDS)
         self.pair_abundance = check_choice("pair_abundance", pair_abundance, PAIR_ABUNDANCES)
-        for name, value in {"threshold_strength": threshold_strength, "temperature": temperature}.items():
-            if check_ratio(name, value) is None:
-                raise ValueError(f"`{name}` must be a positive number. Received: {name}=None")
-        self.threshold_strength = threshold_strength
-        self.temperature = temperature
+        self.threshold_strength = check_factor("threshold_strength", threshold_strength)
+        self.temperature = check_factor("temperature", temperature)
         self.refresh_every = check_positive("refresh_every", refresh_every)
         self.momentum = check_rate("momentum", momentum)
 

@@ -8,8 +8,8 @@ from tf_interformer.layers._common import (
     Tensor,
     build_sublayer,
     check_choice,
+    check_factor,
     check_positive,
-    check_ratio,
     gelu,
     project,
     sequence_shape,
@@ -45,8 +45,8 @@ class PersonalizedFFN(keras.layers.Layer):
     Output shape: `[batch, time, dim]`.
 
     Raises:
-        ValueError: If `mode` is unknown, `hidden_dim` is not a positive integer, or summary and sequence are of
-            different width.
+        ValueError: If `mode` is unknown, `hidden_dim` is not a positive integer, `start` not a positive number, or
+            summary and sequence are of different width.
 
     Example:
 
@@ -62,7 +62,7 @@ class PersonalizedFFN(keras.layers.Layer):
         super().__init__(**kwargs)
         self.mode = check_choice("mode", mode, MODES)
         self.hidden_dim = None if hidden_dim is None else check_positive("hidden_dim", hidden_dim)
-        self.start = check_ratio("start", start) or 1.0
+        self.start = check_factor("start", start)
 
     def build(self, input_shape: Any) -> None:
         batch, time, width = sequence_shape(input_shape["sequence"])

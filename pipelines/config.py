@@ -60,6 +60,7 @@ class DatasetConfig(_Section):
         builder_config: Named configuration of the builder.
         labels: The tasks; the schema's default when empty.
         max_length: Use only so many of the most recent events of each sequence; all that the schema has when absent.
+        without: Features, sequences, columns of events that are not read: what `FeatureSchema.without` takes.
     """
 
     name: str
@@ -67,6 +68,7 @@ class DatasetConfig(_Section):
     builder_config: str | None = None
     labels: tuple[str, ...] = ()
     max_length: int | None = Field(default=None, ge=1)
+    without: tuple[str, ...] = ()
 
 
 class ModelConfig(_Section):

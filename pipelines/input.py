@@ -13,7 +13,7 @@ from pipelines import datasets
 from pipelines.config import ConfigError, DatasetConfig
 from pipelines.datasets.tables import DataError
 from tf_interformer.preprocessing import Preprocessor, as_text
-from tf_interformer.schema import Categorical, FeatureSchema, Label, Numeric, Vector
+from tf_interformer.schema import Categorical, FeatureSchema, Label, Numeric, SchemaError, Vector
 
 SPLITS = ("train", "validation", "test")
 
@@ -122,7 +122,7 @@ def open_source(
 
     Raises:
         DataError: A file or folder is missing, empty or broken.
-        ConfigError: No such builder, or no such label.
+        ConfigError: No such builder or label, or nothing of a name in `without`.
     """
     labels = config.labels
     if config.format == "tfds":
@@ -139,6 +139,10 @@ def open_source(
         probabilities = {task: column for task, column in probabilities.items() if task in labels}
     if config.max_length is not None:
         schema = schema.with_max_length(config.max_length)
+    try:
+        schema = schema.without(*config.without)
+    except SchemaError as error:
+        raise ConfigError(f"dataset.without: {error}") from None
     return Source(schema, "tfrecord" if config.format == "tfds" else config.format, files, probabilities)
 
 

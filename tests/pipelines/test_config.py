@@ -56,6 +56,7 @@ WRONG = {
     "unknown key": ("dataset: {name: x}\ntraining: {epoch: 3}\n", [], r"training.epoch: Extra inputs .*Received: 3"),
     "wrong value": ("dataset: {name: x}\n", ["training.batch_size=0"], r"training.batch_size: .*Received: 0"),
     "wrong choice": ("dataset: {name: x, format: csv}\n", [], r"dataset.format: .*Received: 'csv'"),
+    "no list": ("dataset: {name: x, without: price}\n", [], r"dataset.without: .*Received: 'price'"),
     "no equals": ("dataset: {name: x}\n", ["training.epochs"], "--set takes key=value"),
     "value as section": ("dataset: {name: x}\n", ["dataset.name.y=1"], "'name' is a value, not a section"),
 }

@@ -142,6 +142,30 @@ def test_histories_can_be_cut_to_their_most_recent_events(folders):
         assert [list(row[: len(e)]) for row, e in zip(found, expected, strict=True)] == expected
 
 
+@pytest.mark.parametrize("file_format", ["tfrecord", "parquet"])
+def test_features_and_histories_can_be_left_out(folders, file_format):
+    left_out = ["price", "user", "viewed_tag", "bought"]
+    whole = open_folder(folders, file_format)
+    config = DatasetConfig(name="mine", format=file_format, without=left_out)
+    less = open_source(config, folders / file_format)
+    gone = {"price", "viewed_tag", "bought_item", "bought_length"}  # `user` is the group, and so still read
+    assert whole.schema.group == less.schema.group == "user" and "user" not in less.schema.signature()
+    pairs = zip(*(s.raw_batches("train", 16).as_numpy_iterator() for s in (whole, less)), strict=True)
+    for before, after in pairs:
+        assert set(before) - set(after) == gone
+        for name, values in after.items():
+            assert values.tolist() == before[name].tolist()
+    learned = less.schema.learn(less.raw_batches("train", 16).as_numpy_iterator())
+    _, _, others = next(iter(evaluation_dataset(less, Preprocessor(learned), "test", 16)))
+    assert others["group"].numpy().tolist() == list(range(300, 316))
+
+
+def test_what_cannot_be_left_out_names_the_key(folders):
+    config = DatasetConfig(name="mine", format="tfrecord", without=["price", "size"])
+    with pytest.raises(ConfigError, match=r"dataset.without: .* has nothing called \['size'\]"):
+        open_source(config, folders / "tfrecord")
+
+
 def test_missing_pieces_of_a_folder(tmp_path):
     config = DatasetConfig(name="mine", format="tfrecord")
     with pytest.raises(ConfigError, match="needs --data-dir"):

@@ -84,6 +84,77 @@ def test_with_max_length():
         schema.with_max_length(0)
 
 
+def names(schema):
+    return list(schema.signature(labels=True))
+
+
+@pytest.mark.parametrize("make", [declared_schema, learned_schema])
+def test_without_features_sequences_and_fields(make):
+    schema = make()
+    whole = names(schema)
+    assert schema.without() == schema
+    assert names(schema.without("bought")) == [n for n in whole if not n.startswith("bought_")]
+    less = schema.without("viewed_tag", "country", "price")
+    assert names(less) == [n for n in whole if n not in ("viewed_tag", "country", "price")]
+    assert schema.without("viewed_tag", "viewed_item") == schema.without("viewed"), "no field, no sequence"
+    assert less.is_learned == schema.is_learned and less["item"] == schema["item"]
+    assert FeatureSchema.from_json(less.to_json()) == less
+
+
+def test_without_before_learning_is_without_after_it():
+    batch = raw_batch(64, seed=1)
+    left_out = ("viewed_tag", "tags", "price")
+    del (less := dict(batch))["viewed_tag"], less["tags"], less["price"]
+    assert declared_schema().without(*left_out).learn([less]) == learned_schema().without(*left_out)
+
+
+def test_what_refers_to_what_is_left_out_goes_too():
+    tables = [Categorical("item", table="item"), Categorical("tag", dtype="int64", table="tag"), Categorical("action")]
+    viewed = Sequence("viewed", fields=tables, match=["item", "tag"], distance=["tag"])
+    schema = FeatureSchema(
+        features=[Categorical("item"), Categorical("tag", dtype="int64"), Numeric("age")],
+        sequences=[viewed],
+        labels=[Label("y")],
+        candidate=["item", "tag"],
+    )
+
+    def compared(*left_out):
+        less = schema.without(*left_out)
+        return less.candidate, less.sequences[0].match, less.sequences[0].distance
+
+    assert compared("viewed_tag") == (("item", "tag"), ("item",), ())
+    assert compared("viewed_tag", "tag") == (("item",), ("item",), ())
+    assert compared("viewed_tag_match") == (("item", "tag"), ("item",), ("tag",))
+    assert compared("viewed_tag_distance") == (("item", "tag"), ("item", "tag"), ())
+    assert schema.without("viewed", "item", "tag").candidate == ()
+
+
+def test_a_key_that_is_a_feature_no_more_keeps_its_dtype():
+    keys = {"group": "user", "request": "shown", "request_dtype": "string"}
+    schema = FeatureSchema(features=[Categorical("user"), Numeric("age")], labels=[Label("y")], **keys)
+    for less in (schema.without("user"), schema.without("age").without()):
+        assert less.signature(labels=True)["user"].dtype == tf.string
+        assert less.parsing_spec()["shown"].dtype == tf.string
+    assert names(schema.without("user")) == ["age", "y", "user", "shown"]
+
+
+def test_what_cannot_be_left_out_is_told():
+    schema = declared_schema()
+    known = "item, .*age, viewed, viewed_item, viewed_tag, bought, bought_item$"
+    with pytest.raises(SchemaError, match=rf"nothing called \['click', 'size'\] to leave out. It has: {known}"):
+        schema.without("size", "age", "click")
+    users = r"\['viewed_item', 'bought_item'\]"
+    with pytest.raises(SchemaError, match=rf"'item' owns the table in which {users} .* leave out {users}, too"):
+        schema.without("item")
+    with pytest.raises(SchemaError, match="must keep a feature beside its sequences"):
+        schema.without("item", "user", "tags", "country", "price", "age")
+    served = FeatureSchema(
+        features=[Categorical("place", serve_as="1"), Numeric("age")], labels=[Label("y")], candidate=["age"]
+    )
+    with pytest.raises(SchemaError, match="nothing is left to ask for"):
+        served.without("age")
+
+
 WRONG = {
     "bad name": (lambda: Categorical("user id"), "Categorical 'user id', name: .*Received: 'user id'"),
     "bad buckets": (lambda: Categorical("a", hash_buckets=0), "Categorical 'a', hash_buckets: .*Received: 0"),

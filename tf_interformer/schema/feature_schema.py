@@ -277,15 +277,78 @@ class FeatureSchema(SchemaModel):
         shorter = tuple(s.model_copy(update={"max_length": min(max_length, s.max_length)}) for s in self.sequences)
         return self.model_copy(update={"sequences": shorter})
 
+    def without(self, *names: str) -> "FeatureSchema":
+        """The same schema without some of its inputs, and without what refers to them.
+
+        Args:
+            *names: str. Features; sequences; fields of a sequence, by their column; or, by the column of the encoded
+                events, what a sequence's `match` or `distance` tells of a field. A column that is also the `group` or
+                the `request` stays that.
+
+        Raises:
+            SchemaError: A name that the schema does not have, a table that is left without its owner, or no feature
+                left.
+
+        Example:
+
+        >>> fields = [Categorical("item", table="item"), Categorical("age")]
+        >>> schema = FeatureSchema(
+        ...     features=[Categorical("item"), Numeric("price")],
+        ...     sequences=[Sequence("viewed", fields=fields, match=["item"])],
+        ...     labels=[Label("click")],
+        ... )
+        >>> list(schema.without("viewed_age", "viewed_item_match", "price").signature())
+        ['item', 'viewed_item', 'viewed_length']
+        """
+        known = [f.name for f in self.features]
+        for sequence in self.sequences:
+            known += [sequence.name, *sequence.event_columns]
+        unknown = sorted(set(names) - set(known))
+        if unknown:
+            raise SchemaError(f"schema {self.name!r} has nothing called {unknown} to leave out. It has: "
+                              f"{', '.join(known)}")  # fmt: skip
+        features = tuple(f for f in self.features if f.name not in names)
+        if not features:
+            raise SchemaError(f"schema {self.name!r} must keep a feature beside its sequences. Received: all of "
+                              f"{[f.name for f in self.features]}")  # fmt: skip
+        left = (s.without(*names) for s in self.sequences if s.name not in names)
+        sequences = tuple(s for s in left if s is not None)
+        self._check_owners_stay(features, sequences)
+        changed = {
+            "features": features,
+            "sequences": sequences,
+            "candidate": tuple(name for name in self.candidate if name not in names),
+            **self._key_dtypes(names),
+        }
+        # Made anew, not copied, so that what is left is checked.
+        return type(self)(**{**{field: getattr(self, field) for field in type(self).model_fields}, **changed})
+
+    def _check_owners_stay(self, features: Iterable[Feature], sequences: Iterable[Sequence]) -> None:
+        kept = dict(_keyed(features, sequences))
+        for owner in self.tables:
+            users = [key for key, f in kept.items() if isinstance(f, Categorical) and f.table == owner]
+            if users and owner not in kept:
+                raise SchemaError(
+                    f"schema {self.name!r}: {owner!r} owns the table in which {users} are looked up, so it cannot be "
+                    f"left out alone: leave out {users}, too"
+                )
+
+    def _key_dtypes(self, names: Iterable[str]) -> dict[str, KeyType]:
+        """What the dtypes of the keys become that are among some features, once these are features no more."""
+        features = {f.name: f for f in self.categoricals if f.name in names}
+        return {
+            f"{role}_dtype": features[column].dtype
+            for role, (column, _) in self.key_columns.items()
+            if column in features
+        }
+
     def _categoricals(self) -> Iterator[tuple[str, Categorical]]:
         for key, feature in self._keyed_features():
             if isinstance(feature, Categorical):
                 yield key, feature
 
     def _keyed_features(self) -> Iterator[tuple[str, Feature]]:
-        yield from ((f.name, f) for f in self.features)
-        for sequence in self.sequences:
-            yield from ((sequence.column(f.name), f) for f in sequence.fields)
+        yield from _keyed(self.features, self.sequences)
 
     # JSON
 
@@ -486,6 +549,13 @@ class FeatureSchema(SchemaModel):
         if self.weight is not None:
             columns[self.weight] = tfds.features.Scalar(np.float32)
         return tfds.features.FeaturesDict({**columns, **extra})
+
+
+def _keyed(features: Iterable[Feature], sequences: Iterable[Sequence]) -> Iterator[tuple[str, Feature]]:
+    """Features and fields of sequences, each by its column."""
+    yield from ((f.name, f) for f in features)
+    for sequence in sequences:
+        yield from ((sequence.column(f.name), f) for f in sequence.fields)
 
 
 def _ragged(feature: Categorical) -> tf.io.RaggedFeature:

@@ -122,3 +122,17 @@ class Sequence(SchemaModel):
     def column(self, field: str) -> str:
         """Name of the column that holds one field."""
         return f"{self.name}_{field}"
+
+    def without(self, *columns: str) -> "Sequence | None":
+        """The same sequence without some of its `event_columns`, and what refers to them; `None` without any field."""
+        fields = tuple(field for field in self.fields if self.column(field.name) not in columns)
+        if not fields:
+            return None
+        no_match = {*columns, *(one.field for one in self.matches if one.events in columns)}
+        no_distance = {*columns, *(one.field for one in self.distances if one.events in columns)}
+        left = {
+            "fields": fields,
+            "match": tuple(name for name in self.match if self.column(name) not in no_match),
+            "distance": tuple(name for name in self.distance if self.column(name) not in no_distance),
+        }
+        return self.model_copy(update=left)

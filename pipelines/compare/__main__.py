@@ -51,10 +51,10 @@ def compare(
     configs = {model.name: plan.config(model, 0, 0) for model in plan.models}
     opened = {
         dataset: open_source(dataset, data_dir, prepared_dir)
-        for dataset in dict.fromkeys(config.dataset for config in configs.values())
+        for dataset in dict.fromkeys([plan.dataset, *(config.dataset for config in configs.values())])
     }
     sources = {name: opened[config.dataset] for name, config in configs.items()}
-    source = sources[plan.models[0].name]
+    source = opened[plan.dataset]  # a model of its own data may lack what is told of the examples
     monitored(configs[plan.models[0].name].training.monitor, source.schema)  # LightGBM alone would not ask
     with explained_read_errors(source):
         columns = load_examples(folder / "examples.npz", source)

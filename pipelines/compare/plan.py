@@ -11,12 +11,13 @@ from typing import Any, NamedTuple
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from pipelines.config import ConfigError, TrainConfig, load_config, read_yaml
+from pipelines.config import ConfigError, DatasetConfig, TrainConfig, load_config, read_yaml
 
 # What is no backbone of the package: `linear` is one of this comparison, `lightgbm` no network at all.
 LINEAR, LIGHTGBM, BEST_POSSIBLE = "linear", "lightgbm", "best_possible"
 
-_BUILDER_CONFIG = "dataset.builder_config"
+# What leaves the examples and their order as they are.
+_OWN_DATA = ("dataset.builder_config", "dataset.without", "dataset.max_length")
 _LINEAR_SETTINGS = {
     "model.backbone_config": {},
     "model.embedding.dim": 1,
@@ -35,9 +36,9 @@ class CompareConfig(BaseModel):
         base: Configuration of `pipelines.train` with what all models share; the path is relative to this file.
         models_from: Another file of `{name: settings}`, to which `models` adds. Defaults to none.
         models: Name -> settings, keys of the configuration under `model.`. The names `linear`, `lightgbm` and those
-            that begin with it, and `best_possible` have a meaning of their own. Each may have a
-            `dataset.builder_config` of its own: the same examples in the same order, with other features, such as the
-            numbers that trees need.
+            that begin with it, and `best_possible` have a meaning of their own. Each may have of its own what leaves
+            the examples and their order as they are: `dataset.builder_config`, for other features such as the numbers
+            that trees need, `dataset.without` and `dataset.max_length`.
         settings: Settings of all models, on top of `base`. Keys under `model.backbone_config.` reach every backbone of
             the package, and not `linear` and `lightgbm`.
         search: Key -> values. Every model is tried with every combination at seed 0; the best by the validation
@@ -73,6 +74,7 @@ class Plan:
 
     Attributes:
         base: The configuration file that all models share.
+        dataset: Their data, but for what models have of their own.
         models: The models to train.
         candidates: Settings that each model is tried with; one empty set without a search.
         tree_candidates: The same for LightGBM.
@@ -82,6 +84,7 @@ class Plan:
     """
 
     base: str
+    dataset: DatasetConfig
     models: tuple[Model, ...]
     candidates: tuple[tuple[str, ...], ...]
     tree_candidates: tuple[tuple[str, ...], ...]
@@ -137,8 +140,10 @@ def read_plan(path: str | os.PathLike[str], names: Sequence[str] = ()) -> Plan:
     )
     if not models:
         raise ConfigError(f"{file} must name a model to train beside {BEST_POSSIBLE}")
+    base = os.fspath(file.parent / given.base)
     plan = Plan(
-        os.fspath(file.parent / given.base),
+        base,
+        load_config(base, shared).dataset,
         models,
         _candidates(file, given.search),
         _candidates(file, {f"model.backbone_config.{key}": values for key, values in given.search_lightgbm.items()}),
@@ -168,13 +173,13 @@ def _settings_of(file: Path, name: str, settings: Any, shared: dict[str, Any]) -
     if not isinstance(settings, dict):
         raise ConfigError(f"{file}, models.{name} must hold settings, as in model.backbone: fm. Received: {settings!r}")
     if name.startswith(LIGHTGBM):
-        data = {key: value for key, value in settings.items() if key == _BUILDER_CONFIG}
-        trees = {key: value for key, value in settings.items() if key != _BUILDER_CONFIG}
+        data = {key: value for key, value in settings.items() if key in _OWN_DATA}
+        trees = {key: value for key, value in settings.items() if key not in _OWN_DATA}
         return _overrides({**data, "model.backbone": LIGHTGBM, "model.backbone_config": trees})
     if name == LINEAR:
         return _overrides({"model.backbone": LINEAR, **_LINEAR_SETTINGS, **settings})
     for key in settings:
-        if key != _BUILDER_CONFIG and (not key.startswith("model.") or key.startswith("model.embedding")):
+        if key not in _OWN_DATA and (not key.startswith("model.") or key.startswith("model.embedding")):
             raise ConfigError(
                 f"{file}, models.{name}: {key!r} is the same for all models: put it under `settings`, or under "
                 "`search` to try several values for each"

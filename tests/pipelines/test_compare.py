@@ -29,6 +29,7 @@ from tf_interformer import backbones
 from tf_interformer.layers import interactions
 from tf_interformer.metrics import auc, gauc, mrr, ndcg
 from tf_interformer.ranker import Ranker
+from tf_interformer.schema import FeatureSchema
 
 CHROMIUM = next((path for path in map(shutil.which, ("chromium", "chromium-browser", "google-chrome")) if path), None)
 FOLDER = Path(plan.__file__).parents[1] / "configs" / "compare"
@@ -42,9 +43,9 @@ training: {batch_size: 25, epochs: 1, jit_compile: false, learning_rate: 0.01}
 COMPARISON = """
 base: base.yaml
 models:
-  linear:
-  hiformer: {model.backbone: hiformer, model.backbone_config: {num_layers: 1, num_heads: 2}}
-  lightgbm: {num_leaves: 4}
+  linear: {dataset.without: [bought]}
+  hiformer: {model.backbone: hiformer, model.backbone_config: {num_layers: 1, num_heads: 2}, dataset.max_length: 3}
+  lightgbm: {num_leaves: 4, dataset.without: [viewed_tag, bought]}
   best_possible:
 """
 
@@ -94,6 +95,20 @@ def test_writes_the_leaderboard(compared):
     assert [row["model"] for row in table] == [row["model"] for row in result["rows"]]
     assert float(table[0]["auc_mean"]) == result["rows"][0]["auc"][0]
     assert "| hiformer | 0." in (compared / "leaderboard.md").read_text()
+
+
+def test_what_a_model_goes_without_is_told_of_the_examples_all_the_same(compared, log):
+    files = compared.glob("runs/*/setting0-seed0/schema.json")
+    schemas = {file.parts[-3]: FeatureSchema.from_json(file) for file in files}
+    assert [s.name for s in schemas["linear"].sequences] == ["viewed"]
+    assert [s.max_length for s in schemas["hiformer"].sequences] == [3, 3]
+    if boosting.is_installed():
+        assert [s.event_columns for s in schemas["lightgbm"].sequences] == [("viewed_item",)]
+    whole = open_source(DatasetConfig(name="small", format="tfrecord"), log / "tfrecord")
+    raw = next(whole.raw_batches("test", 50).as_numpy_iterator())
+    with np.load(compared / "examples.npz") as kept:
+        lengths = np.minimum(raw["viewed_length"], 6) + np.minimum(raw["bought_length"], 4)
+        assert kept["history_length"].tolist() == lengths.tolist()
 
 
 def test_metrics_by_list_are_shown_and_tested(compared):
@@ -190,6 +205,7 @@ def test_the_report_in_a_browser(compared, tmp_path):
         ("base: base.yaml\nmodels: {}\n", "has the models none"),
         ("models: {fm: {}}\n", "base: Field required"),
         ("base: base.yaml\nmodels: {fm: {training.epochs: 2}}\n", "'training.epochs' is the same for all models"),
+        ("base: base.yaml\nmodels: {fm: {dataset.labels: [a]}}\n", "'dataset.labels' is the same for all models"),
         ("base: base.yaml\nmodels: {fm: {model.embedding.dim: 2}}\n", "'model.embedding.dim' is the same"),
         ("base: base.yaml\nmodels: {../fm: {model.backbone: fm}}\n", "Received: '../fm'"),
         ("base: base.yaml\nmodels: {linear: }\nsearch: {training.learning_rate: []}\n", "with a value or more"),
@@ -221,17 +237,18 @@ def test_a_monitor_that_the_log_cannot_give_is_told_before_any_run(tmp_path, cap
     assert not (tmp_path / "o").exists()
 
 
-def test_a_model_may_have_a_configuration_of_the_builder_of_its_own(tmp_path):
+def test_a_model_may_have_features_of_its_own(tmp_path):
     (tmp_path / "base.yaml").write_text("dataset: {name: kuairand_pure, builder_config: raw}\n")
     models = (
         "{linear: , lightgbm_made: {dataset.builder_config: by_date, num_leaves: 4}, lightgbm: ,"
-        " din: {model.backbone: din, dataset.builder_config: by_date}}"
+        " din: {model.backbone: din, dataset.builder_config: by_date, dataset.without: [tab, hour]}}"
     )
     (tmp_path / "compare.yaml").write_text(f"base: base.yaml\nmodels: {models}\nsearch_lightgbm: {{max_bin: [8, 9]}}\n")
     read = plan.read_plan(tmp_path / "compare.yaml")
     linear, made, trees, din = (read.config(model, 0, 0) for model in read.models)
     found = [config.dataset.builder_config for config in (linear, made, trees, din)]
-    assert found == ["raw", "by_date", "raw", "by_date"]
+    assert found == ["raw", "by_date", "raw", "by_date"] and read.dataset.builder_config == "raw"
+    assert din.dataset.without == ("tab", "hour") and not linear.dataset.without
     assert made.model.backbone_config == {"num_leaves": 4, "max_bin": 8}
     assert [config.model.backbone for config in (made, trees)] == ["lightgbm", "lightgbm"]
     assert [len(read.candidates_of(model)) for model in read.models] == [1, 2, 2, 1]

@@ -61,6 +61,8 @@ class DatasetConfig(_Section):
         labels: The tasks; the schema's default when empty.
         max_length: Use only so many of the most recent events of each sequence; all that the schema has when absent.
         without: Features, sequences, columns of events that are not read: what `FeatureSchema.without` takes.
+        shuffle_events: A control for whether the order of the events matters: those that are used of each history come
+            in an order drawn by chance, in all splits, see `pipelines.input.shuffle_events`.
     """
 
     name: str
@@ -69,6 +71,7 @@ class DatasetConfig(_Section):
     labels: tuple[str, ...] = ()
     max_length: int | None = Field(default=None, ge=1)
     without: tuple[str, ...] = ()
+    shuffle_events: bool = False
 
 
 class ModelConfig(_Section):

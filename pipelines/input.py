@@ -13,7 +13,7 @@ from pipelines import datasets
 from pipelines.config import ConfigError, DatasetConfig
 from pipelines.datasets.tables import DataError
 from tf_interformer.preprocessing import Preprocessor, as_text
-from tf_interformer.schema import Categorical, FeatureSchema, Label, Numeric, SchemaError, Vector
+from tf_interformer.schema import Categorical, FeatureSchema, Label, Numeric, SchemaError, Sequence, Vector
 
 SPLITS = ("train", "validation", "test")
 
@@ -31,6 +31,8 @@ class Source:
     files: Mapping[str, tuple[str, ...]]
     # Columns with the true probability of each task, where the log is simulated: never features.
     probability_columns: Mapping[str, str]
+    # Whether the events of every history are shuffled, see `shuffle_events`.
+    shuffled: bool = False
 
     def raw_batches(
         self,
@@ -69,6 +71,8 @@ class Source:
             batches = _parquet_batches(
                 schema, files, batch_size, shuffle_buffer, seed, skip, self.extras, dropping, key and key[0]
             )
+            if self.shuffled:
+                batches = batches.map(lambda batch: shuffle_events(schema, batch), num_parallel_calls=tf.data.AUTOTUNE)
             if not drop_remainder:
                 return batches
             return batches.filter(lambda batch: tf.shape(batch[schema.tasks[0]])[0] == batch_size)
@@ -106,7 +110,48 @@ class Source:
         spec = schema.parsing_spec()
         spec |= {name: tf.io.FixedLenFeature([], tf.float32) for name in self.extras}
         columns = tf.io.parse_example(serialized, spec)
-        return schema.dense_batch(columns) | {name: columns[name] for name in self.extras}
+        batch = schema.dense_batch(columns) | {name: columns[name] for name in self.extras}
+        return shuffle_events(schema, batch) if self.shuffled else batch
+
+
+def shuffle_events(schema: FeatureSchema, batch: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    """A raw batch with the events of each history in an order drawn by chance.
+
+    This is a control, to be held against the same training on the log as it is: does the order matter? A model that was
+    trained so, and what is exported of it, expects shuffled histories; it is not meant to be served.
+
+    The most recent `max_length` events of each sequence change places, all fields of an event together. Older ones,
+    which no model sees, and padding stay where they are. The draw is a hash of the history itself, so a history has one
+    order in every epoch, run and format, and for all candidates of a list. What `match` and `distance` tell of the
+    latest event is then of the last one in that order.
+
+    Args:
+        schema: Of the batch.
+        batch: A raw batch.
+    """
+    found = dict(batch)
+    for sequence in schema.sequences:
+        order = _drawn_order(sequence, batch)
+        for column in (sequence.column(field.name) for field in sequence.fields):
+            found[column] = tf.gather(batch[column], order, batch_dims=1)
+    return found
+
+
+def _drawn_order(sequence: Sequence, batch: Mapping[str, tf.Tensor]) -> tf.Tensor:
+    """Which event comes at each place, int32 `[batch, time]`."""
+    columns = [batch[sequence.column(field.name)] for field in sequence.fields]
+    events = tf.strings.join([*map(as_text, columns), ""], "\n")
+    length = tf.cast(batch[sequence.length_column], tf.int64)[:, None]
+    width = tf.shape(events, tf.int64)[1]
+    places = tf.range(width)[None]
+    real = places < length
+    recent = real & (places >= length - sequence.max_length)
+    # Without the padding, which is as wide as the longest history of the batch needs it.
+    history = tf.strings.reduce_join(tf.where(real, events, ""), axis=1, keepdims=True)
+    seeds = tf.strings.to_hash_bucket_fast(history, 2**62) + places
+    drawn = tf.strings.to_hash_bucket_strong(as_text(seeds), 2**62, key=[0, 1])
+    keys = tf.where(recent, width + drawn, places)
+    return tf.argsort(tf.where(real, keys, tf.int64.max), axis=1, stable=True)
 
 
 def open_source(
@@ -143,7 +188,8 @@ def open_source(
         schema = schema.without(*config.without)
     except SchemaError as error:
         raise ConfigError(f"dataset.without: {error}") from None
-    return Source(schema, "tfrecord" if config.format == "tfds" else config.format, files, probabilities)
+    file_format = "tfrecord" if config.format == "tfds" else config.format
+    return Source(schema, file_format, files, probabilities, config.shuffle_events)
 
 
 def _folder(config: DatasetConfig, data_dir: str | Path | None) -> tuple[FeatureSchema, dict[str, tuple[str, ...]]]:

@@ -17,7 +17,7 @@ from pipelines.config import ConfigError, DatasetConfig, TrainConfig, load_confi
 LINEAR, LIGHTGBM, BEST_POSSIBLE = "linear", "lightgbm", "best_possible"
 
 # What leaves the examples and their order as they are.
-_OWN_DATA = ("dataset.builder_config", "dataset.without", "dataset.max_length")
+_OWN_DATA = ("dataset.builder_config", "dataset.without", "dataset.max_length", "dataset.shuffle_events")
 _LINEAR_SETTINGS = {
     "model.backbone_config": {},
     "model.embedding.dim": 1,
@@ -38,7 +38,7 @@ class CompareConfig(BaseModel):
         models: Name -> settings, keys of the configuration under `model.`. The names `linear`, `lightgbm` and those
             that begin with it, and `best_possible` have a meaning of their own. Each may have of its own what leaves
             the examples and their order as they are: `dataset.builder_config`, for other features such as the numbers
-            that trees need, `dataset.without` and `dataset.max_length`.
+            that trees need, `dataset.without`, `dataset.max_length` and `dataset.shuffle_events`.
         settings: Settings of all models, on top of `base`. Keys under `model.backbone_config.` reach every backbone of
             the package, and not `linear` and `lightgbm`.
         search: Key -> values. Every model is tried with every combination at seed 0; the best by the validation

@@ -45,7 +45,7 @@ base: base.yaml
 models:
   linear: {dataset.without: [bought]}
   hiformer: {model.backbone: hiformer, model.backbone_config: {num_layers: 1, num_heads: 2}, dataset.max_length: 3}
-  lightgbm: {num_leaves: 4, dataset.without: [viewed_tag, bought]}
+  lightgbm: {num_leaves: 4, dataset.without: [viewed_tag, bought], dataset.shuffle_events: true}
   best_possible:
 """
 

@@ -6,12 +6,20 @@ import tensorflow as tf
 
 from pipelines.config import ConfigError, DatasetConfig
 from pipelines.datasets.tables import DataError
-from pipelines.input import SPLITS, Source, evaluation_dataset, explain_read_error, open_source, training_dataset
+from pipelines.input import (
+    SPLITS,
+    Source,
+    evaluation_dataset,
+    explain_read_error,
+    open_source,
+    shuffle_events,
+    training_dataset,
+)
 from pipelines.prepare import write_parquet
 from tests.pipelines.small_folder import rows, serialized, write_folders
 from tests.small_log import declared_schema
 from tf_interformer.preprocessing import LIST_COLUMN, Preprocessor
-from tf_interformer.schema import SchemaError
+from tf_interformer.schema import Categorical, FeatureSchema, Label, Numeric, SchemaError, Sequence
 
 
 @pytest.fixture(scope="module")
@@ -164,6 +172,92 @@ def test_what_cannot_be_left_out_names_the_key(folders):
     config = DatasetConfig(name="mine", format="tfrecord", without=["price", "size"])
     with pytest.raises(ConfigError, match=r"dataset.without: .* has nothing called \['size'\]"):
         open_source(config, folders / "tfrecord")
+
+
+def shuffled_folder(folders, file_format):
+    config = DatasetConfig(name="mine", format=file_format, shuffle_events=True)
+    return open_source(config, folders / file_format)
+
+
+def histories(source, split, batch_size=16, **options):
+    """User -> the events of `viewed` and of `bought`, all fields together."""
+    found = {}
+    for batch in source.raw_batches(split, batch_size, **options).as_numpy_iterator():
+        for row, user in enumerate(batch["user"].tolist()):
+            viewed = zip(batch["viewed_item"][row], batch["viewed_tag"][row].tolist(), strict=True)
+            n, m = batch["viewed_length"][row], batch["bought_length"][row]
+            found[user] = list(viewed)[:n], batch["bought_item"][row][:m].tolist()
+            assert set(batch["viewed_tag"][row][n:]) <= {-1} and set(batch["bought_item"][row][m:]) <= {b""}
+    return found
+
+
+@pytest.mark.parametrize("file_format", ["tfrecord", "parquet"])
+@pytest.mark.parametrize("split", SPLITS)
+def test_events_can_be_shuffled(folders, file_format, split):
+    before, source = histories(open_folder(folders, file_format), split), shuffled_folder(folders, file_format)
+    after = histories(source, split)
+    assert after.keys() == before.keys()
+    for user, both in before.items():
+        for events, shuffled in zip(both, after[user], strict=True):
+            assert sorted(shuffled) == sorted(events), "fields of one event stay together"
+    assert sum(after[user][0] != both[0] for user, both in before.items()) > len(before) / 2
+    assert sum(after[user][1] != both[1] for user, both in before.items()) > len(before) / 3
+    # one order, whatever the batch, the epoch and the format
+    assert histories(source, split, 7, shuffle_buffer=1000, seed=3) == after
+    assert histories(shuffled_folder(folders, "parquet"), split, 1) == after
+
+
+def test_all_else_is_as_it_was_when_events_are_shuffled(folders):
+    sources = open_folder(folders, "tfrecord"), shuffled_folder(folders, "tfrecord")
+    before, after = (next(source.raw_batches("test", 50).as_numpy_iterator()) for source in sources)
+    assert before.keys() == after.keys()
+    for name in before.keys() - {"viewed_item", "viewed_tag", "bought_item"}:
+        np.testing.assert_array_equal(before[name], after[name])
+
+
+def batch_of(items, lengths):
+    return {"seen_item": tf.constant(items), "seen_length": tf.constant(lengths, tf.int32)}
+
+
+def seen(max_length):
+    """A schema of one history."""
+    fields = [Categorical("item", dtype="int64")]
+    sequences = [Sequence("seen", fields=fields, max_length=max_length)]
+    return FeatureSchema(features=[Numeric("n")], sequences=sequences, labels=[Label("y")])
+
+
+def test_every_order_of_the_events_is_as_likely():
+    rows = 6000
+    numbers = np.arange(3 * rows).reshape(rows, 3)
+    found = shuffle_events(seen(5), batch_of(numbers, [3] * rows))["seen_item"].numpy() - numbers[:, :1]
+    orders, counts = np.unique(found, axis=0, return_counts=True)
+    assert len(orders) == 6
+    np.testing.assert_allclose(counts, rows / 6, atol=5 * np.sqrt(rows / 6))
+
+
+def test_events_that_are_not_used_are_not_shuffled_in():
+    numbers = np.arange(8 * 200).reshape(200, 8)
+    found = shuffle_events(seen(3), batch_of(numbers, [7] * 200))["seen_item"].numpy()
+    assert (found[:, :4] == numbers[:, :4]).all() and (found[:, 7] == numbers[:, 7]).all()
+    assert (np.sort(found[:, 4:7]) == numbers[:, 4:7]).all() and (found[:, 4:7] != numbers[:, 4:7]).any()
+    empty = np.zeros((2, 0), np.int64)
+    assert shuffle_events(seen(3), batch_of(empty, [0, 0]))["seen_item"].shape == (2, 0)
+
+
+def test_training_and_evaluation_see_the_shuffled_events(folders):
+    source = shuffled_folder(folders, "tfrecord")
+    sequences = tuple(s.model_copy(update={"match": ("item",)}) for s in source.schema.sequences)
+    schema = source.schema.model_copy(update={"sequences": sequences})
+    encode = Preprocessor(schema.learn(source.raw_batches("train", 64).as_numpy_iterator()))
+    raw = next(iter(source.raw_batches("test", 50)))
+    before = next(iter(open_folder(folders, "tfrecord").raw_batches("test", 50)))
+    encoded, _, _ = next(iter(evaluation_dataset(source, encode, "test", 50)))
+    latest = "viewed_item_match_recency"
+    np.testing.assert_array_equal(encoded[latest], encode(raw)[latest])
+    assert (encoded[latest].numpy() != encode(before)[latest].numpy()).any()
+    encoded, _ = next(iter(training_dataset(source, encode, 100, examples=100)))
+    known = {tuple(row) for batch in source.raw_batches("train", 100) for row in encode(batch)["viewed_item"].numpy()}
+    assert {tuple(row) for row in encoded["viewed_item"].numpy()} == known
 
 
 def test_missing_pieces_of_a_folder(tmp_path):

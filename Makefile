@@ -10,7 +10,7 @@ export TFDS_DATA_DIR ?= $(CURDIR)/data/tensorflow_datasets
 
 ABLATIONS := $(foreach log,trivago globo,interformer-ablation-$(log) hiformer-ablation-$(log) dea-ablation-$(log))
 
-.PHONY: help install demo demo-kuairand data-there flows kuairand-models kuairand-multitask compare compare-trivago compare-kuairand_raw compare-globo interformer-ablation simulated-ablation hiformer-ablation dea-ablation $(ABLATIONS) planted hiformer-cost test test-keras3 test-legacy lint clean
+.PHONY: help install demo demo-kuairand data-there flows kuairand-models kuairand-multitask compare compare-trivago compare-kuairand_raw compare-globo interformer-ablation simulated-ablation hiformer-ablation dea-ablation $(ABLATIONS) history-controls planted hiformer-cost test test-keras3 test-legacy lint clean
 
 help:
 	@echo "make demo            train, judge and export InterFormer on a simulated click log, then rank candidates with it"
@@ -23,6 +23,7 @@ help:
 	@echo "make interformer-ablation, make simulated-ablation   the parts of InterFormer, on KuaiRand-Pure and simulated"
 	@echo "make hiformer-ablation, make dea-ablation    the parts of Hiformer, of Dual Enhanced Attention, on KuaiRand-Pure"
 	@echo "make interformer-ablation-trivago, hiformer-ablation-globo, ...   the same on trivago, on a tenth of Globo's readers"
+	@echo "make history-controls   what the history brings to InterFormer on trivago, and whether its order matters"
 	@echo "make planted         what Dual Enhanced Attention claims, on data in which it is planted"
 	@echo "make hiformer-cost   what composite projections, low rank and pruning cost and save"
 	@echo "make test            lint, types and the whole test suite under Keras 3 and under tf_keras"
@@ -102,6 +103,10 @@ dea-ablation-trivago dea-ablation-globo: dea-ablation-%: $(READY) data-there
 	    --set 'model.backbone_config={num_layers: 2, num_heads: 2, ffn_dim: 32, combo_config: $(COMBOS_$*)}' \
 	    --variants pipelines/configs/ablations/dual_enhanced_attention.yaml \
 	    --output $(RUNS)/dea-ablation-$* --seeds 2 --jobs 2
+
+history-controls: $(READY) data-there
+	$(BIN)/python -m pipelines.ablate $(LOG_trivago) --variants pipelines/configs/ablations/history.yaml \
+	    --output $(RUNS)/history-controls --seeds 3 --jobs 2
 
 compare: $(READY) data-there
 	$(BIN)/python -m pipelines.compare --config pipelines/configs/compare/kuairand.yaml $(KUAIRAND) \

@@ -1,6 +1,7 @@
 """What the tests of the public benchmark's data sets share."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import tensorflow_datasets as tfds
@@ -34,9 +35,9 @@ def examples(builder, split: str) -> list[dict]:
     return list(tfds.as_numpy(builder.as_dataset(split=split)))
 
 
-def score_by_config(name: str, manual: Path, folder: Path) -> dict:
+def score_by_config(name: str, manual: Path, folder: Path, overrides: Sequence[str] = ()) -> dict:
     """Logits of the untrained model of pipelines/configs/NAME for three examples of the training split."""
-    config = load_config(CONFIGS / name)
+    config = load_config(CONFIGS / name, overrides)
     assert json.loads(json.dumps(config.model.backbone_config)) == config.model.backbone_config
     source = open_source(config.dataset, manual, folder)
     batches = list(source.raw_batches("train", 64).as_numpy_iterator())

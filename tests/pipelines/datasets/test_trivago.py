@@ -9,11 +9,12 @@ import polars as pl
 import pytest
 import tensorflow as tf
 
+from pipelines.ablate import variants_of
 from pipelines.datasets.tables import DataError
 from pipelines.datasets.trivago import Trivago, schema
 from pipelines.datasets.trivago.features import Examples
 from pipelines.datasets.trivago.raw import ACTIONS, ASKING, ON_ITEM, find_file, read_events
-from tests.pipelines.datasets.benchmark_case import examples, prepare, score_by_config
+from tests.pipelines.datasets.benchmark_case import CONFIGS, examples, prepare, score_by_config
 
 NOON = 1_541_592_000  # of 7 November 2018, UTC
 IMAGE, INFO, CLICK, FILTER = "interaction item image", "interaction item info", "clickout item", "filter selection"
@@ -380,6 +381,16 @@ def test_click_outs_of_one_second_stay_together(tmp_path):
 
 def test_model_of_the_configuration_scores(manual, tmp_path):
     assert score_by_config("trivago.yaml", manual, tmp_path)["clicked"].shape == (3,)
+
+
+def test_every_control_of_the_history_makes_a_model(manual, tmp_path):
+    file = CONFIGS / "ablations" / "history.yaml"
+    _, controls = variants_of([str(CONFIGS / "trivago.yaml")], None, str(file), ["training.jit_compile=false"])
+    assert len({control.settings for control in controls}) == len(controls) > 4
+    for control in controls:
+        assert score_by_config("trivago.yaml", manual, tmp_path, control.settings)["clicked"].shape == (3,), (
+            control.name
+        )
 
 
 def test_examples_parse_by_batch(manual, tmp_path):

@@ -4,22 +4,33 @@
 
 `position`: as the list was shown. `last touched`: what the user touched last stands first, what was touched before
 that second, and so on; then what was not touched, by position. Both are scored as a model is, on the test split.
+
+The same metrics are told apart for `first` click-outs and for `later` ones, whose history holds an earlier click-out on
+an item of the list. With `--comparison` the models of a finished `pipelines.compare` stand beside the rules, mean and
+standard deviation over its seeds.
 """
 
 import argparse
+import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from benchmarks.results import write
 from pipelines.command import run_command
-from pipelines.config import DatasetConfig
-from pipelines.input import open_source
+from pipelines.config import ConfigError, DatasetConfig
+from pipelines.datasets.trivago.raw import CLICK_OUT
+from pipelines.datasets.trivago.schema import NOT_SHOWN
+from pipelines.input import Source, open_source
+from pipelines.jobs import markdown_table, mean_and_spread
 from tf_interformer.metrics import ranking_metrics
 
+RULES = ("position", "last touched")
 METRICS = ("auc", "gauc", "request_gauc", "mrr", "ndcg_10")
+_TITLES = ("AUC", "gAUC", "request gAUC", "MRR", "NDCG@10")
 
 
 def scores(raw: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -39,30 +50,110 @@ def scores(raw: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {"position": -position, "last touched": np.where(latest > 0, 1000.0 - ago, -position)}
 
 
-def measure(data_dir: str | None, prepared_dir: str | None, builder_config: str | None) -> dict[str, dict[str, float]]:
-    """Metrics of each rule on the test split."""
-    source = open_source(DatasetConfig(name="trivago", builder_config=builder_config), data_dir, prepared_dir)
-    schema = source.schema
+def is_later(raw: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Whether an item of the row's list was clicked out before, `[batch]`.
+
+    Args:
+        raw: dict of arrays. `history_action` and `history_position`, the place in the row's list of the event's item,
+            both `[batch, time]`, and `history_length` `[batch]`.
+    """
+    real = np.arange(raw["history_action"].shape[1]) < raw["history_length"][:, None]
+    clicked = (raw["history_action"] == CLICK_OUT.encode()) & (raw["history_position"] != NOT_SHOWN)
+    later: np.ndarray = np.any(real & clicked, axis=1)
+    return later
+
+
+def read_test(source: Source) -> dict[str, np.ndarray]:
+    """Of each row of the test split: `label`, `group`, `request`, `later`, `history_length`, and the rules' scores."""
     columns: dict[str, list[np.ndarray]] = {}
     for raw in source.raw_batches("test", 8192).as_numpy_iterator():
-        keys = {role: raw[column] for role, (column, _) in schema.key_columns.items()}
-        for name, values in {**scores(raw), **keys, "label": raw[schema.tasks[0]]}.items():
+        keys = {role: raw[column] for role, (column, _) in source.schema.key_columns.items()}
+        row = {"label": raw[source.schema.tasks[0]], "later": is_later(raw), "history_length": raw["history_length"]}
+        for name, values in {**scores(raw), **keys, **row}.items():
             columns.setdefault(name, []).append(values)
-    whole = {name: np.concatenate(parts) for name, parts in columns.items()}
-    found = {}
-    for rule in ("position", "last touched"):
-        metrics = ranking_metrics(
-            whole["label"], whole[rule], whole["group"], from_logits=True, requests=whole["request"]
+    return {name: np.concatenate(parts) for name, parts in columns.items()}
+
+
+def parts_of(columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Which rows are of `first` click-outs, and which of `later` ones."""
+    parts = {"first": ~columns["later"], "later": columns["later"]}
+    return {part: rows for part, rows in parts.items() if rows.any()}
+
+
+def measure(columns: Mapping[str, np.ndarray], values: np.ndarray) -> dict[str, Any]:
+    """Metrics of some scores over all rows and, below the name of each part, over its rows."""
+
+    def of(rows: np.ndarray) -> dict[str, float]:
+        label, group, request = (columns[name][rows] for name in ("label", "group", "request"))
+        found = ranking_metrics(label, values[rows], group, from_logits=True, requests=request)
+        return {name: found[name] for name in METRICS}
+
+    return of(np.ones(len(values), bool)) | {part: of(rows) for part, rows in parts_of(columns).items()}
+
+
+def measure_models(columns: Mapping[str, np.ndarray], comparison: Path) -> dict[str, dict[str, Any]]:
+    """Model -> what `measure` tells of it, each number a list over seeds; the best by AUC first.
+
+    Args:
+        columns: As `read_test` returns them.
+        comparison: The output folder of a finished `pipelines.compare`.
+
+    Raises:
+        ConfigError: The folder is none, or is of other examples.
+    """
+    from pipelines.compare.leaderboard import Entry  # needs what only reports need
+
+    try:
+        board = json.loads((comparison / "leaderboard.json").read_text(encoding="utf-8"))
+        # Of each model the run of seed 0, with what the search chose.
+        first = json.loads((comparison / "costs.json").read_text(encoding="utf-8"))["runs"]
+        with np.load(comparison / "examples.npz") as kept:
+            labels, lengths = kept["labels"], kept["history_length"]
+    except (OSError, ValueError, KeyError) as error:
+        raise ConfigError(
+            f"--comparison must be the output folder of a finished pipelines.compare on trivago. Received: "
+            f"{comparison}: {error}"
+        ) from None
+    whole = np.minimum(columns["history_length"], lengths.max())  # as `dataset.max_length` may have cut them
+    if not (np.array_equal(labels, columns["label"]) and np.array_equal(lengths, whole)):
+        raise ConfigError(
+            f"--comparison {comparison} was made on other examples, or histories, than these: give the "
+            "--builder-config and the data of its runs"
         )
-        found[rule] = {name: metrics[name] for name in METRICS}
+    found = {}
+    for row in board["rows"]:
+        run = comparison / first[row["model"]]
+        runs = [run.with_name(f"{run.name.removesuffix('0')}{seed}") for seed in range(board["seeds"])]
+        entry = Entry.read(row["model"], row["settings"], runs, labels)
+        found[row["model"]] = _by_seed([measure(columns, logits) for logits in entry.logits])
     return found
 
 
-def table(rules: Mapping[str, Mapping[str, float]]) -> str:
-    """The metrics as Markdown."""
-    lines = ["| rule | AUC | gAUC | request gAUC | MRR | NDCG@10 |", "|---|---|---|---|---|---|"]
-    lines += [f"| {rule} | {' | '.join(f'{row[name]:.4f}' for name in METRICS)} |" for rule, row in rules.items()]
-    return "\n".join(lines)
+def _by_seed(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Of dicts alike, one whose numbers are lists."""
+    return {
+        name: _by_seed([run[name] for run in runs]) if isinstance(value, dict) else [run[name] for run in runs]
+        for name, value in runs[0].items()
+    }
+
+
+def table(rules: Mapping[str, Any]) -> str:
+    """The metrics of the rules over all click-outs as Markdown."""
+    return markdown_table(["rule", *_TITLES], [[rule, *_cells(rules[rule])] for rule in RULES])
+
+
+def table_of_parts(found: Mapping[str, Any]) -> str:
+    """The metrics of rules and models, over all click-outs and over the parts, as Markdown."""
+    models = found.get("models", {})
+    rows = [[name, f"all ({sum(found['lists'].values()):,})", *_cells(row)] for name, row in models.items()]
+    for part, lists in found["lists"].items():
+        for name, row in {**{rule: found[rule] for rule in RULES}, **models}.items():
+            rows.append([name, f"{part} ({lists:,})", *_cells(row[part])])
+    return markdown_table(["rule or model" if models else "rule", "click-outs", *_TITLES], rows)
+
+
+def _cells(row: Mapping[str, Any]) -> list[str]:
+    return [mean_and_spread(np.atleast_1d(row[name]).tolist()) for name in METRICS]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -75,13 +166,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--data-dir", metavar="DIR", help="the folder with trivago's file")
     parser.add_argument("--prepared-dir", metavar="DIR", help="where TensorFlow Datasets keeps what it has built")
     parser.add_argument("--builder-config", metavar="NAME", help="`strict`: what was known when the list was asked for")
+    parser.add_argument("--comparison", metavar="OUT", help="output folder of pipelines.compare on the same examples")
     parser.add_argument("--output", required=True, metavar="FILE", help="JSON with the metrics")
     given = parser.parse_args(arguments)
 
     def run() -> None:
-        found = measure(given.data_dir, given.prepared_dir, given.builder_config)
+        dataset = DatasetConfig(name="trivago", builder_config=given.builder_config)
+        columns = read_test(open_source(dataset, given.data_dir, given.prepared_dir))
+        found: dict[str, Any] = {rule: measure(columns, columns[rule]) for rule in RULES}
+        parts = parts_of(columns)
+        found["lists"] = {part: len(np.unique(columns["request"][rows])) for part, rows in parts.items()}
+        if given.comparison:
+            found["models"] = measure_models(columns, Path(given.comparison))
         write(Path(given.output), found)
-        print(table(found))
+        print(f"{table(found)}\n\n{table_of_parts(found)}")
 
     return run_command(run)
 

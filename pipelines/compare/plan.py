@@ -42,7 +42,7 @@ class CompareConfig(BaseModel):
         settings: Settings of all models, on top of `base`. Keys under `model.backbone_config.` reach every backbone of
             the package, and not `linear` and `lightgbm`.
         search: Key -> values. Every model is tried with every combination at seed 0; the best by the validation
-            split goes on. Defaults to none.
+            split goes on. A model that sets such a key itself keeps its value. Defaults to none.
         search_lightgbm: The same for LightGBM, which has parameters of its own. Defaults to none.
     """
 
@@ -102,7 +102,11 @@ class Plan:
 
     def candidates_of(self, model: Model) -> tuple[tuple[str, ...], ...]:
         """The settings that this model is tried with."""
-        return self.tree_candidates if model.is_boosted else self.candidates
+        if model.is_boosted:
+            return self.tree_candidates
+        own = {_key_of(setting) for setting in model.settings}
+        left = (tuple(s for s in candidate if _key_of(s) not in own) for candidate in self.candidates)
+        return tuple(dict.fromkeys(left))
 
 
 def read_plan(path: str | os.PathLike[str], names: Sequence[str] = ()) -> Plan:
@@ -132,6 +136,9 @@ def read_plan(path: str | os.PathLike[str], names: Sequence[str] = ()) -> Plan:
     if unknown or not entries:
         raise ConfigError(f"{file} has the models {', '.join(entries) or 'none'}. Received: --models {unknown}")
     chosen = {name: entries[name] or {} for name in (names or entries)}
+    both = sorted(set(given.settings) & set(given.search))
+    if both:
+        raise ConfigError(f"{file}: a key is under `settings` or under `search`. Received under both: {both}")
     shared = _overrides(given.settings)
     models = tuple(
         Model(name, (*shared, *_settings_of(file, name, settings, given.settings)))
@@ -198,6 +205,10 @@ def _candidates(file: Path, search: dict[str, list[Any]]) -> tuple[tuple[str, ..
                               f"Received: {key}: {values}")  # fmt: skip
     combinations = itertools.product(*search.values())
     return tuple(tuple(_overrides(dict(zip(search, values, strict=True)))) for values in combinations)
+
+
+def _key_of(override: str) -> str:
+    return override.partition("=")[0]
 
 
 def _overrides(settings: dict[str, Any]) -> list[str]:

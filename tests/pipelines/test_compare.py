@@ -210,6 +210,10 @@ def test_the_report_in_a_browser(compared, tmp_path):
         ("base: base.yaml\nmodels: {../fm: {model.backbone: fm}}\n", "Received: '../fm'"),
         ("base: base.yaml\nmodels: {linear: }\nsearch: {training.learning_rate: []}\n", "with a value or more"),
         ("base: base.yaml\nmodels: {linear: }\nsearch: {training.learning_rate: [-1]}\n", "training.learning_rate"),
+        (
+            "base: base.yaml\nmodels: {linear: }\nsettings: {training.epochs: 1}\nsearch: {training.epochs: [1, 2]}\n",
+            "Received under both: ['training.epochs']",
+        ),
         ("base: none.yaml\nmodels: {linear: }\n", "none.yaml: No such file"),
         ("base: base.yaml\nmodels: {best_possible: }\n", "must name a model to train"),
         ("[]", "must hold a mapping"),
@@ -252,6 +256,20 @@ def test_a_model_may_have_features_of_its_own(tmp_path):
     assert made.model.backbone_config == {"num_leaves": 4, "max_bin": 8}
     assert [config.model.backbone for config in (made, trees)] == ["lightgbm", "lightgbm"]
     assert [len(read.candidates_of(model)) for model in read.models] == [1, 2, 2, 1]
+
+
+def test_a_model_keeps_its_own_value_of_what_is_searched(tmp_path):
+    (tmp_path / "base.yaml").write_text("dataset: {name: kuairand_pure}\n")
+    (tmp_path / "compare.yaml").write_text(
+        "base: base.yaml\nsearch: {training.learning_rate: [0.1, 0.2], training.epochs: [3, 4]}\n"
+        "models: {linear: {training.learning_rate: 0.5}, fm: {model.backbone: fm}}\n"
+    )
+    read = plan.read_plan(tmp_path / "compare.yaml")
+    tried = [
+        [read.config(model, c, 0).training for c in range(len(read.candidates_of(model)))] for model in read.models
+    ]
+    found = [[(one.learning_rate, one.epochs) for one in configs] for configs in tried]
+    assert found == [[(0.5, 3), (0.5, 4)], [(0.1, 3), (0.1, 4), (0.2, 3), (0.2, 4)]]
 
 
 def test_the_search_chooses_on_validation(log, tmp_path):

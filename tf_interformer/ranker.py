@@ -283,15 +283,16 @@ class Ranker(keras.Model):
 
     def compile(
         self,
-        optimizer: Any = "adam",
+        optimizer: Any = None,
         loss: Any = None,
         loss_weights: Any = None,
         jit_compile: bool | str = "auto",
         **kwargs: Any,
     ) -> None:
-        """As `keras.Model.compile`, with two defaults of its own.
+        """As `keras.Model.compile`, with three defaults of its own.
 
-        An optimizer of Keras is made to take a row that a batch reads several times as one row, see
+        The optimizer is `"lazy_adam"`, whose step costs what the batch costs; on other backends than TensorFlow
+        `"adam"`. One of Keras is made to take a row that a batch reads several times as one row, see
         `optimizers.summing_rows`. The loss is binary cross-entropy on the logits, with the labels' weights. And on
         TensorFlow, `jit_compile` compiles the network *behind* the embedding tables by XLA, and leaves these outside:
         XLA would update whole tables, where only the rows of a batch change. `"auto"`, the default, compiles unless

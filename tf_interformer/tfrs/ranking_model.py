@@ -148,10 +148,10 @@ class RankingModel(tfrs.models.Model):
             others[self.weight_column] = as_column(raw[weight])
         return encode(raw), encode.labels(raw), others
 
-    def compile(self, optimizer: Any = "adam", jit_compile: bool | str = "auto", **kwargs: Any) -> None:
+    def compile(self, optimizer: Any = None, jit_compile: bool | str = "auto", **kwargs: Any) -> None:
         """As `keras.Model.compile`; losses and metrics belong to the tasks.
 
-        An optimizer is treated as by `Ranker.compile`.
+        The optimizer is that of `Ranker.compile`: without one, `"lazy_adam"`.
         `jit_compile` compiles the network behind the embedding tables by XLA, as `Ranker.compile` does.
         """
         given = [name for name in ("loss", "metrics", "loss_weights", "weighted_metrics") if kwargs.get(name)]

@@ -10,8 +10,7 @@ The same for both:
   two cannot read. All numbers make one token by one linear map, a bucket of a number and an id one each.
 - Embeddings of one width from N(0, 1e-4), FuxiCTR's start (ours is 0.05 unless told). Batches of 1024, binary
   cross-entropy, Adam at 0.001 for all weights, whole tables included, with epsilon 1e-8; no decay, regulariser, dropout
-  or clipping. Ours gets dense gradients of its tables, as Keras 3's Adam moves ids that repeat in a batch too far. The
-  epoch with the best AUC of the validation split is judged, by the same code.
+  or clipping. The epoch with the best AUC of the validation split is judged, by the same code.
 - DIN: one attention network over `[target, event, target - event, target * event]` with one hidden layer of 36, swish,
   whose outputs weigh the events without a softmax; a tower of 128 and 64, ReLU. FuxiCTR's Dice is left out, as ours has
   none.

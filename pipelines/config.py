@@ -101,8 +101,8 @@ class TrainingConfig(_Section):
         patience: Stop after so many epochs without a better `monitor`.
         monitor: Metric of the whole validation split, `TASK/METRIC`, or `METRIC` of the first task: `auc`,
             `gauc`, `log_loss`, `ne`, or, where the schema has a `request` column, `request_gauc`, `mrr`, `ndcg_10`.
-        optimizer: Name of a Keras optimizer, or, for large embedding tables, `lazy_adam`, `lazy_adamw`,
-            `row_wise_adagrad` or `sparse_ftrl`: a step touches only the rows of its batch.
+        optimizer: `lazy_adam`, `lazy_adamw`, `row_wise_adagrad` or `sparse_ftrl`, of which a step touches only the
+            rows of its batch, or the name of a Keras optimizer, of which it passes over whole tables.
         learning_rate: Its peak learning rate.
         table_optimizer: Name of the optimizer of the embedding tables; absent: as the network's.
         table_learning_rate: Peak learning rate of the embedding tables; absent: as the network's. A smaller one lets
@@ -130,7 +130,7 @@ class TrainingConfig(_Section):
     epochs: int = Field(default=10, ge=1)
     patience: int = Field(default=2, ge=1)
     monitor: str = "auc"
-    optimizer: str = "adam"
+    optimizer: str = "lazy_adam"
     learning_rate: float = Field(default=1e-3, gt=0)
     table_optimizer: str | None = None
     table_learning_rate: float | None = Field(default=None, gt=0)

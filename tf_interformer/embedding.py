@@ -38,6 +38,10 @@ class TokenEmbedder(keras.layers.Layer):
     Order of the feature tokens: dense token(s), bucketised numerics, categorical features, what a `match` says of the
     latest event on the candidate and a `distance` of the latest event, vectors, each as in the schema.
 
+    In a model of your own, train it by an optimizer of `tf_interformer.optimizers`, such as `LazyAdam`, or give one of
+    Keras to `optimizers.summing_rows` first: Keras 3's own take an id that stands several times in a batch too far.
+    `Ranker.compile` sees to that by itself.
+
     Args:
         schema: `FeatureSchema` or its config. A learned one.
         dim: int. Width D of every token. Defaults to 16.

@@ -283,17 +283,19 @@ class Ranker(keras.Model):
 
     def compile(
         self,
-        optimizer: Any = "adam",
+        optimizer: Any = None,
         loss: Any = None,
         loss_weights: Any = None,
         jit_compile: bool | str = "auto",
         **kwargs: Any,
     ) -> None:
-        """As `keras.Model.compile`, with two defaults of its own.
+        """As `keras.Model.compile`, with three defaults of its own.
 
-        The loss is binary cross-entropy on the logits, with the labels' weights. And on TensorFlow,
-        `jit_compile` compiles the network *behind* the embedding tables by XLA, and leaves these outside: XLA
-        would update whole tables, where only the rows of a batch change. `"auto"`, the default, compiles unless
+        The optimizer is `"lazy_adam"`, whose step costs what the batch costs; on other backends than TensorFlow
+        `"adam"`. One of Keras is made to take a row that a batch reads several times as one row, see
+        `optimizers.summing_rows`. The loss is binary cross-entropy on the logits, with the labels' weights. And on
+        TensorFlow, `jit_compile` compiles the network *behind* the embedding tables by XLA, and leaves these outside:
+        XLA would update whole tables, where only the rows of a batch change. `"auto"`, the default, compiles unless
         `compile_network` knows better.
 
         Raises:
@@ -313,7 +315,7 @@ class Ranker(keras.Model):
         if LEGACY or keras.backend.backend() == "tensorflow":
             self.compile_network(jit_compile)
             jit_compile = False
-        optimizer = optimizers.get(optimizer)
+        optimizer = optimizers.summing_rows(optimizers.get(optimizer))
         scales = self.compute_dtype == "float16" and kwargs.get("auto_scale_loss", True)
         if scales and not LEGACY and not isinstance(optimizer, keras.mixed_precision.LossScaleOptimizer):
             optimizer = optimizers.RowLossScaleOptimizer(optimizer)  # Keras would take its own

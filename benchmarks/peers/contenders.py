@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 import numpy as np
-import tensorflow as tf
 
 from tf_interformer import FeatureSchema, Ranker
 from tf_interformer._keras import keras
@@ -27,21 +26,6 @@ class Contender(Protocol):
         """What orders the examples."""
 
 
-class DenseAdam(keras.optimizers.Adam):
-    """Adam on whole tables.
-
-    Keras 3 squares the parts of a table's gradient before it adds them up: an id that a batch holds n times would move
-    up to the root of n times as far as with Adam, in PyTorch or as printed.
-    """
-
-    def update_step(self, gradient: Any, variable: Any, learning_rate: Any = None) -> None:
-        gradient = tf.convert_to_tensor(gradient)
-        if learning_rate is None:  # tf_keras
-            super().update_step(gradient, variable)
-        else:
-            super().update_step(gradient, variable, learning_rate)
-
-
 class Ours:
     """A `Ranker`.
 
@@ -56,7 +40,7 @@ class Ours:
     def __init__(self, schema: FeatureSchema, model: str, seed: int) -> None:
         keras.utils.set_random_seed(seed)
         self.ranker = our_model(schema, model)
-        self.ranker.compile(DenseAdam(RATE, epsilon=1e-8), jit_compile=False)
+        self.ranker.compile(keras.optimizers.Adam(RATE, epsilon=1e-8), jit_compile=False)
 
     def train(self, batches: Batches) -> None:
         for columns, labels in batches:

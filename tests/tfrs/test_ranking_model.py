@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from serving.export import export_saved_model
 from tests.small_log import learned_schema, raw_batch
-from tf_interformer import Ranker, RankingMetrics
+from tf_interformer import Ranker, RankingMetrics, optimizers
 from tf_interformer._keras import LEGACY, keras
 from tf_interformer.losses import list_losses
 from tf_interformer.metrics import gauc, log_loss, normalized_entropy
@@ -91,11 +91,16 @@ def test_losses_are_means_over_the_epoch_also_with_a_small_last_batch():
     assert history["total_loss"][0] == pytest.approx(expected + sum(penalties) / 40, rel=1e-5)
 
 
-def test_trains_as_the_ranker_itself_does():
+@pytest.mark.parametrize("clipping", [None, {}, {"clipnorm": 0.02}])
+def test_trains_as_the_ranker_itself_does(clipping):
+    def optimizer():
+        return None if clipping is None else keras.optimizers.Adam(1e-2, **clipping)
+
     alone, wrapped = ranker(TASKS, l2=1e-3), RankingModel(ranker(TASKS, l2=1e-3))
     data = encoded(wrapped, 48, tasks=TASKS)
-    wrapped.compile(keras.optimizers.Adam(1e-2), jit_compile=True)
-    alone.compile(keras.optimizers.Adam(1e-2), jit_compile=True)
+    wrapped.compile(optimizer(), jit_compile=True)
+    alone.compile(optimizer(), jit_compile=True)
+    assert type(wrapped.optimizer) is (optimizers.LazyAdam if clipping is None else keras.optimizers.Adam)
     total = wrapped.fit(data, epochs=2, verbose=0, shuffle=False).history["total_loss"]
     expected = alone.fit(data.map(lambda x, y, _: (x, y)), epochs=2, verbose=0, shuffle=False).history["loss"]
     np.testing.assert_allclose(total, expected, rtol=1e-5)

@@ -1,6 +1,7 @@
 """Optimisers for models with large embedding tables: a step touches the rows of its batch, and no others."""
 
 from tf_interformer.optimizers._registry import CLASSES, get
+from tf_interformer.optimizers._summing_rows import summing_rows
 from tf_interformer.optimizers.lazy_adam import LazyAdam
 from tf_interformer.optimizers.lazy_adamw import LazyAdamW
 from tf_interformer.optimizers.row_loss_scale_optimizer import RowLossScaleOptimizer
@@ -23,4 +24,5 @@ __all__ = [
     "TableOptimizer",
     "get",
     "names",
+    "summing_rows",
 ]

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tf_interformer._keras import keras
+from tf_interformer._keras import keras, keras_backend
 from tf_interformer.optimizers.lazy_adam import LazyAdam
 from tf_interformer.optimizers.lazy_adamw import LazyAdamW
 from tf_interformer.optimizers.row_wise_adagrad import RowWiseAdagrad
@@ -16,12 +16,13 @@ CLASSES: dict[str, Any] = {
 }
 
 
-def get(identifier: Any, **config: Any) -> Any:
+def get(identifier: Any = None, **config: Any) -> Any:
     """Returns an optimizer.
 
     Args:
         identifier: str, dict or optimizer. A name of this package or of Keras, the Keras config of an optimizer, or an
-            optimizer, which is returned as it is.
+            optimizer, which is returned as it is. Defaults to `None`: `"lazy_adam"`, or, on a backend other than
+            TensorFlow, where no gradient of a table is of rows alone, `"adam"`.
         **config: Arguments for the constructor of an optimizer that is given by name.
 
     Raises:
@@ -32,6 +33,8 @@ def get(identifier: Any, **config: Any) -> Any:
     >>> get("lazy_adam", beta_1=0.5).beta_1
     0.5
     """
+    if identifier is None:
+        identifier = "lazy_adam" if keras_backend() == "tensorflow" else "adam"
     if isinstance(identifier, str):
         if identifier in CLASSES:
             return CLASSES[identifier](**config)

@@ -6,6 +6,7 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
+from tf_interformer import optimizers
 from tf_interformer._keras import keras, register
 from tf_interformer.metrics import gauc
 from tf_interformer.metrics.grouped_auc import Weighting
@@ -147,9 +148,10 @@ class RankingModel(tfrs.models.Model):
             others[self.weight_column] = as_column(raw[weight])
         return encode(raw), encode.labels(raw), others
 
-    def compile(self, optimizer: Any = "adam", jit_compile: bool | str = "auto", **kwargs: Any) -> None:
+    def compile(self, optimizer: Any = None, jit_compile: bool | str = "auto", **kwargs: Any) -> None:
         """As `keras.Model.compile`; losses and metrics belong to the tasks.
 
+        The optimizer is that of `Ranker.compile`: without one, `"lazy_adam"`.
         `jit_compile` compiles the network behind the embedding tables by XLA, as `Ranker.compile` does.
         """
         given = [name for name in ("loss", "metrics", "loss_weights", "weighted_metrics") if kwargs.get(name)]
@@ -158,6 +160,7 @@ class RankingModel(tfrs.models.Model):
         self.ranker.compile_network(jit_compile)
         self._jit_compile_choice = jit_compile
         # An empty list, because Keras warns of sample weights without metrics that use them.
+        optimizer = optimizers.summing_rows(optimizers.get(optimizer))
         super().compile(optimizer=optimizer, jit_compile=False, **{**kwargs, "weighted_metrics": []})
         if hasattr(self.optimizer, "build"):
             self.optimizer.build(self.trainable_variables)

@@ -2,11 +2,11 @@
 
     python -m benchmarks.published_ablations trivago=runs/interformer-ablation-trivago/ablation.json
 
-takes results of `pipelines.ablate` with the variants of `pipelines/configs/ablations/interformer.yaml`, each under the name
-of its log, and prints by how much test AUC falls without a part, or with another in its place, as Markdown.
+takes results of `pipelines.ablate` with the variants of `pipelines/configs/ablations/interformer.yaml`, each under the
+name of its log, and prints by how much test AUC changes without a part, or with another in its place, as Markdown.
 
-The paper's values (arXiv 2411.09852, Fig. 2, 3 and 5) are read off its figures' pixels, to 0.0001; flows are those around
-DCNv2, which is nearest to the interaction here. Aggregation and parts are its DHEN model's.
+The paper's values (arXiv 2411.09852, Fig. 2, 3 and 5) are read off its figures' pixels, to 0.0001. Its flows are those
+around DCNv2, which is nearest to the interaction here; aggregation and parts are its DHEN model's.
 """
 
 import argparse
@@ -40,7 +40,7 @@ PUBLISHED: dict[str, tuple[tuple[float, float], tuple[float, float]]] = {
 
 
 def differences(found: Mapping[str, Any]) -> dict[str, tuple[float, bool]]:
-    """Of each variant the mean test AUC less that of the whole model, and whether all seeds of one beat all of the other.
+    """Of each variant the mean test AUC less the whole model's, and whether all seeds of one beat all of the other.
 
     Args:
         found: What `pipelines.ablate` wrote.

@@ -70,14 +70,16 @@ def test_the_leaderboard_of_trivago():
 
 def test_what_the_readme_says_of_the_logs_whose_histories_matter():
     boards = [
-        json.loads((ROOT / f"docs/results/{name}_leaderboard.json").read_text()) for name in ("trivago", "kuairand_raw")
+        json.loads((ROOT / f"docs/results/{name}_leaderboard.json").read_text())
+        for name in ("trivago", "kuairand_raw", "globo")
     ]
-    trivago, raw = ({row["model"]: row for row in board["rows"]} for board in boards)
+    trivago, raw, globo = ({row["model"]: row for row in board["rows"]} for board in boards)
+    shown = ((trivago, ("auc", "gauc", "mrr")), (raw, ("auc", "gauc")), (globo, ("auc", "request_gauc")))
     readme = (ROOT / "README.md").read_text()
     for label, model in {"**InterFormer**": "interformer", "DCNv2": "dcn_v2", "DIN": "din"}.items():
         cells = [
             f"{statistics.mean(row[metric]):.4f} ± {statistics.stdev(row[metric]):.4f}"
-            for row, metrics in ((trivago[model], ("auc", "gauc", "mrr")), (raw[model], ("auc", "gauc")))
+            for row, metrics in ((board[model], metrics) for board, metrics in shown)
             for metric in metrics
         ]
         assert f"| {label} | {' | '.join(cells)} |" in readme
@@ -95,6 +97,35 @@ def test_the_leaderboard_without_counted_numbers():
     assert f"{own - by_gauc['lightgbm']:.3f} above that of the trees" in FIGURES
     assert rows["interformer"]["gauc_difference"]["p_holm"] < 0.001
     assert min(rows["interformer"]["gauc"]) > max(max(row["gauc"]) for name, row in rows.items() if name in networks)
+
+
+def test_the_leaderboard_of_globo():
+    found, _ = leaderboard_of("globo_leaderboard")
+    asked = read_plan(ROOT / "pipelines/configs/compare/globo.yaml").models
+    assert {row["model"] for row in found["rows"]} == {model.name for model in asked}
+    rows = {row["model"]: row for row in found["rows"]}
+    assert found["best"] == "transact"
+
+    def lead(model):
+        return statistics.mean(rows[model]["auc"]) - statistics.mean(rows["interformer"]["auc"])
+
+    words = [
+        f"TransAct by {lead('transact'):.4f} AUC",
+        f"DHEN, by {lead('interformer_printed'):.4f}, HSTU by {lead('hstu'):.4f}",
+    ]
+    events, items = (found["segments"][place] for place in (0, 1))
+    long, none = -1, 0
+    for place in (long, none):
+        printed, own = (f"{events['auc'][model][place]:.4f}" for model in ("interformer_printed", "interformer"))
+        words.append(
+            f"an AUC of {printed}, the default of {own}"
+            if place == long
+            else f"default has {own}, the printed form {printed}"
+        )
+    words.append(f"{items['examples'][0] / found['examples']:.0%}".replace("%", " %"))
+    text = " ".join(FIGURES.split())
+    assert [word for word in words if word not in text] == []
+    assert lead("dcn_v2") < 0 and lead("lightgbm") < 0
 
 
 def test_the_leaderboard():

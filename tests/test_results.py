@@ -2,6 +2,7 @@
 
 import json
 import statistics
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,11 @@ def leaderboard_of(name):
     return found, means
 
 
+def lead_of(rows, metric, model, other):
+    """Mean of one model's metric over the seeds, less another's."""
+    return statistics.mean(rows[model][metric]) - statistics.mean(rows[other][metric])
+
+
 def test_the_leaderboard_of_the_simulated_log():
     found, means = leaderboard_of("simulated_leaderboard")
     assert found["rows"][0]["model"] == "interformer_dhen"
@@ -41,10 +47,7 @@ def test_the_leaderboard_of_the_simulated_log():
 def test_the_leaderboard_of_trivago():
     found, _ = leaderboard_of("trivago_leaderboard")
     rows = {row["model"]: row for row in found["rows"]}
-
-    def lead(metric, model, other):
-        return statistics.mean(rows[model][metric]) - statistics.mean(rows[other][metric])
-
+    lead = partial(lead_of, rows)
     bare = {name for name in rows if name not in ("lightgbm", "interformer_made", "interformer")}
     assert min(rows["interformer"]["auc"]) > max(max(rows[name]["auc"]) for name in bare)
     words = [
@@ -105,27 +108,19 @@ def test_the_leaderboard_of_globo():
     assert {row["model"] for row in found["rows"]} == {model.name for model in asked}
     rows = {row["model"]: row for row in found["rows"]}
     assert found["best"] == "transact"
-
-    def lead(model):
-        return statistics.mean(rows[model]["auc"]) - statistics.mean(rows["interformer"]["auc"])
-
+    lead = {model: lead_of(rows, "auc", model, "interformer") for model in rows}
+    events, items = found["segments"][:2]
+    printed, own = (events["auc"][model] for model in ("interformer_printed", "interformer"))
     words = [
-        f"TransAct by {lead('transact'):.4f} AUC",
-        f"DHEN, by {lead('interformer_printed'):.4f}, HSTU by {lead('hstu'):.4f}",
+        f"TransAct by {lead['transact']:.4f} AUC",
+        f"DHEN, by {lead['interformer_printed']:.4f}, HSTU by {lead['hstu']:.4f}",
+        f"an AUC of {printed[-1]:.4f}, the default of {own[-1]:.4f}",
+        f"default has {own[0]:.4f}, the printed form {printed[0]:.4f}",
+        f"{100 * items['examples'][0] / found['examples']:.0f} % of the test day's examples",
     ]
-    events, items = (found["segments"][place] for place in (0, 1))
-    long, none = -1, 0
-    for place in (long, none):
-        printed, own = (f"{events['auc'][model][place]:.4f}" for model in ("interformer_printed", "interformer"))
-        words.append(
-            f"an AUC of {printed}, the default of {own}"
-            if place == long
-            else f"default has {own}, the printed form {printed}"
-        )
-    words.append(f"{items['examples'][0] / found['examples']:.0%}".replace("%", " %"))
     text = " ".join(FIGURES.split())
     assert [word for word in words if word not in text] == []
-    assert lead("dcn_v2") < 0 and lead("lightgbm") < 0
+    assert lead["dcn_v2"] < 0 and lead["lightgbm"] < 0
 
 
 def test_the_leaderboard():

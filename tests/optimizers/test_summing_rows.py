@@ -156,14 +156,6 @@ def test_a_loaded_ranker_trains_on_as_if_it_had_not_been_saved(tmp_path):
     assert_equal(again, expected)
 
 
-@pytest.fixture
-def float16():
-    before = keras.mixed_precision.global_policy() if LEGACY else keras.config.dtype_policy()
-    keras.mixed_precision.set_global_policy("mixed_float16")
-    yield
-    keras.mixed_precision.set_global_policy(before)
-
-
 @pytest.mark.parametrize("given", [False, True])
 def test_loss_scale(float16, given):
     scaled = keras.mixed_precision.LossScaleOptimizer if given else (lambda optimizer: optimizer)

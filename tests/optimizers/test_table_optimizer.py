@@ -9,7 +9,7 @@ from pipelines.training import build_optimizer
 from pipelines.weight_average import WeightAverage
 from tests.small_log import learned_schema, raw_batch
 from tf_interformer import Ranker, optimizers
-from tf_interformer._keras import LEGACY, keras, ops
+from tf_interformer._keras import keras, ops
 from tf_interformer.layers._lookup import NO_AUTOCAST, take_rows
 from tf_interformer.optimizers import LazyAdam, LazyAdamW, RowWiseAdagrad, SparseFtrl, TableOptimizer
 
@@ -133,14 +133,6 @@ def test_lazy_adam_is_adam_where_every_row_is_read_in_every_step(data):
     np.testing.assert_allclose(fit(one, same), fit(two, same), rtol=1e-5)
     for a, b in zip(values(one), values(two), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
-
-
-@pytest.fixture
-def float16():
-    before = keras.mixed_precision.global_policy() if LEGACY else keras.config.dtype_policy()
-    keras.mixed_precision.set_global_policy("mixed_float16")
-    yield
-    keras.mixed_precision.set_global_policy(before)
 
 
 @pytest.mark.parametrize("maker", [lambda: LazyAdam(0.01), lambda: TableOptimizer("lazy_adam", "adam")])

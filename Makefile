@@ -65,7 +65,8 @@ kuairand-models: $(READY) data-there
 
 interformer-ablation: $(READY) data-there
 	$(BIN)/python -m pipelines.ablate --config pipelines/configs/kuairand_interformer.yaml \
-	    --set model.backbone_config.interaction=vector_cross --variants pipelines/configs/ablations/interformer.yaml \
+	    --set model.backbone_config.interaction=dhen --set model.backbone_config.num_layers=2 \
+	    --variants pipelines/configs/ablations/interformer.yaml \
 	    --output $(RUNS)/interformer-ablation $(KUAIRAND) --seeds 2 --jobs 2
 
 simulated-ablation: $(READY)

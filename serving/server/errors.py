@@ -3,10 +3,13 @@
 import grpc
 
 _HTTP = {
+    grpc.StatusCode.CANCELLED: 499,
     grpc.StatusCode.INVALID_ARGUMENT: 400,
+    grpc.StatusCode.FAILED_PRECONDITION: 400,
     grpc.StatusCode.NOT_FOUND: 404,
     grpc.StatusCode.RESOURCE_EXHAUSTED: 429,
     grpc.StatusCode.INTERNAL: 500,
+    grpc.StatusCode.UNIMPLEMENTED: 501,
     grpc.StatusCode.UNAVAILABLE: 503,
     grpc.StatusCode.DEADLINE_EXCEEDED: 504,
 }
@@ -30,6 +33,25 @@ class ServingError(Exception):
     def http_status(self) -> int:
         """The status of the REST answer."""
         return _HTTP[self.code]
+
+
+class HttpError(ServingError):
+    """An error for which HTTP has a status of its own; the connection is closed after it.
+
+    Args:
+        status: That status.
+        code: The gRPC status that comes closest, for the metrics.
+        message: What is wrong.
+    """
+
+    def __init__(self, status: int, code: grpc.StatusCode, message: str) -> None:
+        super().__init__(code, message)
+        self._status = status
+
+    @property
+    def http_status(self) -> int:
+        """The status of the REST answer."""
+        return self._status
 
 
 def invalid(message: str) -> ServingError:

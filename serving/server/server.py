@@ -5,14 +5,16 @@ import contextlib
 import logging
 import socket
 from collections.abc import Iterator
+from functools import partial
 
 import grpc
 import uvicorn
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
+from serving.server.connection import Connection
 from serving.server.grpc_service import GrpcService
 from serving.server.options import Options
-from serving.server.rest import rest_app
+from serving.server.rest import RestApp
 from serving.server.service import Service
 
 _LOG = logging.getLogger("serving")
@@ -61,14 +63,16 @@ class Server:
                 listening.close()
                 raise
         except BaseException:
-            await self.service.versions.close()
+            await self.service.close()
             raise
         self.rest_port = listening.getsockname()[1]
         config = uvicorn.Config(
-            rest_app(self.service),
+            RestApp(self.service),
+            http=partial(Connection, options.max_connections, options.read_timeout),  # type: ignore[arg-type]
             log_config=None,
             access_log=False,
             lifespan="off",
+            ws="none",
             timeout_graceful_shutdown=max(1, round(options.grace)),
         )
         self._http = _Http(config)
@@ -85,7 +89,7 @@ class Server:
         await self._health.enter_graceful_shutdown()
         self._http.should_exit = True
         await asyncio.gather(self._grpc.stop(self.options.grace), self._http_task)
-        await self.service.versions.close()
+        await self.service.close()
 
     async def _start_grpc(self) -> None:
         limit = self.options.max_body_bytes
@@ -93,6 +97,7 @@ class Server:
             options=[
                 ("grpc.max_receive_message_length", limit),
                 ("grpc.max_send_message_length", -1),
+                ("grpc.max_allowed_incoming_connections", self.options.max_connections),
                 ("grpc.so_reuseport", 0),  # else a second server would share the port in silence
             ]
         )

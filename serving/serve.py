@@ -7,6 +7,8 @@ For development, tests and small loads; TensorFlow Serving is for production. It
 
 import argparse
 import asyncio
+import contextlib
+import gc
 import logging
 import resource
 import signal
@@ -36,13 +38,17 @@ async def serve(options: Options) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     _allow_files(2 * options.max_connections + _OTHER_FILES)
+    # What is there by now stays; so each collection after a version is unloaded looks at little.
+    gc.collect()
+    gc.freeze()
     server = Server(options)
     await server.start()
     print(f"gRPC on {options.host}:{server.port}", flush=True)
     print(f"REST on http://{options.host}:{server.rest_port}/v1/models/{options.name}", flush=True)
     print("for development and small loads; TensorFlow Serving is for production", flush=True)
     await stop.wait()
-    print(f"stopping: requests under way get {options.grace:g} s", flush=True)
+    with contextlib.suppress(OSError):  # who started it may be gone, and no longer read this
+        print(f"stopping: requests under way get {options.grace:g} s", flush=True)
     await server.stop()
 
 

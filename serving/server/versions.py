@@ -1,6 +1,7 @@
 """The versions in a folder: loads the new, retires the old, without losing a request."""
 
 import asyncio
+import gc
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -148,6 +149,7 @@ class Versions:
         if self._failed.get(version) == files:
             return False
         self._states[version] = Status(version, "LOADING")
+        failed = False
         try:
             model = await asyncio.to_thread(_load, path)
         except Exception as error:  # TensorFlow raises many kinds for a broken folder
@@ -155,6 +157,9 @@ class Versions:
             _LOG.error("version %d cannot be loaded, %s: %s", version, self._stays(), reason)
             self._failed[version] = files
             self._states[version] = Status(version, "END", reason)
+            failed = True
+        if failed:
+            gc.collect()  # of what was loaded, when the error is gone that refers to it
             return False
         self._failed.pop(version, None)
         self._serving[version] = Served(model, self._batcher(model))
@@ -173,6 +178,7 @@ class Versions:
 
         async def finish() -> None:
             await served.batcher.close()
+            gc.collect()  # else the graph stays until Python comes to think of it, many versions later
             if version not in self._serving:
                 self._states[version] = Status(version, "END")
             _LOG.info("version %d is unloaded", version)

@@ -1,8 +1,10 @@
 """Versions, deadlines and the end, with a model of one multiplication, which loads at once."""
 
+import gc
 import shutil
 import threading
 import time
+import weakref
 
 import grpc
 import httpx
@@ -10,6 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from serving.server import versions
 from serving.server.options import Options
 from serving.server.server import Server, StartError
 from tests.serving.running_server import running
@@ -119,6 +122,49 @@ def test_new_versions_swap_in_and_no_request_is_lost(made, base):
         shutil.rmtree(base / "1")
         time.sleep(0.1)
         assert value(client.predict("", X)) == 2  # the last one stays
+
+
+def test_nothing_is_kept_of_an_old_version(made, base):
+    with running(base, poll_seconds=0.02) as client:
+
+        def parts():
+            served = client.server.service.versions.get()
+            session = served.model._session
+            return [weakref.ref(part) for part in (served, served.model, served.batcher, session, session.graph)]
+
+        client.predict("", X)
+        client.post({"instances": [[1, 2]]})
+        old = parts()
+        gc.disable()  # the server must not wait for Python to come to think of it
+        try:
+            shutil.copytree(made / "3", base / ".2")
+            (base / ".2").rename(base / "2")
+            states = client.server.service.versions
+            wait_until(lambda: [status.state for status in states.statuses()] == ["AVAILABLE", "END"])
+            wait_until(lambda: not client.server.service.versions._retiring)
+            assert [part() for part in old] == [None] * 5
+            assert all(part() is not None for part in parts())
+        finally:
+            gc.enable()
+
+
+def test_nothing_is_kept_of_a_version_that_cannot_be_loaded(made, base, monkeypatch):
+    graphs = []
+
+    def replay(model):
+        graphs.append(weakref.ref(model._session.graph))
+        raise ValueError("no")
+
+    with running(base, poll_seconds=0.02) as client:
+        monkeypatch.setattr(versions, "replay", replay)
+        gc.disable()
+        try:
+            shutil.copytree(made / "3", base / ".2")
+            (base / ".2").rename(base / "2")
+            wait_until(lambda: client.server.service.versions.statuses()[0].error)
+            wait_until(lambda: graphs[0]() is None)
+        finally:
+            gc.enable()
 
 
 def test_a_broken_version_is_tried_again_when_its_files_change(made, base):

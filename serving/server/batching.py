@@ -12,7 +12,7 @@ import grpc
 import numpy as np
 import tensorflow as tf
 
-from serving.server.errors import ServingError, invalid
+from serving.server.errors import ServingError, invalid, reason_of
 from serving.server.model import LoadedModel
 from serving.server.validation import Request
 from tf_interformer.schema import Categorical, FeatureSchema
@@ -181,7 +181,7 @@ def compute(model: LoadedModel, requests: list[Request]) -> list[Outputs | Servi
         outputs = model.run(requests[0].signature.name, concatenate(requests, model.schema))
     except tf.errors.InvalidArgumentError as error:
         if len(requests) == 1:
-            return [invalid(f"the request does not fit the model: {_reason(error)}")]
+            return [invalid(f"the request does not fit the model: {reason_of(error)}")]
         # What the checks let through must still not fail the others.
         return [answer for request in requests for answer in compute(model, [request])]
     return split(outputs, [request.rows for request in requests])
@@ -220,11 +220,6 @@ def _widen(array: np.ndarray, width: int, name: str, schema: FeatureSchema | Non
     padded = np.full((len(array), width), feature.missing, array.dtype)
     padded[:, : array.shape[1]] = array
     return padded
-
-
-def _reason(error: tf.errors.InvalidArgumentError) -> str:
-    lines = error.message.splitlines()
-    return next((line for line in lines if "assertion failed" in line), lines[0] if lines else "").strip()
 
 
 def _late() -> ServingError:

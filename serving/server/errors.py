@@ -62,3 +62,14 @@ def invalid(message: str) -> ServingError:
 def not_found(message: str) -> ServingError:
     """No such model or version: NOT_FOUND, 404."""
     return ServingError(grpc.StatusCode.NOT_FOUND, message)
+
+
+def reason_of(error: BaseException) -> str:
+    """What an error says, in one line; TensorFlow's say it just before the node, behind much else."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    for place, line in enumerate(lines):
+        if "assertion failed" in line:
+            return line
+        if line.startswith("[[{{node") and place:
+            return lines[place - 1]
+    return "; ".join(lines)[:_LONGEST] or "no reason is given"

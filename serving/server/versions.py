@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Literal
 
 from serving.server.batching import Batcher
-from serving.server.errors import not_found
+from serving.server.changes import changes
+from serving.server.errors import not_found, reason_of
 from serving.server.model import LoadedModel
 from serving.server.warmup import replay
 
@@ -153,7 +154,7 @@ class Versions:
         try:
             model = await asyncio.to_thread(_load, path)
         except Exception as error:  # TensorFlow raises many kinds for a broken folder
-            reason = f"{type(error).__name__}: {error}".splitlines()[0]
+            reason = f"{type(error).__name__}: {reason_of(error)}"
             _LOG.error("version %d cannot be loaded, %s: %s", version, self._stays(), reason)
             self._failed[version] = files
             self._states[version] = Status(version, "END", reason)
@@ -162,11 +163,22 @@ class Versions:
             gc.collect()  # of what was loaded, when the error is gone that refers to it
             return False
         self._failed.pop(version, None)
+        self._warn(version, model)
         self._serving[version] = Served(model, self._batcher(model))
         self._states[version] = Status(version, "AVAILABLE")
         self._on_change(version, True)
         _LOG.info("version %d serves", version)
         return True
+
+    def _warn(self, version: int, model: LoadedModel) -> None:
+        """Of a version for which other requests must be made: it may be meant, and it may be a mistake."""
+        if not self._serving:
+            return
+        before = self._serving[max(self._serving)].model
+        if found := changes(before.signatures, model.signatures):
+            _LOG.warning(
+                "version %d differs for its callers from version %d: %s", version, before.version, "; ".join(found)
+            )
 
     def _stays(self) -> str:
         return f"{self.serving} stays" if self._serving else "none serves"

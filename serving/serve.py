@@ -2,7 +2,7 @@
 
 python -m serving.serve runs/demo/saved_model --name demo
 
-For development, tests and small loads; TensorFlow Serving is for production. It takes the same requests.
+For development, tests and small loads; TensorFlow Serving is for production. docs/server.md says where it differs.
 """
 
 import argparse

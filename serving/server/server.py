@@ -18,6 +18,7 @@ from serving.server.rest import RestApp
 from serving.server.service import Service
 
 _LOG = logging.getLogger("serving")
+_IDLE_MS = 300_000
 _HEALTH = ("", "tensorflow.serving.PredictionService", "tensorflow.serving.ModelService")
 
 
@@ -98,6 +99,8 @@ class Server:
                 ("grpc.max_receive_message_length", limit),
                 ("grpc.max_send_message_length", -1),
                 ("grpc.max_allowed_incoming_connections", self.options.max_connections),
+                ("grpc.server_handshake_timeout_ms", round(1000 * self.options.read_timeout)),
+                ("grpc.max_connection_idle_ms", _IDLE_MS),  # a client opens it again by itself
                 ("grpc.so_reuseport", 0),  # else a second server would share the port in silence
             ]
         )

@@ -234,6 +234,16 @@ def test_half_sent_requests_hold_up_nobody(server, quiet):
         connection.close()
 
 
+def test_grpc_connections_are_limited(server):
+    server.predict("", {"x": np.ones((1, 2), np.float32)})  # one of the eight
+    held = [socket.create_connection(("127.0.0.1", server.server.port), timeout=20) for _ in range(10)]
+    greeted = [bool(connection.recv(100)) for connection in held]
+    assert sum(greeted) == 7
+    for connection in held:
+        connection.close()
+    server.predict("", {"x": np.ones((1, 2), np.float32)})
+
+
 def test_a_request_must_arrive_in_time(server, quiet):
     with connect(server) as slow:
         slow.sendall(head(server) + b"{")

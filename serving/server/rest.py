@@ -65,7 +65,7 @@ class RestApp:
             await response(scope, receive, send)
 
     async def _respond(self, request: HttpRequest) -> Response:
-        path = request.url.path
+        path = request.scope["path"]  # `request.url` is made from the Host header, too
         if "content-length" in request.headers and "transfer-encoding" in request.headers:
             # A proxy in front may take the other of the two for the end of the request.
             return _error(400, "`Content-Length` and `Transfer-Encoding` must not come together", close=True)
@@ -146,8 +146,8 @@ class RestApp:
 
 
 def _target(request: HttpRequest) -> _Target:
-    path = request.scope.get("raw_path", request.url.path.encode()).decode("latin-1")
-    query = request.url.query
+    path = request.scope["raw_path"].decode("latin-1")
+    query = request.scope["query_string"].decode("latin-1")
     found = {"POST": _CALL, "GET": _STATUS}.get(request.method, _CALL).fullmatch(f"{path}?{query}" if query else path)
     call = request.method == "POST"
     if found is None or request.method not in ("POST", "GET") or (call and found["method"] not in _METHODS):

@@ -295,6 +295,7 @@ def test_no_answer_holds_the_host_header(server):
         assert answer.status_code in (400, 404)
         assert "evil.example:" not in str(answer.headers)
         assert "location" not in answer.headers
+    assert server.http.get("/elsewhere", headers={"Host": "evil.example/healthz?"}).status_code == 404
 
 
 def test_callers_that_leave_are_no_tracebacks(server, quiet):

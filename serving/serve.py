@@ -21,7 +21,8 @@ import tensorflow as tf
 from serving.server.options import Options
 from serving.server.server import Server, StartError
 
-_OTHER_FILES = 256
+# Of the model, and of connections that are about to be refused.
+_OTHER_FILES = 768
 
 
 async def serve(options: Options) -> None:

@@ -18,6 +18,8 @@ from serving.server.rest import RestApp
 from serving.server.service import Service
 
 _LOG = logging.getLogger("serving")
+# Connections that are accepted before the limit is looked at: each is an open file.
+_ACCEPTED = 128
 _IDLE_MS = 300_000
 _HEALTH = ("", "tensorflow.serving.PredictionService", "tensorflow.serving.ModelService")
 
@@ -74,6 +76,7 @@ class Server:
             access_log=False,
             lifespan="off",
             ws="none",
+            backlog=_ACCEPTED,
             timeout_graceful_shutdown=max(1, round(options.grace)),
         )
         self._http = _Http(config)

@@ -22,8 +22,34 @@ from pydantic import (
 AUTO: Literal["auto"] = "auto"
 
 
+_MOST_YAML_NODES, _DEEPEST_YAML = 100_000, 50
+
+
 class _YamlLoader(yaml.SafeLoader):
-    """YAML in which `1e-5` is a number, as in JSON and in YAML 1.2; to PyYAML's own it is text."""
+    """YAML in which `1e-5` is a number, as in JSON and in YAML 1.2; to PyYAML's own it is text.
+
+    A few lines of aliases can stand for any number of values: they are counted as if each were written out.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._nodes = self._depth = 0
+        self._sizes: dict[int, int] = {}
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        alias = self.check_event(yaml.AliasEvent)
+        before, self._depth = self._nodes, self._depth + 1
+        if self._depth > _DEEPEST_YAML:
+            raise yaml.YAMLError(f"it is nested more than {_DEEPEST_YAML} deep")
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        if alias and id(node) not in self._sizes:
+            raise yaml.YAMLError("an alias stands within what it names")
+        self._nodes += self._sizes[id(node)] if alias else 1
+        if self._nodes > _MOST_YAML_NODES:
+            raise yaml.YAMLError(f"it holds more than {_MOST_YAML_NODES} values, aliases written out")
+        self._sizes.setdefault(id(node), self._nodes - before)
+        return node
 
 
 _YamlLoader.add_implicit_resolver(

@@ -205,7 +205,7 @@ def _read(path: Path) -> dict[str, Any]:
         config = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise EncoderError(f"cannot read the schema {path}: {error.strerror}") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise EncoderError(f"{path} is not JSON: {error}") from None
     if not isinstance(config, dict):
         raise EncoderError(f"{path} holds no schema: give the .schema.json that was written with the model")

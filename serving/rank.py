@@ -42,7 +42,7 @@ def rank(run_path: str, file: str | None = None, address: str | None = None, nam
         user, history, candidates = asked["user_features"], asked["history"], asked["candidates"]
     except FileNotFoundError:
         raise ConfigError(f"{path} does not exist: give a finished run whose schema names candidate features") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, RecursionError, KeyError, TypeError) as error:
         raise ConfigError(f"{path} must hold user_features, history and candidates as JSON: {error!r}") from None
     with ExitStack() as stack:
         try:

@@ -4,6 +4,7 @@ import base64
 import binascii
 import json
 import math
+import reprlib
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -12,6 +13,9 @@ import numpy as np
 from tf_interformer.schema import Categorical, FeatureSchema, Vector
 
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxlong = _SHORT.maxother = 80
+_SHORT.maxlevel = 3
 
 
 class RequestError(ValueError):
@@ -91,6 +95,11 @@ def read_json(text: str | bytes) -> Any:
         raise RequestError(f"the request is not JSON: {error}") from None
 
 
+def shown(value: Any) -> str:
+    """A value of a request for an error: short, however large or deep it is."""
+    return f"{_SHORT.repr(value):.80}"
+
+
 def columns_of_rows(rows: list, names: Collection[str]) -> dict[str, list]:
     """The columns of `[{column: value, ...}, ...]`.
 
@@ -104,7 +113,7 @@ def columns_of_rows(rows: list, names: Collection[str]) -> dict[str, list]:
     wanted = set(names)
     for place, row in enumerate(rows):
         if not isinstance(row, dict):
-            raise RequestError(f"instance {place} must be an object. Received: {row!r:.80}")
+            raise RequestError(f"instance {place} must be an object. Received: {shown(row)}")
         if row.keys() != wanted:
             missing, unknown = sorted(wanted - set(row)), sorted(set(row) - wanted)
             raise RequestError(f"instance {place}: missing columns {missing}, unknown columns {unknown}")
@@ -127,7 +136,7 @@ def parse_columns(schema: FeatureSchema, columns: Mapping[str, Any]) -> dict[str
         raise RequestError(f"missing columns {missing}, unknown columns {unknown}")
     for name, values in columns.items():
         if not isinstance(values, list) or not values:
-            raise RequestError(f"{name!r} must hold a list with a value for each row. Received: {values!r:.80}")
+            raise RequestError(f"{name!r} must hold a list with a value for each row. Received: {shown(values)}")
     arrays = {name: _column(schema, name, columns[name], spec) for name, spec in signature.items()}
     for sequence in schema.sequences:
         lengths = arrays[sequence.length_column]
@@ -171,7 +180,7 @@ def _column(schema: FeatureSchema, name: str, values: list, spec: Any) -> np.nda
     assert isinstance(feature, Categorical)
     for place, value in enumerate(values):
         if not isinstance(value, list):
-            raise RequestError(f"instance {place}: {name!r} must be a list. Received: {value!r:.80}")
+            raise RequestError(f"instance {place}: {name!r} must be a list. Received: {shown(value)}")
     width = max(len(value) for value in values)
     padded = np.full((len(values), width), feature.missing, dtype)
     for place, value in enumerate(values):
@@ -185,7 +194,7 @@ def _vector(feature: Vector, place: int, value: Any) -> list[float]:
         return [math.nan] * feature.dim
     if not isinstance(value, list) or len(value) != feature.dim:
         raise RequestError(
-            f"instance {place}: {feature.name!r} must be a list of {feature.dim} numbers. Received: {value!r:.80}"
+            f"instance {place}: {feature.name!r} must be a list of {feature.dim} numbers. Received: {shown(value)}"
         )
     return [checked_scalar(feature.name, place, item, np.float32) for item in value]
 
@@ -224,7 +233,7 @@ def checked_scalar(name: str, place: int, value: Any, dtype: Any) -> Any:
         if isinstance(value, (int, float)) and not isinstance(value, bool) and -largest <= value <= largest:
             return value
         wanted = "a number"
-    raise RequestError(f"instance {place}: {name!r} must hold {wanted}. Received: {value!r:.80}")
+    raise RequestError(f"instance {place}: {name!r} must hold {wanted}. Received: {shown(value)}")
 
 
 def _bytes(value: dict) -> bytes | None:

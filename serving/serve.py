@@ -2,12 +2,15 @@
 
 python -m serving.serve runs/demo/saved_model --name demo
 
-For development, tests and small loads; TensorFlow Serving is for production. It takes the same requests.
+For development, tests and small loads; TensorFlow Serving is for production. docs/server.md says where it differs.
 """
 
 import argparse
 import asyncio
+import contextlib
+import gc
 import logging
+import resource
 import signal
 import sys
 from collections.abc import Sequence
@@ -17,6 +20,9 @@ import tensorflow as tf
 
 from serving.server.options import Options
 from serving.server.server import Server, StartError
+
+# Of the model, and of connections that are about to be refused.
+_OTHER_FILES = 768
 
 
 async def serve(options: Options) -> None:
@@ -32,13 +38,18 @@ async def serve(options: Options) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    _allow_files(2 * options.max_connections + _OTHER_FILES)
+    # What is there by now stays; so each collection after a version is unloaded looks at little.
+    gc.collect()
+    gc.freeze()
     server = Server(options)
     await server.start()
     print(f"gRPC on {options.host}:{server.port}", flush=True)
     print(f"REST on http://{options.host}:{server.rest_port}/v1/models/{options.name}", flush=True)
     print("for development and small loads; TensorFlow Serving is for production", flush=True)
     await stop.wait()
-    print(f"stopping: requests under way get {options.grace:g} s", flush=True)
+    with contextlib.suppress(OSError):  # who started it may be gone, and no longer read this
+        print(f"stopping: requests under way get {options.grace:g} s", flush=True)
     await server.stop()
 
 
@@ -60,6 +71,8 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
     add("--max-queue", type=_count, default=256, metavar="N", help="requests that may wait (default: 256)")
     add("--max-rows", type=_count, default=10_000, metavar="ROWS", help="rows of one request (default: 10000)")
     add("--max-body-mb", type=_positive, default=16, metavar="MB", help="size of one request (default: 16)")
+    add("--max-connections", type=_count, default=512, metavar="N", help="of REST, and of gRPC (default: 512)")
+    add("--read-timeout", type=_positive, default=20.0, metavar="S", help="to receive a request (default: 20)")
     add("--timeout", type=_positive, default=30.0, metavar="S", help="of requests without a deadline (default: 30)")
     add("--grace", type=_positive, default=10.0, metavar="S", help="for requests under way at the end (default: 10)")
     given = parser.parse_args(arguments)
@@ -76,6 +89,8 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
         max_queue=given.max_queue,
         max_rows=given.max_rows,
         max_body_mb=given.max_body_mb,
+        max_connections=given.max_connections,
+        read_timeout=given.read_timeout,
         timeout=given.timeout,
         grace=given.grace,
     )
@@ -93,6 +108,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+def _allow_files(count: int) -> None:
+    """Let this process have so many files open: a connection is one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < count:
+        raise StartError(
+            f"{count} open files are needed, of which `ulimit -Hn` allows {hard}: choose a smaller --max-connections"
+        )
+    if soft != resource.RLIM_INFINITY and soft < count:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (count, hard))
 
 
 def _port(text: str) -> int:

@@ -23,6 +23,7 @@ from tf_interformer.metrics import Calibration as Calibration
 from tf_interformer.metrics import NormalizedEntropy as NormalizedEntropy
 from tf_interformer.preprocessing import LIST_COLUMN, Preprocessor
 from tf_interformer.schema import FeatureSchema, Numeric, SchemaError
+from tf_interformer.traced_columns import TracedColumns
 
 
 @register
@@ -147,6 +148,8 @@ class Ranker(keras.Model):
         if task_weighting == "uncertainty":
             self.log_variances = self._log_variances()
         self._compiled_network = None
+        # Set so that Keras, which saves what it tracks, does not track it.
+        object.__setattr__(self, "_traced", {})
         # The schema says every shape, so the weights exist from the start.
         self.build(self.encoded_shapes)
 
@@ -418,7 +421,7 @@ class Ranker(keras.Model):
         """
         if not raw:
             raise SchemaError("a raw batch must hold the schema's columns. Received: {}")
-        logits = self.served_logits(raw)
+        logits = self._computed("served_logits", self.schema.signature(), raw)
         return {task: ops.convert_to_numpy(ops.sigmoid(logit))[:, 0] for task, logit in logits.items()}
 
     def score_candidates(self, user: Mapping[str, Any], items: Mapping[str, Any]) -> dict[str, np.ndarray]:
@@ -445,8 +448,23 @@ class Ranker(keras.Model):
         >>> ranker.score_candidates({"user": np.array(["u1"])}, {"item": np.array(["a", "b", "new"])})["click"].shape
         (3,)
         """
-        logits = self.served_candidate_logits(self._candidate_columns(user, items))
+        raw = self._candidate_columns(user, items)
+        logits = self._computed("served_candidate_logits", self.schema.candidate_signature(), raw)
         return {task: ops.convert_to_numpy(ops.sigmoid(logit))[:, 0] for task, logit in logits.items()}
+
+    def _computed(self, name: str, signature: Mapping[str, Any], raw: Mapping[str, Any]) -> dict[str, Any]:
+        """What a method makes of raw columns: by a graph, which is traced at the first call."""
+        method = getattr(self, name)
+        if not LEGACY and keras.backend.backend() != "tensorflow":
+            return method(raw)
+        if name not in self._traced:
+
+            def function(raw: Mapping[str, Any]) -> dict[str, Any]:
+                with self.without_xla():  # which would compile for every number of rows
+                    return method(raw)
+
+            self._traced[name] = TracedColumns(function, signature)
+        return self._traced[name](raw)
 
     def _candidate_columns(self, user: Mapping[str, Any], items: Mapping[str, Any]) -> dict[str, Any]:
         names = self.schema.candidate

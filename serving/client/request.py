@@ -140,7 +140,7 @@ def _read(path: Path) -> Values:
         config = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InvalidRequest(f"cannot read the schema {path}: {error.strerror}") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidRequest(f"the schema {path} is not JSON: {error}") from None
     if not isinstance(config, dict):
         raise InvalidRequest(f"the schema {path} must hold a JSON object. Received: {type(config).__name__}")

@@ -57,7 +57,7 @@ class RestTransport:
 def _message(text: bytes) -> str:
     try:
         return str(json.loads(text)["error"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, RecursionError, KeyError, TypeError):
         return text.decode(errors="replace")[:200]
 
 
@@ -65,5 +65,5 @@ def _outputs(text: bytes, url: str) -> dict[str, np.ndarray]:
     try:
         outputs: Any = json.loads(text)["outputs"]
         return {name: np.asarray(values, np.float32) for name, values in outputs.items()}
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
         raise ServerError(f"{url}: the answer is not TensorFlow Serving's. Received: {text[:80]!r}") from None

@@ -6,7 +6,7 @@ from typing import Any
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
@@ -44,24 +44,29 @@ def page_app(browser: LogBrowser) -> Starlette:
         except PageError as error:
             return JSONResponse({"error": str(error)}, status_code=400)
 
-    return Starlette(
+    app = Starlette(
         routes=[
             Route("/", index),
             Route("/api/users", users),
             Route("/api/rank", rank, methods=["POST"]),
         ]
     )
+    app.router.redirect_slashes = False  # a redirect would go to whatever the Host header says
+    return app
 
 
 async def _body(request: Request) -> dict[str, Any]:
     text = b""
-    async for chunk in request.stream():
-        text += chunk
-        if len(text) > _LARGEST_BODY:
-            raise PageError(f"the request is longer than {_LARGEST_BODY} bytes")
+    try:
+        async for chunk in request.stream():
+            text += chunk
+            if len(text) > _LARGEST_BODY:
+                raise PageError(f"the request is longer than {_LARGEST_BODY} bytes")
+    except ClientDisconnect:
+        raise PageError("the caller is gone") from None
     try:
         body = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         body = None
     if not isinstance(body, dict) or not isinstance(body.get("user"), str):
         raise PageError('the request must be {"user": id, "removed": {sequence: [event, ...]}}')

@@ -2,8 +2,9 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,7 @@ import grpc
 import numpy as np
 import tensorflow as tf
 
-from serving.server.errors import ServingError, invalid
+from serving.server.errors import ServingError, invalid, reason_of
 from serving.server.model import LoadedModel
 from serving.server.validation import Request
 from tf_interformer.schema import Categorical, FeatureSchema
@@ -56,6 +57,7 @@ class Batcher:
         self._waiting: deque[_Work] = deque()
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix=f"model-{model.version}")
         self._computing = 0
+        self._held = 0
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -63,6 +65,17 @@ class Batcher:
     def queue_length(self) -> int:
         """Requests that wait."""
         return len(self._waiting)
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """Within it, `close` waits: the request is still being read."""
+        self._held += 1
+        self._idle.clear()
+        try:
+            yield
+        finally:
+            self._held -= 1
+            self._set_idle()
 
     async def run(self, request: Request, deadline: float | None) -> Outputs:
         """The outputs of a request.
@@ -110,7 +123,10 @@ class Batcher:
             self._idle.clear()
             done = loop.run_in_executor(self._pool, compute, self._model, [work.request for work in batch])
             done.add_done_callback(lambda done, batch=batch: self._finish(batch, done))  # type: ignore[misc]
-        if not self._computing:
+        self._set_idle()
+
+    def _set_idle(self) -> None:
+        if not self._computing and not self._held and not self._waiting:
             self._idle.set()
 
     def _take(self, now: float) -> list[_Work]:
@@ -165,7 +181,7 @@ def compute(model: LoadedModel, requests: list[Request]) -> list[Outputs | Servi
         outputs = model.run(requests[0].signature.name, concatenate(requests, model.schema))
     except tf.errors.InvalidArgumentError as error:
         if len(requests) == 1:
-            return [invalid(f"the request does not fit the model: {_reason(error)}")]
+            return [invalid(f"the request does not fit the model: {reason_of(error)}")]
         # What the checks let through must still not fail the others.
         return [answer for request in requests for answer in compute(model, [request])]
     return split(outputs, [request.rows for request in requests])
@@ -204,11 +220,6 @@ def _widen(array: np.ndarray, width: int, name: str, schema: FeatureSchema | Non
     padded = np.full((len(array), width), feature.missing, array.dtype)
     padded[:, : array.shape[1]] = array
     return padded
-
-
-def _reason(error: tf.errors.InvalidArgumentError) -> str:
-    lines = error.message.splitlines()
-    return next((line for line in lines if "assertion failed" in line), lines[0] if lines else "").strip()
 
 
 def _late() -> ServingError:

@@ -6,10 +6,12 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from serving.request import RequestError, checked_scalar, columns_of_rows, parse_columns
+from serving.request import RequestError, checked_scalar, columns_of_rows, parse_columns, shown
 from serving.server.errors import invalid
 from serving.server.signature import Signature
 from tf_interformer.schema import FeatureSchema
+
+_MOST_AXES = 64  # of NumPy
 
 
 def inputs_of(
@@ -52,11 +54,11 @@ def _columns(body: Mapping[str, Any], signature: Signature, max_rows: int) -> di
         if isinstance(given, dict) and not _is_bytes(given):
             return given
         if others:
-            raise RequestError(f"`inputs` must be an object of columns. Received: {given!r:.80}")
+            raise RequestError(f"`inputs` must be an object of columns. Received: {shown(given)}")
         return {only: given}
     rows = body["instances"]
     if not isinstance(rows, list) or not rows:
-        raise RequestError(f"`instances` must be a list of at least one row. Received: {rows!r:.80}")
+        raise RequestError(f"`instances` must be a list of at least one row. Received: {shown(rows)}")
     if len(rows) > max_rows:
         raise RequestError(f"`instances` has {len(rows)} rows: this server takes at most {max_rows}")
     if signature.kind == "candidates":
@@ -79,6 +81,8 @@ def _array(name: str, value: Any, spec: tf.TensorSpec) -> np.ndarray:
     inner = value
     while isinstance(inner, list):
         sizes.append(len(inner))
+        if len(sizes) > _MOST_AXES:
+            raise RequestError(f"{name!r} is nested too deeply: at most {_MOST_AXES} lists in each other are read")
         inner = inner[0] if inner else None
     _flatten(name, value, sizes, dtype, values)
     array = np.empty(len(values), dtype)
@@ -91,7 +95,7 @@ def _flatten(name: str, value: Any, sizes: list[int], dtype: Any, into: list[Any
         into.append(checked_scalar(name, 0, value, dtype))
         return
     if not isinstance(value, list) or len(value) != sizes[0]:
-        raise RequestError(f"{name!r} must be rectangular: a list of {sizes[0]} is expected. Received: {value!r:.80}")
+        raise RequestError(f"{name!r} must be rectangular: a list of {sizes[0]} is expected. Received: {shown(value)}")
     for place, item in enumerate(value):
         if len(sizes) == 1:
             into.append(checked_scalar(name, place, item, dtype))

@@ -66,8 +66,13 @@ class LoadedModel:
         return dict(zip(known.outputs, arrays, strict=True))
 
     def close(self) -> None:
-        """Free the session; nothing may be computing."""
+        """Free the session; nothing may be computing.
+
+        Python's graph refers to itself, so its memory comes back with the next `gc.collect()`.
+        """
         self._session.close()
+        self._calls.clear()  # each holds the session, and the session its graph, variables and tables
+        del self._session
 
 
 @contextmanager

@@ -23,6 +23,8 @@ class Options:
         max_queue: Requests that may wait; one more is refused at once. Defaults to 256.
         max_rows: Rows, or candidates, of one request. Defaults to 10,000.
         max_body_mb: Size of a request in MiB. Defaults to 16.
+        max_connections: REST connections, and gRPC connections, at a time. Defaults to 512.
+        read_timeout: Seconds in which a request must have arrived. Defaults to 20.
         timeout: Seconds a request may take when its caller sets no deadline. Defaults to 30.
         grace: Seconds that requests under way get when the server stops. Defaults to 10.
         threads: Requests computed at a time without batching. Defaults to the number of processors.
@@ -40,6 +42,8 @@ class Options:
     max_queue: int = 256
     max_rows: int = 10_000
     max_body_mb: float = 16
+    max_connections: int = 512
+    read_timeout: float = 20.0
     timeout: float = 30.0
     grace: float = 10.0
     threads: int = os.cpu_count() or 1

@@ -5,17 +5,22 @@ import contextlib
 import logging
 import socket
 from collections.abc import Iterator
+from functools import partial
 
 import grpc
 import uvicorn
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
+from serving.server.connection import Connection
 from serving.server.grpc_service import GrpcService
 from serving.server.options import Options
-from serving.server.rest import rest_app
+from serving.server.rest import RestApp
 from serving.server.service import Service
 
 _LOG = logging.getLogger("serving")
+# Connections that are accepted before the limit is looked at: each is an open file.
+_ACCEPTED = 128
+_IDLE_MS = 300_000
 _HEALTH = ("", "tensorflow.serving.PredictionService", "tensorflow.serving.ModelService")
 
 
@@ -61,14 +66,17 @@ class Server:
                 listening.close()
                 raise
         except BaseException:
-            await self.service.versions.close()
+            await self.service.close()
             raise
         self.rest_port = listening.getsockname()[1]
         config = uvicorn.Config(
-            rest_app(self.service),
+            RestApp(self.service),
+            http=partial(Connection, options.max_connections, options.read_timeout),  # type: ignore[arg-type]
             log_config=None,
             access_log=False,
             lifespan="off",
+            ws="none",
+            backlog=_ACCEPTED,
             timeout_graceful_shutdown=max(1, round(options.grace)),
         )
         self._http = _Http(config)
@@ -85,7 +93,7 @@ class Server:
         await self._health.enter_graceful_shutdown()
         self._http.should_exit = True
         await asyncio.gather(self._grpc.stop(self.options.grace), self._http_task)
-        await self.service.versions.close()
+        await self.service.close()
 
     async def _start_grpc(self) -> None:
         limit = self.options.max_body_bytes
@@ -93,6 +101,9 @@ class Server:
             options=[
                 ("grpc.max_receive_message_length", limit),
                 ("grpc.max_send_message_length", -1),
+                ("grpc.max_allowed_incoming_connections", self.options.max_connections),
+                ("grpc.server_handshake_timeout_ms", round(1000 * self.options.read_timeout)),
+                ("grpc.max_connection_idle_ms", _IDLE_MS),  # a client opens it again by itself
                 ("grpc.so_reuseport", 0),  # else a second server would share the port in silence
             ]
         )

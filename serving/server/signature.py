@@ -22,6 +22,11 @@ class Signature:
         definition: `SignatureDef`.
         kind: `"columns"`: the schema's columns; `"candidates"`: the same, one user and many items; `"examples"`:
             serialized `tf.train.Example`s; `"other"`: nothing is known but dtypes and shapes.
+
+    Attributes:
+        inputs: The spec of each input.
+        outputs: The spec of each output.
+        shapes: The shape of each input, None where it is unknown: read for every request.
     """
 
     name: str
@@ -29,10 +34,15 @@ class Signature:
     kind: Kind
     inputs: dict[str, tf.TensorSpec] = field(init=False)
     outputs: dict[str, tf.TensorSpec] = field(init=False)
+    shapes: dict[str, tuple[int | None, ...] | None] = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "inputs", _specs(self.definition.inputs))
         object.__setattr__(self, "outputs", _specs(self.definition.outputs))
+        shapes = {
+            name: None if spec.shape.rank is None else tuple(spec.shape.as_list()) for name, spec in self.inputs.items()
+        }
+        object.__setattr__(self, "shapes", shapes)
 
     @property
     def method(self) -> str:

@@ -1,8 +1,8 @@
 """Checks a request before it is computed: a wrong one must fail alone, and must not be scored."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -13,6 +13,16 @@ from serving.server.signature import Signature
 from tf_interformer.schema import Categorical, FeatureSchema, Vector
 
 _KINDS = {tf.string: "bytes_list", tf.int64: "int64_list", tf.float32: "float_list"}
+
+# Checking an example takes as long as reading so many bytes.
+EXAMPLE = 1024
+
+
+class Declared(NamedTuple):
+    """What an input says of itself before its values are looked at."""
+
+    dtype: tf.DType
+    shape: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -44,68 +54,117 @@ def check(
     Raises:
         ServingError: INVALID_ARGUMENT, naming the input.
     """
-    missing, unknown = sorted(set(signature.inputs) - set(inputs)), sorted(set(inputs) - set(signature.inputs))
-    if missing or unknown:
-        raise invalid(f"signature {signature.name!r}: missing inputs {missing}, unknown inputs {unknown}")
-    for name, spec in signature.inputs.items():
-        _check_array(name, inputs[name], spec)
-    rows = _rows(signature, schema, inputs, max_rows)
+    given = {
+        name: Declared(tf.string if array.dtype == object else tf.as_dtype(array.dtype), array.shape)
+        for name, array in inputs.items()
+    }
+    rows = check_declared(signature, schema, given, max_rows)
+    for name, array in inputs.items():
+        if array.dtype.kind == "f" and np.isinf(array).any():
+            raise invalid(
+                f"input {name!r} must hold finite numbers, or NaN where one is missing. Received: an infinity"
+            )
     if schema is not None and signature.kind in ("columns", "candidates"):
-        _check_columns(schema, inputs)
+        _check_lengths(schema, inputs)
     elif schema is not None and signature.kind == "examples":
         (name,) = signature.inputs
         _check_examples(name, schema, inputs[name])
     return Request(signature, dict(inputs), rows)
 
 
-def _check_array(name: str, array: np.ndarray, spec: tf.TensorSpec) -> None:
-    dtype = tf.string if array.dtype == object else tf.as_dtype(array.dtype)
-    if dtype != spec.dtype:
-        raise invalid(f"input {name!r} must be {spec.dtype.name}. Received: {dtype.name}")
-    shape = spec.shape
-    if shape.rank is not None and not _fits(array.shape, shape):
-        raise invalid(f"input {name!r} must have the shape {_text(shape)}. Received: {list(array.shape)}")
-    if array.dtype.kind == "f" and np.isinf(array).any():
-        raise invalid(f"input {name!r} must hold finite numbers, or NaN where one is missing. Received: an infinity")
+def check_declared(
+    signature: Signature, schema: FeatureSchema | None, given: Mapping[str, Declared], max_rows: int
+) -> int:
+    """Checks what can be checked without the values: names, dtypes, shapes, batch sizes, widths.
+
+    Args:
+        signature: What is asked.
+        schema: `FeatureSchema` of the model, if known.
+        given: What each input says of itself.
+        max_rows: Rows that a request may have.
+
+    Returns:
+        Rows of the answer.
+
+    Raises:
+        ServingError: INVALID_ARGUMENT, naming the input.
+    """
+    check_names(signature, given)
+    for name, spec in signature.inputs.items():
+        dtype, shape = given[name]
+        if dtype != spec.dtype:
+            raise invalid(f"input {name!r} must be {spec.dtype.name}. Received: {dtype.name}")
+        wanted = signature.shapes[name]
+        if wanted is not None and not _fits(shape, wanted):
+            raise invalid(f"input {name!r} must have the shape {_text(wanted)}. Received: {list(shape)}")
+    rows = _rows(signature, schema, given, max_rows)
+    if schema is not None and signature.kind in ("columns", "candidates"):
+        _check_widths(schema, given)
+    return rows
 
 
-def _fits(shape: tuple[int, ...], wanted: tf.TensorShape) -> bool:
-    return len(shape) == wanted.rank and all(
-        known in (None, size) for size, known in zip(shape, wanted.as_list(), strict=True)
-    )
+def check_names(signature: Signature, given: Collection[str]) -> None:
+    """Refuses inputs that are missing or unknown.
+
+    Args:
+        signature: What is asked.
+        given: Names of the inputs.
+
+    Raises:
+        ServingError: INVALID_ARGUMENT, naming them.
+    """
+    missing, unknown = sorted(set(signature.inputs) - set(given)), sorted(set(given) - set(signature.inputs))
+    if missing or unknown:
+        raise invalid(f"signature {signature.name!r}: missing inputs {missing}, unknown inputs {unknown}")
 
 
-def _text(shape: tf.TensorShape) -> str:
-    names = ["rows" if not axis else "any" for axis in range(shape.rank)]
-    return f"[{', '.join(names[axis] if size is None else str(size) for axis, size in enumerate(shape.as_list()))}]"
+def _fits(shape: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:
+    return len(shape) == len(wanted) and all(known in (None, size) for size, known in zip(shape, wanted, strict=True))
 
 
-def _rows(signature: Signature, schema: FeatureSchema | None, inputs: Mapping[str, np.ndarray], max_rows: int) -> int:
-    batched = [name for name, spec in signature.inputs.items() if spec.shape.rank and spec.shape[0] is None]
+def _text(shape: tuple[int | None, ...]) -> str:
+    names = ["any" if axis else "rows" for axis in range(len(shape))]
+    return f"[{', '.join(names[axis] if size is None else str(size) for axis, size in enumerate(shape))}]"
+
+
+def _rows(signature: Signature, schema: FeatureSchema | None, given: Mapping[str, Declared], max_rows: int) -> int:
+    # An input of unknown rank has rows, too, if it has any axis.
+    batched = [
+        name
+        for name, shape in signature.shapes.items()
+        if (shape and shape[0] is None) or (shape is None and given[name].shape)
+    ]
     if signature.kind == "candidates":
         assert schema is not None
         for name in signature.inputs:
-            if name not in schema.candidate and len(inputs[name]) != 1:
+            if name not in schema.candidate and given[name].shape[0] != 1:
                 raise invalid(
                     f"input {name!r} describes the one user of the request, so it must have 1 row. "
-                    f"Received: {len(inputs[name])}"
+                    f"Received: {given[name].shape[0]}"
                 )
         batched = list(schema.candidate)
     for name in batched:
-        count, first = len(inputs[name]), len(inputs[batched[0]])
+        count, first = given[name].shape[0], given[batched[0]].shape[0]
         if count == 0:
             raise invalid(f"input {name!r} has no row")
         if count > max_rows:
             raise invalid(f"input {name!r} has {count} rows: this server takes at most {max_rows}")
         if signature.kind != "other" and count != first:
             raise invalid(f"inputs must have the same number of rows: {batched[0]!r} has {first}, {name!r} has {count}")
-    return len(inputs[batched[0]]) if batched else 1
+    return given[batched[0]].shape[0] if batched else 1
 
 
-def _check_columns(schema: FeatureSchema, inputs: Mapping[str, np.ndarray]) -> None:
+def _check_widths(schema: FeatureSchema, given: Mapping[str, Declared]) -> None:
     for feature in schema.categoricals:
-        if feature.max_values is not None and feature.name in inputs:
-            _check_width(feature.name, inputs[feature.name].shape[1], feature.max_values, "values")
+        if feature.max_values is not None and feature.name in given:
+            _check_width(feature.name, given[feature.name].shape[1], feature.max_values, "values")
+    for sequence in schema.sequences:
+        for field in sequence.fields:
+            column = sequence.column(field.name)
+            _check_width(column, given[column].shape[1], sequence.max_length, "events")
+
+
+def _check_lengths(schema: FeatureSchema, inputs: Mapping[str, np.ndarray]) -> None:
     for sequence in schema.sequences:
         lengths = inputs[sequence.length_column]
         if (lengths < 0).any():
@@ -113,7 +172,6 @@ def _check_columns(schema: FeatureSchema, inputs: Mapping[str, np.ndarray]) -> N
         for field in sequence.fields:
             column = sequence.column(field.name)
             width = inputs[column].shape[1]
-            _check_width(column, width, sequence.max_length, "events")
             if lengths.max() > width:
                 raise invalid(
                     f"input {sequence.length_column!r} exceeds the {width} events in {column!r}. "

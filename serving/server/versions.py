@@ -1,6 +1,7 @@
 """The versions in a folder: loads the new, retires the old, without losing a request."""
 
 import asyncio
+import gc
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,7 +9,8 @@ from pathlib import Path
 from typing import Literal
 
 from serving.server.batching import Batcher
-from serving.server.errors import not_found
+from serving.server.changes import changes
+from serving.server.errors import not_found, reason_of
 from serving.server.model import LoadedModel
 from serving.server.warmup import replay
 
@@ -148,20 +150,35 @@ class Versions:
         if self._failed.get(version) == files:
             return False
         self._states[version] = Status(version, "LOADING")
+        failed = False
         try:
             model = await asyncio.to_thread(_load, path)
         except Exception as error:  # TensorFlow raises many kinds for a broken folder
-            reason = f"{type(error).__name__}: {error}".splitlines()[0]
+            reason = f"{type(error).__name__}: {reason_of(error)}"
             _LOG.error("version %d cannot be loaded, %s: %s", version, self._stays(), reason)
             self._failed[version] = files
             self._states[version] = Status(version, "END", reason)
+            failed = True
+        if failed:
+            gc.collect()  # of what was loaded, when the error is gone that refers to it
             return False
         self._failed.pop(version, None)
+        self._warn(version, model)
         self._serving[version] = Served(model, self._batcher(model))
         self._states[version] = Status(version, "AVAILABLE")
         self._on_change(version, True)
         _LOG.info("version %d serves", version)
         return True
+
+    def _warn(self, version: int, model: LoadedModel) -> None:
+        """Of a version for which other requests must be made: it may be meant, and it may be a mistake."""
+        if not self._serving:
+            return
+        before = self._serving[max(self._serving)].model
+        if found := changes(before.signatures, model.signatures):
+            _LOG.warning(
+                "version %d differs for its callers from version %d: %s", version, before.version, "; ".join(found)
+            )
 
     def _stays(self) -> str:
         return f"{self.serving} stays" if self._serving else "none serves"
@@ -173,6 +190,7 @@ class Versions:
 
         async def finish() -> None:
             await served.batcher.close()
+            gc.collect()  # else the graph stays until Python comes to think of it, many versions later
             if version not in self._serving:
                 self._states[version] = Status(version, "END")
             _LOG.info("version %d is unloaded", version)

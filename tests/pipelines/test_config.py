@@ -44,13 +44,25 @@ def test_numbers_with_an_exponent_are_numbers(tmp_path, text):
     assert config.model.backbone_config == {"norm_epsilon": 1e-5, "interaction": "e5"}
 
 
+def test_aliases_are_read(tmp_path):
+    text = "dataset: {name: x}\nmodel: {embedding: &e {dim: 4}, backbone_config: {inner: *e, more: [*e, *e]}}\n"
+    config = load_config(write(tmp_path, text))
+    assert config.model.backbone_config == {"inner": {"dim": 4}, "more": [{"dim": 4}] * 2}
+
+
 def test_written_out_it_reads_back(tmp_path):
     config = load_config(write(tmp_path, "dataset: {name: x}\nmodel: {embedding: {dim: 4}}\n"), ["training.seed=7"])
     assert load_config(write(tmp_path, config.to_yaml())) == config
 
 
+# Ten lines that stand for 9**9 values.
+_BOMB = "a0: &a0 x\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 10))
 WRONG = {
     "no YAML": ("{", [], "is not YAML"),
+    "aliases": (_BOMB, [], "is not YAML: it holds more than 100000 values, aliases written out"),
+    "an alias of itself": ("a: &a [*a]\n", [], "is not YAML: an alias stands within what it names"),
+    "deep": ("a: " + "[" * 20_000, [], "is not YAML: it is nested more than 50 deep"),
+    "a deep override": ("dataset: {name: x}\n", ["model.embedding=" + "[" * 2000], "the value is not YAML"),
     "no mapping": ("- a\n", [], "must hold a mapping"),
     "no dataset": ("model: {}\n", [], "dataset: Field required"),
     "unknown key": ("dataset: {name: x}\ntraining: {epoch: 3}\n", [], r"training.epoch: Extra inputs .*Received: 3"),

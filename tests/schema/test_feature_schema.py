@@ -211,6 +211,7 @@ WRONG = {
         "`group` and `request` of one column must have one dtype. Received: .*'int64'.*'string'",
     ),
     "not JSON": (lambda: FeatureSchema.from_json("{nope"), "is not JSON"),
+    "deep JSON": (lambda: FeatureSchema.from_json('{"features": ' + "[" * 100_000), "is not JSON"),
     "no such file": (lambda: FeatureSchema.from_json("no/such/file.json"), "no/such/file.json"),
     "wrong feature in JSON": (
         lambda: FeatureSchema.from_json('{"features": [{"kind": "numeric", "name": "n", "std": -1}], "labels": []}'),

@@ -212,6 +212,7 @@ def test_a_wrong_vector_is_one_error(every):
     ("text", "message"),
     [
         ("{", "is not JSON"),
+        ("[" * 100_000, "is not JSON"),
         ("[]", "holds no schema"),
         ('{"features": [{"kind": "categorical", "name": "a"}]}', "feature 'a' has no vocabulary"),
         ('{"features": [{"kind": "numeric", "name": "a", "mean": null, "std": 1}]}', "feature 'a' has no statistics"),

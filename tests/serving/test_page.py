@@ -139,12 +139,14 @@ def test_endpoints(client, browser):
     assert users == browser.users()
     answer = client.post("/api/rank", json={"user": users[0]["id"]})
     assert answer.json() == browser.rank(users[0]["id"])
+    assert client.get("/api/users/", headers={"Host": "evil.example"}).status_code == 404
 
 
 @pytest.mark.parametrize(
     ("body", "message"),
     [
         ("{", 'the request must be {"user": id'),
+        ("[" * 90_000, 'the request must be {"user": id'),
         ('{"user": 4}', 'the request must be {"user": id'),
         ('{"user": "nobody"}', "there is no user 'nobody'"),
         ('{"user": "USER", "removed": [1]}', "'removed' must be"),

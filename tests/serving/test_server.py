@@ -139,7 +139,7 @@ def test_classify_and_regress(server, ranker):
     result = server.stub.Regress(request, timeout=30).result
     np.testing.assert_allclose([row.value for row in result.regressions], expected, atol=1e-5)
     request.model_spec.signature_name = "classify"
-    with pytest.raises(grpc.RpcError, match="signature 'classify' is for 'tensorflow/serving/classify'"):
+    with pytest.raises(grpc.RpcError, match=r"signature 'classify' cannot regress: it must give 'outputs'"):
         server.stub.Regress(request, timeout=30)
 
 
@@ -173,7 +173,7 @@ def test_health_and_metrics(server):
     assert answer.status == health_pb2.HealthCheckResponse.SERVING
     text = server.http.get("/metrics").text
     assert 'serving_requests_total{protocol="grpc",signature="serving_default",status="OK"}' in text
-    assert 'serving_requests_total{protocol="grpc",signature="unknown",status="INVALID_ARGUMENT"}' in text
+    assert 'serving_requests_total{protocol="grpc",signature="unknown",status="FAILED_PRECONDITION"}' in text
     assert 'serving_loaded_version{model="clicks",version="1"} 1.0' in text
     for name in ("serving_queue_length", "serving_batch_rows_bucket", "serving_request_seconds_bucket"):
         assert name in text
@@ -264,11 +264,20 @@ def test_a_malformed_grpc_request_names_the_feature(server, case):
 
 def test_malformed_tensors(server):
     for change, message in (
-        (lambda tensor: tensor.tensor_shape.dim[0].__setattr__("size", 3), "'user'.*(no whole tensor|2 values)"),
         (lambda tensor: tensor.tensor_shape.dim[0].__setattr__("size", -1), "'user' must have a known shape"),
-        (lambda tensor: tensor.tensor_shape.dim[0].__setattr__("size", 2**40), "'user' must have a known shape"),
-        (lambda tensor: tensor.__setattr__("dtype", 999), "'user' has no known dtype"),
+        (lambda tensor: tensor.tensor_shape.dim[0].__setattr__("size", 2**40), "'user' has 1099511627776 rows"),
+        (
+            lambda tensor: tensor.tensor_shape.dim.add(size=2),
+            r"'user' must have the shape \[rows\]. Received: \[2, 2\]",
+        ),
+        (
+            lambda tensor: tensor.tensor_shape.dim.extend([tensor.tensor_shape.dim[0]] * 70),
+            "'user' may have at most 64 axes",
+        ),
+        (lambda tensor: tensor.__setattr__("dtype", 999), "'user' has no dtype that a request may hold. Received: 999"),
+        (lambda tensor: tensor.__setattr__("dtype", tf.resource.as_datatype_enum), "no dtype .* Received: resource"),
         (lambda tensor: tensor.__setattr__("tensor_content", b"123"), "'user' is no whole tensor"),
+        (lambda tensor: tensor.ClearField("tensor_content"), r"'user' has the shape \[2\] but 0 values"),
     ):
         request = server.request("", columns(2))
         change(request.inputs["user"])
@@ -358,13 +367,10 @@ def test_unknown_paths_models_and_versions(server):
     for path in (
         "/v1/models/other:predict",
         "/v1/models/clicks/versions/9:predict",
-        "/v1/models/clicks/versions/x:predict",
     ):
         answer = server.http.post(path, content=body)
         assert answer.status_code == 404
         assert "Received" in answer.json()["error"]
-    assert server.http.post("/v1/nothing").status_code == 404
-    assert server.http.get("/v1/models/clicks:predict").status_code in (404, 405)
     assert server.http.get("/v1/models/clicks/versions/9").status_code == 404
     for options in ({"name": "other"}, {"version": 9}):
         with pytest.raises(grpc.RpcError) as caught:

@@ -1,8 +1,11 @@
 """Versions, deadlines and the end, with a model of one multiplication, which loads at once."""
 
+import gc
 import shutil
+import socket
 import threading
 import time
+import weakref
 
 import grpc
 import httpx
@@ -10,6 +13,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from serving.server import versions
 from serving.server.options import Options
 from serving.server.server import Server, StartError
 from tests.serving.running_server import running
@@ -109,7 +113,7 @@ def test_new_versions_swap_in_and_no_request_is_lost(made, base):
         states = {row["version"]: row for row in client.http.get(client.model).json()["model_version_status"]}
         assert states["3"]["state"] == "AVAILABLE"
         assert states["2"]["state"] == "END"
-        assert states["2"]["status"]["error_message"]
+        assert "Error parsing message" in states["2"]["status"]["error_message"]
         first = client.model + "/versions/1"
         wait_until(lambda: client.http.get(first).json()["model_version_status"][0]["state"] == "END")
         assert client.post({}, "/versions/1:predict").status_code == 404
@@ -121,6 +125,49 @@ def test_new_versions_swap_in_and_no_request_is_lost(made, base):
         assert value(client.predict("", X)) == 2  # the last one stays
 
 
+def test_nothing_is_kept_of_an_old_version(made, base):
+    with running(base, poll_seconds=0.02) as client:
+
+        def parts():
+            served = client.server.service.versions.get()
+            session = served.model._session
+            return [weakref.ref(part) for part in (served, served.model, served.batcher, session, session.graph)]
+
+        client.predict("", X)
+        client.post({"instances": [[1, 2]]})
+        old = parts()
+        gc.disable()  # the server must not wait for Python to come to think of it
+        try:
+            shutil.copytree(made / "3", base / ".2")
+            (base / ".2").rename(base / "2")
+            states = client.server.service.versions
+            wait_until(lambda: [status.state for status in states.statuses()] == ["AVAILABLE", "END"])
+            wait_until(lambda: not client.server.service.versions._retiring)
+            assert [part() for part in old] == [None] * 5
+            assert all(part() is not None for part in parts())
+        finally:
+            gc.enable()
+
+
+def test_nothing_is_kept_of_a_version_that_cannot_be_loaded(made, base, monkeypatch):
+    graphs = []
+
+    def replay(model):
+        graphs.append(weakref.ref(model._session.graph))
+        raise ValueError("no")
+
+    with running(base, poll_seconds=0.02) as client:
+        monkeypatch.setattr(versions, "replay", replay)
+        gc.disable()
+        try:
+            shutil.copytree(made / "3", base / ".2")
+            (base / ".2").rename(base / "2")
+            wait_until(lambda: client.server.service.versions.statuses()[0].error)
+            wait_until(lambda: graphs[0]() is None)
+        finally:
+            gc.enable()
+
+
 def test_a_broken_version_is_tried_again_when_its_files_change(made, base):
     (base / "2").mkdir()
     (base / "2" / "saved_model.pb").write_bytes(b"broken")
@@ -129,6 +176,44 @@ def test_a_broken_version_is_tried_again_when_its_files_change(made, base):
         shutil.copytree(made / "3", base / "2", dirs_exist_ok=True)
         wait_until(lambda: client.server.service.versions.serving == [2])
         assert value(client.predict("", X)) == 3
+
+
+def test_the_reason_of_a_broken_version_is_the_real_one(made, base, caplog):
+    shutil.copytree(made / "3", base / "2")
+    data = next((base / "2" / "variables").glob("variables.data*"))
+    data.write_bytes(b"")
+    shutil.copytree(made / "3", base / "3")
+    (base / "3" / "variables" / "variables.index").unlink()
+    with running(base) as client:
+        assert client.server.service.versions.serving == [1]
+        third, second = (status.error for status in client.server.service.versions.statuses()[:2])
+        assert third.startswith("ValueError: ") and "variables" in third
+        assert "Graph execution error" not in second
+        assert "bytes" in second
+        assert second in caplog.text
+
+
+def test_a_version_with_other_columns_is_loaded_with_a_warning(made, base, caplog):
+    class Other(tf.Module):
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.int64, "x"), tf.TensorSpec([None], tf.string, "city")])
+        def score(self, x, city):
+            return {"z": x}
+
+    model = Other()
+    tf.saved_model.save(model, str(base.parent / "other"), signatures={"serving_default": model.score})
+    with running(base, poll_seconds=0.02) as client:
+        shutil.copytree(made / "3", base / ".2")
+        (base / ".2").rename(base / "2")
+        wait_until(lambda: client.server.service.versions.serving == [2])
+        assert "differs for its callers" not in caplog.text
+        (base.parent / "other").rename(base / "3")
+        wait_until(lambda: client.server.service.versions.serving == [3])
+    (warning,) = [record.getMessage() for record in caplog.records if "differs for its callers" in record.getMessage()]
+    assert warning.startswith("version 3 differs for its callers from version 2: ")
+    assert "'describe' is gone" in warning
+    for part in ("'serving_default'", "the new input 'city'", "'x' as int64 (None,) instead of float32 (None, 2)",
+                 "no longer has the output 'y'", "has the new output 'z'"):  # fmt: skip
+        assert part in warning
 
 
 def test_requests_under_way_finish_on_their_version(made, base, monkeypatch):
@@ -217,6 +302,43 @@ def test_requests_under_way_finish_when_the_server_stops(base, monkeypatch):
         threading.Timer(0.2, go.set).start()
     thread.join()
     assert answers[0].json() == {"predictions": [[2.0, 4.0]]}
+
+
+def test_what_has_begun_to_arrive_is_answered_when_the_server_stops(base, monkeypatch):
+    body = b'{"instances": [[1, 2]]}'
+    request = b"POST /v1/models/clicks:predict HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+    with running(base) as client:
+        kept = [socket.create_connection(("127.0.0.1", client.server.rest_port), timeout=20) for _ in range(4)]
+        for connection in kept:  # all are kept alive
+            connection.sendall(request)
+            assert b"200 OK" in connection.recv(2**16)
+        idle, whole, in_head, in_body = kept
+        calls, go = slow_down(client, monkeypatch)
+        whole.sendall(request)
+        in_head.sendall(request[:20])
+        in_body.sendall(request[:-5])
+        wait_until(lambda: calls)
+        stopping = threading.Thread(target=lambda: client.do(client.server._http.shutdown()))
+        stopping.start()
+        wait_until(lambda: all(connection._ends for connection in client.server._http.server_state.connections))
+        in_head.sendall(request[20:])
+        in_body.sendall(request[-5:])
+        time.sleep(0.1)
+        go.set()
+        for connection in (whole, in_head, in_body):
+            answer = everything(connection)
+            assert answer.endswith(b'{"predictions":[[2.0,4.0]]}')
+            assert b"connection: close" in answer
+        assert everything(idle) == b""
+        stopping.join()
+
+
+def everything(connection):
+    parts = []
+    while part := connection.recv(2**16):
+        parts.append(part)
+    connection.close()
+    return b"".join(parts)
 
 
 async def _start(base, **options):

@@ -382,7 +382,7 @@ class FeatureSchema(SchemaModel):
                 raise SchemaError(f"cannot read the schema from {where}: {error.strerror}") from None
         try:
             config = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise SchemaError(f"{where} is not JSON: {error}") from None
         if not isinstance(config, dict):
             raise SchemaError(f"{where} must hold a JSON object. Received: {type(config).__name__}")

@@ -17,7 +17,8 @@ from pipelines import report
 from pipelines.command import run_command
 from pipelines.config import ConfigError, load_config
 from pipelines.input import evaluation_dataset, explained_read_errors, open_source
-from pipelines.run_directory import RunDirectory, write_text
+from pipelines.run_directory import RunDirectory
+from pipelines.whole import whole_folder, write_text
 from serving.export import export_saved_model
 from tf_interformer.compression import low_rank
 from tf_interformer.ranker import Ranker
@@ -59,21 +60,19 @@ def compress(
             changes = ", ".join(f"{name} {then[name]:.4f} -> {now[name]:.4f}" for name in ("auc", "gauc", "ne"))
             print(f"{split} {task}: {changes}")
 
-    partial = target.with_name(f".{target.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    made = RunDirectory(partial)
-    made.plots.mkdir(parents=True)
-    write_text(made.config, config.to_yaml())
-    write_text(made.path / "compression.txt", compression.table() + "\n")
-    compression.plot(made.plots / "spectra.png")
-    smaller.schema.to_json(made.schema)
-    shutil.copy(run.example_request, made.example_request)
-    if run.example_ranking.exists():
-        shutil.copy(run.example_ranking, made.example_ranking)
-    made.save_model(smaller, made.model)
-    export_saved_model(smaller, made.saved_model)
-    made.save_metrics(before | metrics)
-    partial.rename(target)
+    with whole_folder(target) as folder:
+        made = RunDirectory(folder)
+        made.plots.mkdir(parents=True)
+        write_text(made.config, config.to_yaml())
+        write_text(made.path / "compression.txt", compression.table() + "\n")
+        compression.plot(made.plots / "spectra.png")
+        smaller.schema.to_json(made.schema)
+        shutil.copy(run.example_request, made.example_request)
+        if run.example_ranking.exists():
+            shutil.copy(run.example_ranking, made.example_ranking)
+        made.save_model(smaller, made.model)
+        export_saved_model(smaller, made.saved_model)
+        made.save_metrics(before | metrics)
     print(f"{target} holds metrics.json, model.keras, saved_model/1, compression.txt, plots/spectra.png")
 
 

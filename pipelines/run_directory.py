@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.config import ConfigError, TrainConfig
+from pipelines.whole import whole_file, write_text
 from tf_interformer.ranker import Ranker
 
 
@@ -106,17 +107,9 @@ class RunDirectory:
     def save_model(self, ranker: Ranker, path: Path) -> None:
         """Write a `.keras` file."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f"{path.stem}.tmp.keras")
-        ranker.save(str(temporary))
-        temporary.replace(path)
+        with whole_file(path) as temporary:
+            ranker.save(str(temporary))
 
     def save_metrics(self, metrics: dict[str, Any]) -> None:
         """Write `metrics.json`."""
         write_text(self.metrics, json.dumps(metrics, indent=1))
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file under a temporary name, then rename it."""
-    temporary = path.with_name(f"{path.name}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)

@@ -15,8 +15,9 @@ from pipelines import report
 from pipelines.command import run_command, run_parser
 from pipelines.config import load_config
 from pipelines.input import explained_read_errors, open_source
-from pipelines.run_directory import RunDirectory, write_text
+from pipelines.run_directory import RunDirectory
 from pipelines.training import Trainer
+from pipelines.whole import write_text
 from serving.export import export_saved_model
 from serving.request import to_ranking, to_request
 

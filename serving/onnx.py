@@ -22,6 +22,7 @@ import tensorflow as tf
 from pipelines.command import run_command
 from pipelines.config import ConfigError
 from pipelines.run_directory import RunDirectory
+from pipelines.whole import whole_file
 from serving.export import named_outputs
 from tf_interformer.ranker import Ranker
 
@@ -71,14 +72,10 @@ def export_onnx(ranker: Ranker, path: str | os.PathLike, opset: int = 17) -> flo
     ranker = in_float32(ranker)
     _check_convertible(ranker)
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.partial")
-    try:
-        _convert(ranker, partial, opset)
-        difference = _check(ranker, partial)
+    with whole_file(target) as temporary:
+        _convert(ranker, temporary, opset)
+        difference = _check(ranker, temporary)
         ranker.schema.to_json(schema)
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)
     return difference
 
 

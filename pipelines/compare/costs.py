@@ -13,7 +13,8 @@ import tensorflow as tf
 from pipelines.compare import boosting
 from pipelines.compare.linear import LinearTerms as LinearTerms  # registered, to be loaded
 from pipelines.input import Source
-from pipelines.run_directory import RunDirectory, write_text
+from pipelines.run_directory import RunDirectory
+from pipelines.whole import write_text
 from tf_interformer.diagnostics import multiplications
 from tf_interformer.preprocessing import Preprocessor
 from tf_interformer.ranker import Ranker

@@ -25,6 +25,7 @@ from pipelines.input import Source, explained_read_errors, open_source
 from pipelines.lock import alone
 from pipelines.run_directory import RunDirectory
 from pipelines.training import Trainer
+from pipelines.whole import whole_file
 from tf_interformer.evaluation import Predictions
 
 LOWER_IS_BETTER = ("log_loss", "ne")
@@ -78,13 +79,12 @@ def selection_value(metrics: dict[str, Any], monitor: str) -> float:
 
 def _save_predictions(path: Path, predictions: Predictions) -> None:
     task = next(iter(predictions.logits))
-    temporary = path.with_name("predictions.tmp.npz")
-    np.savez_compressed(
-        temporary,
-        logits=np.asarray(predictions.logits[task], np.float32),
-        labels=np.asarray(predictions.labels[task], np.int8),
-    )
-    temporary.replace(path)
+    with whole_file(path) as temporary:
+        np.savez_compressed(
+            temporary,
+            logits=np.asarray(predictions.logits[task], np.float32),
+            labels=np.asarray(predictions.labels[task], np.int8),
+        )
 
 
 def _end_with_parent() -> None:

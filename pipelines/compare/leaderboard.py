@@ -15,7 +15,7 @@ from pipelines.compare.examples import segments
 from pipelines.compare.significance import Difference, Parts, auc_parts, difference, gauc_parts, holm
 from pipelines.config import ConfigError
 from pipelines.jobs import markdown_table, mean_and_spread
-from pipelines.run_directory import write_text
+from pipelines.whole import write_text
 from tf_interformer.metrics import auc
 
 METRICS = ("auc", "gauc", "request_gauc", "mrr", "ndcg_10", "ne", "log_loss", "calibration", "ece")

@@ -9,6 +9,7 @@ version. See docs/serving.md for the signatures.
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -56,16 +57,26 @@ def export(
         smaller = rebuilt(smaller, table_dtype=table_dtype)
     if smaller is not trained:
         _compare(trained, smaller, rows)
-    number = next_version(output) if version is None else version
     try:
-        target = export_saved_model(smaller, output, number)
+        target = _export(smaller, output, version)
     except FileExistsError as error:
-        raise ConfigError(f"--version {number}: {error}") from None
+        raise ConfigError(f"--version: {error}") from None
     except ValueError as error:
         raise ConfigError(f"{run.model}: {error}") from None
     if not smaller.schema.candidate:
         print("no signature score_candidates: the run's schema does not say which features describe the candidates")
     print(f"{target} is written")
+
+
+def _export(ranker: Ranker, output: str, version: int | None) -> Path:
+    while True:
+        number = next_version(output) if version is None else version
+        try:
+            return export_saved_model(ranker, output, number)
+        except FileExistsError:
+            # Without a number of its own, an export that another one was faster than takes the next.
+            if version is not None or next_version(output) == number:
+                raise
 
 
 def _compare(before: Ranker, after: Ranker, rows: dict[str, np.ndarray]) -> None:

@@ -1,6 +1,7 @@
 """Files and folders that appear whole or not at all, whoever else writes there at the same time."""
 
 import errno
+import re
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -40,6 +41,11 @@ def whole_folder(path: Path) -> Iterator[Path]:
             raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def is_temporary(path: Path) -> bool:
+    """Whether this is what a process that was killed left of a file or folder."""
+    return re.match(r"\..*\.[0-9a-f]{32}\.tmp", path.name) is not None
 
 
 def write_text(path: Path, text: str) -> None:

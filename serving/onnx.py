@@ -261,11 +261,9 @@ def convert_run(run_path: str, output: str, opset: int = 17) -> None:
     if missing:
         raise ConfigError(f"{', '.join(missing)} not found: install the extra, pip install 'tf_interformer[onnx]'")
     run = RunDirectory(run_path)
-    if not run.metrics.is_file() or not run.model.is_file():
-        absent = next(file for file in (run.metrics, run.model) if not file.is_file())
-        raise ConfigError(f"{run.path} holds no finished run: {absent} does not exist")
+    run.finished()
+    ranker = run.load_model()
     print(f"converting {run.model}", flush=True)
-    ranker = Ranker.from_file(run.model)
     try:
         difference = export_onnx(ranker, output, opset)
     except OnnxError as error:

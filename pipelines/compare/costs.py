@@ -48,7 +48,7 @@ def measure_costs(file: Path, runs: Mapping[str, Path], sources: Mapping[str, So
         if boosting.model_file(run).is_file():
             calls[name] = _boosted(run, raw)
             continue
-        ranker = Ranker.from_file(RunDirectory(run).model)
+        ranker = RunDirectory(run).load_model()
         batch = {column: tf.constant(value) for column, value in ranker.preprocessor(raw).items()}
         costs[name]["flops"] = 2 * _multiplications(ranker, batch)
         calls[name] = _network(ranker, batch)

@@ -21,8 +21,9 @@ from pipelines.compare import boosting
 from pipelines.compare.linear import linear_backbone
 from pipelines.compare.plan import LIGHTGBM, LINEAR
 from pipelines.config import TrainConfig, load_config
-from pipelines.input import Source, explained_read_errors, open_source
-from pipelines.lock import alone
+from pipelines.fingerprint import fingerprint
+from pipelines.input import Source, open_source
+from pipelines.read_errors import explained_read_errors
 from pipelines.run_directory import RunDirectory
 from pipelines.training import Trainer
 from pipelines.whole import whole_file
@@ -42,11 +43,11 @@ def run_job(
     config = load_config(config_file, overrides)
     run = RunDirectory(output)
     # After a kill, what is left of the old process ends before the new one begins.
-    with alone(run.path.with_name(f"{run.path.name}.lock")):
-        run.claim(config)
+    with run.owned(config, wait=True):
         if run.metrics.is_file():
             return
         source = open_source(config.dataset, data_dir, prepared_dir)
+        run.check_data(fingerprint(source))
         with explained_read_errors(source):
             made = boosting.fit if config.model.backbone == LIGHTGBM else _train
             facts, predictions = made(config, source, run)

@@ -39,12 +39,8 @@ def export(
         ConfigError: The folder holds no finished run, the version exists, or the model cannot be exported so.
     """
     run = RunDirectory(run_path)
-    if not run.metrics.is_file():
-        raise ConfigError(f"{run.path} holds no finished run: {run.metrics} does not exist")
-    try:
-        ranker = Ranker.from_file(run.model)
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"cannot load {run.model}: {error}") from None
+    run.finished()
+    ranker = run.load_model()
     trained = smaller = for_serving(ranker)
     rows = example_rows(trained.schema, _COMPARED)
     if compress_rank is not None:

@@ -61,5 +61,6 @@ def run_parser(module: str, description: str | None) -> argparse.ArgumentParser:
     parser.add_argument("--prepared-dir", metavar="DIR", help="where built data sets are kept "
                         "(default: TFDS_DATA_DIR or ~/tensorflow_datasets)")  # fmt: skip
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides",
-                        help="override a key of the configuration, as in training.epochs=3")  # fmt: skip
+                        help="override a key of the configuration, as in training.epochs=3; another model.backbone "
+                        "comes without the file's model.backbone_config")  # fmt: skip
     return parser

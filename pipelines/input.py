@@ -1,7 +1,7 @@
 """`tf.data` pipelines from TensorFlow Datasets, TFRecord and Parquet: by the batch, in a known order."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -88,7 +88,7 @@ class Source:
         features = tuple(feature for feature in self.schema.features if feature.name in keys)
         less = self.schema.model_copy(update={"features": features, "sequences": (), "candidate": ()})
         columns = (*self.schema.tasks, *sorted(keys))
-        batches = list(replace(self, shuffled=False).raw_batches(split, 65_536, schema=less).as_numpy_iterator())
+        batches = list(self.raw_batches(split, 65_536, schema=less).as_numpy_iterator())
         return {name: np.concatenate([batch[name] for batch in batches]) for name in columns if batches}
 
     @property

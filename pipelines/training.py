@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from pipelines.config import AUTO, ConfigError, TrainConfig, TrainingConfig
+from pipelines.config import AUTO, ConfigError, ModelConfig, TrainConfig, TrainingConfig
 from pipelines.input import Source, evaluation_dataset, training_dataset
 from pipelines.random_state import use_generators
 from pipelines.run_directory import RunDirectory, RunState
 from pipelines.sizing import Differences, sized
 from pipelines.weight_average import WeightAverage
-from tf_interformer import optimizers
+from tf_interformer import backbones, optimizers
 from tf_interformer._keras import keras
 from tf_interformer.evaluation import evaluate
 from tf_interformer.metrics import ranking_metrics
@@ -75,6 +75,7 @@ class Trainer:
         self._task, self._metric = monitored(training.monitor, self.source.schema)
         if self._lists is not None and self.config.model.list_loss != AUTO:
             _require_key("model.list_loss", self.config.model.list_loss, self._lists, self.source.schema)
+        _check_backbone(self.config.model)
         keras.mixed_precision.set_global_policy(training.mixed_precision)
         keras.utils.set_random_seed(training.seed)
         use_generators()
@@ -141,7 +142,7 @@ class Trainer:
             found = self.source.outcomes(split)
             if not found:
                 raise ConfigError(f"the {split} split holds no example: {', '.join(self.source.files[split])}")
-            keys = {f"{role}s": found[column] for role, (column, _) in schema.key_columns.items()}
+            keys: Any = {f"{role}s": found[column] for role, (column, _) in schema.key_columns.items()}
             for task in schema.tasks:
                 labels = found[task]
                 alike = ranking_metrics(labels, np.zeros(len(labels)), from_logits=True, **keys)
@@ -368,6 +369,21 @@ def build_ranker(config: TrainConfig, schema: FeatureSchema, examples: int) -> R
         optimizer=optimizer, jit_compile=training.jit_compile, steps_per_execution=training.steps_per_execution
     )
     return ranker
+
+
+def _check_backbone(model: ModelConfig) -> None:
+    """Say at once, before the data is read, what the backbone does not take."""
+    if not isinstance(model.backbone, str):
+        return
+    if model.backbone not in backbones.names():
+        raise ConfigError(f"model.backbone must be one of {', '.join(backbones.names())}. Received: {model.backbone!r}")
+    taken = backbones.arguments(model.backbone)
+    unknown = sorted(set(model.backbone_config or ()) - {*taken, "name", "dtype"})
+    if unknown:
+        raise ConfigError(
+            f"model.backbone_config: the backbone {model.backbone!r} has no {', '.join(unknown)}. "
+            f"It takes {', '.join(taken)}"
+        )
 
 
 def build_optimizer(training: TrainingConfig, steps: int) -> Any:

@@ -103,12 +103,10 @@ def numeric_core(ranker: Ranker) -> Callable[[Mapping[str, Any]], dict[str, Any]
 
 def encoded_signature(ranker: Ranker) -> dict[str, tf.TensorSpec]:
     """The inputs of `numeric_core`, by column."""
-    schema = ranker.schema
-    floats = {*schema.numbers, *(f.name for f in schema.vectors)}
-    events = {column for s in schema.sequences for column in s.event_columns}
+    events = {column for s in ranker.schema.sequences for column in s.event_columns}
     return {
-        name: tf.TensorSpec([None, None] if name in events else shape, tf.float32 if name in floats else tf.int32, name)
-        for name, shape in ranker.encoded_shapes.items()
+        name: tf.TensorSpec([None, None], spec.dtype, name) if name in events else spec
+        for name, spec in ranker.encoded_signature.items()
     }
 
 

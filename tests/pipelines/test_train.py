@@ -231,8 +231,8 @@ def test_a_folder_of_something_else_is_not_touched(log, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ("model.backbone=transformerr", "model: .*transformerr"),
-        ("model.backbone_config.layers=3", "model: .*layers"),
+        ("model.backbone=transformerr", "model.backbone must be one of .*Received: 'transformerr'"),
+        ("model.backbone_config.layers=3", "the backbone 'interformer' has no layers. It takes .*num_layers"),
         ("model.embedding.width=3", "model: .*width"),
         ("training.monitor=accuracy", "training.monitor must be"),
         ("training.monitor=like/auc", r"a task of \['click'\]. Received: 'like/auc'"),

@@ -11,7 +11,7 @@ from pipelines import datasets
 from pipelines.config import ConfigError, DatasetConfig
 from pipelines.datasets.tables import DataError
 from pipelines.reading import Reading
-from pipelines.tfrecord import tfrecord_batches
+from pipelines.tfrecord import check_whole, tfrecord_batches
 from tf_interformer.preprocessing import Preprocessor, as_text
 from tf_interformer.schema import FeatureSchema, SchemaError, Sequence
 
@@ -199,6 +199,9 @@ def _folder(config: DatasetConfig, data_dir: str | Path | None) -> tuple[Feature
         if not found:
             raise DataError(f"{folder} holds no file for the split {split!r}: expected {split}*.{config.format}")
         files[split] = tuple(found)
+        if config.format == "tfrecord":
+            for name in found:
+                check_whole(name)
     return schema, files
 
 

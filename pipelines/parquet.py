@@ -104,7 +104,8 @@ def _plain_batches(schema: FeatureSchema, file: str, extras: tuple[str, ...]) ->
             row += batch.num_rows
             yield plain
     except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{file} is damaged behind row {row:,}: {str(error).strip()}. Write it again") from None
+        told = " ".join(str(error).split()).rstrip(".")
+        raise DataError(f"{file} is damaged behind row {row:,}: {told}. Write it again") from None
 
 
 def _open(file: str) -> Any:

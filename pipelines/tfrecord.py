@@ -4,11 +4,12 @@ import zlib
 
 import tensorflow as tf
 
+from pipelines.datasets.tables import DataError
 from pipelines.reading import Reading
 from tf_interformer.preprocessing import as_text
 from tf_interformer.schema import FeatureSchema, Label
 
-_HEAD = 1 << 16
+_HEAD, _AT_ONCE = 1 << 16, 1 << 24
 
 
 def tfrecord_batches(
@@ -67,6 +68,29 @@ def compression(file: str) -> str:
     if not found:
         return ""
     return "GZIP" if head.startswith(b"\x1f\x8b") else "ZLIB"
+
+
+def check_whole(file: str) -> None:
+    """Make sure that a compressed file is whole: TensorFlow takes one that is cut off for a shorter one.
+
+    Raises:
+        DataError: It is cut off or damaged.
+    """
+    if not compression(file):
+        return
+    member = zlib.decompressobj(zlib.MAX_WBITS | 32)
+    with tf.io.gfile.GFile(file, "rb") as stream:
+        while chunk := stream.read(_HEAD):
+            while chunk:
+                if member.eof:  # files may be put one behind the other
+                    member = zlib.decompressobj(zlib.MAX_WBITS | 32)
+                try:
+                    member.decompress(chunk, _AT_ONCE)
+                except zlib.error as error:
+                    raise DataError(f"{file} is damaged: {error}. Write it again, or copy it again") from None
+                chunk = member.unconsumed_tail or member.unused_data
+    if not member.eof:
+        raise DataError(f"{file} is cut off: what it holds compressed has no end. Write it again, or copy it again")
 
 
 def _without_dropped(records: tf.data.Dataset, label: Label, reading: Reading) -> tf.data.Dataset:

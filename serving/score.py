@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from pipelines.command import run_command
 from pipelines.config import ConfigError
+from serving.plain_path import plain_path
 from serving.request import RequestError, parse_request
 from tf_interformer.schema import FeatureSchema
 
@@ -36,7 +37,8 @@ def score(model: str, request: str) -> dict[str, np.ndarray]:
     except OSError as error:
         raise RequestError(f"cannot read the request {request}: {error.strerror}") from None
     raw = parse_request(schema, text)
-    signature = tf.saved_model.load(str(folder)).signatures["serving_default"]
+    with plain_path(folder) as path:
+        signature = tf.saved_model.load(path).signatures["serving_default"]
     try:
         outputs = signature(**{name: tf.constant(value) for name, value in raw.items()})
     except tf.errors.InvalidArgumentError as error:

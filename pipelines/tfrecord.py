@@ -9,7 +9,7 @@ from pipelines.reading import Reading
 from tf_interformer.preprocessing import as_text
 from tf_interformer.schema import FeatureSchema, Label
 
-_HEAD, _AT_ONCE = 1 << 16, 1 << 24
+_HEAD = 1 << 16
 
 
 def tfrecord_batches(
@@ -85,10 +85,10 @@ def check_whole(file: str) -> None:
                 if member.eof:  # files may be put one behind the other
                     member = zlib.decompressobj(zlib.MAX_WBITS | 32)
                 try:
-                    member.decompress(chunk, _AT_ONCE)
+                    member.decompress(chunk)
                 except zlib.error as error:
                     raise DataError(f"{file} is damaged: {error}. Write it again, or copy it again") from None
-                chunk = member.unconsumed_tail or member.unused_data
+                chunk = member.unused_data
     if not member.eof:
         raise DataError(f"{file} is cut off: what it holds compressed has no end. Write it again, or copy it again")
 

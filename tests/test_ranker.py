@@ -43,7 +43,8 @@ def test_keras_own_export_takes_encoded_batches(tmp_path):
     batch, _ = ranker.preprocessor.training_batch(raw_batch(8))
     expected = ranker(batch)["click"]
     ranker.export(tmp_path / "model", **({} if LEGACY else {"verbose": False}))
-    served = tf.saved_model.load(str(tmp_path / "model")).serve(batch)["click"]
+    loaded = tf.saved_model.load(str(tmp_path / "model"))
+    served = loaded.serve(batch)["click"]
     np.testing.assert_allclose(served, expected, atol=1e-6)
 
 

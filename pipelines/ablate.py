@@ -23,7 +23,8 @@ from pipelines import plots
 from pipelines.command import run_command
 from pipelines.config import ConfigError, load_config, read_yaml
 from pipelines.jobs import check_counts, markdown_table, mean_and_spread, run_jobs, training_job
-from pipelines.run_directory import write_text
+from pipelines.run_directory import RunDirectory
+from pipelines.whole import write_text
 
 # Those that the runs have: the ones by list need the schema's request column.
 METRICS = ("auc", "gauc", "request_gauc", "mrr", "ndcg_10", "ne")
@@ -112,7 +113,7 @@ def _write(folder: Path, key: str, values: list[str], seeds: int) -> None:
     rows: list[dict[str, Any]] = []
     best: dict[str, float] = {}
     for value in values:
-        runs = [json.loads((folder / f"{value}-seed{s}" / "metrics.json").read_text()) for s in range(seeds)]
+        runs = [RunDirectory(folder / f"{value}-seed{s}").finished() for s in range(seeds)]
         for task in runs[0]["test"]:
             names = [name for name in METRICS if name in runs[0]["test"][task]]
             measured = {name: [run["test"][task][name] for run in runs] for name in names}

@@ -7,7 +7,6 @@ Writes a folder that `pipelines.evaluate` and `serving` take like any run: model
 """
 
 import argparse
-import json
 import shutil
 import sys
 from collections.abc import Sequence
@@ -16,11 +15,12 @@ from pathlib import Path
 from pipelines import report
 from pipelines.command import run_command
 from pipelines.config import ConfigError, load_config
-from pipelines.input import evaluation_dataset, explained_read_errors, open_source
-from pipelines.run_directory import RunDirectory, write_text
+from pipelines.input import evaluation_dataset, open_source
+from pipelines.read_errors import explained_read_errors
+from pipelines.run_directory import RunDirectory
+from pipelines.whole import whole_folder, write_text
 from serving.export import export_saved_model
 from tf_interformer.compression import low_rank
-from tf_interformer.ranker import Ranker
 
 
 def compress(
@@ -37,12 +37,11 @@ def compress(
         ConfigError: The folder holds no finished run, its model has nothing to compress, or the output exists.
     """
     run, target = RunDirectory(run_path), Path(output)
-    if not run.metrics.is_file():
-        raise ConfigError(f"{run.path} holds no finished run: {run.metrics} does not exist")
+    before = run.finished()
     if target.exists():
         raise ConfigError(f"{target} exists: give another --output, or remove that folder")
     config = load_config(run.config)
-    ranker = Ranker.from_file(run.model)
+    ranker = run.load_model()
     source = open_source(config.dataset, data_dir, prepared_dir)
     with explained_read_errors(source):
         batch = next(iter(evaluation_dataset(source, ranker.preprocessor, "validation", config.training.rows_at_once)))
@@ -52,28 +51,25 @@ def compress(
             raise ConfigError(f"{run.model}: {error}") from None
         print(compression.table())
         metrics, _ = report.measure(smaller, source, config.training.rows_at_once)
-    before = json.loads(run.metrics.read_text(encoding="utf-8"))
     for split in ("validation", "test"):
         for task, now in metrics[split].items():
             then = before[split][task]
             changes = ", ".join(f"{name} {then[name]:.4f} -> {now[name]:.4f}" for name in ("auc", "gauc", "ne"))
             print(f"{split} {task}: {changes}")
 
-    partial = target.with_name(f".{target.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    made = RunDirectory(partial)
-    made.plots.mkdir(parents=True)
-    write_text(made.config, config.to_yaml())
-    write_text(made.path / "compression.txt", compression.table() + "\n")
-    compression.plot(made.plots / "spectra.png")
-    smaller.schema.to_json(made.schema)
-    shutil.copy(run.example_request, made.example_request)
-    if run.example_ranking.exists():
-        shutil.copy(run.example_ranking, made.example_ranking)
-    made.save_model(smaller, made.model)
-    export_saved_model(smaller, made.saved_model)
-    made.save_metrics(before | metrics)
-    partial.rename(target)
+    with whole_folder(target) as folder:
+        made = RunDirectory(folder)
+        made.plots.mkdir(parents=True)
+        write_text(made.config, config.to_yaml())
+        write_text(made.path / "compression.txt", compression.table() + "\n")
+        compression.plot(made.plots / "spectra.png")
+        smaller.schema.to_json(made.schema)
+        shutil.copy(run.example_request, made.example_request)
+        if run.example_ranking.exists():
+            shutil.copy(run.example_ranking, made.example_ranking)
+        made.save_model(smaller, made.model)
+        export_saved_model(smaller, made.saved_model)
+        made.save_metrics(before | metrics)
     print(f"{target} holds metrics.json, model.keras, saved_model/1, compression.txt, plots/spectra.png")
 
 

@@ -203,7 +203,8 @@ def load_config(path: str | os.PathLike, overrides: Sequence[str] = ()) -> Train
 
     Args:
         path: The file.
-        overrides: `section.key=value` strings; the value is read as YAML.
+        overrides: `section.key=value` strings; the value is read as YAML. With another `model.backbone` than the
+            file's, the file's `model.backbone_config` does not count: it holds arguments of the file's.
 
     Raises:
         ConfigError: No such file, no YAML, an unknown key, or a value that does not fit.
@@ -220,6 +221,7 @@ def load_config(path: str | os.PathLike, overrides: Sequence[str] = ()) -> Train
         raise ConfigError(f"{os.fspath(path)} is not YAML: {error}") from None
     if not isinstance(values, dict):
         raise ConfigError(f"{os.fspath(path)} must hold a mapping with the keys dataset, model, training")
+    _leave_to_another_backbone(values, overrides)
     for override in overrides:
         _apply(values, override)
     try:
@@ -231,6 +233,15 @@ def load_config(path: str | os.PathLike, overrides: Sequence[str] = ()) -> Train
             for problem in error.errors()
         ]
         raise ConfigError("\n".join(problems)) from None
+
+
+def _leave_to_another_backbone(values: dict[str, Any], overrides: Sequence[str]) -> None:
+    model = values.get("model")
+    given = [text for key, _, text in (override.partition("=") for override in overrides) if key == "model.backbone"]
+    if given and isinstance(model, dict):
+        own = model.get("backbone", ModelConfig.model_fields["backbone"].default)
+        if given[-1].strip(" '\"") != own:
+            model.pop("backbone_config", None)
 
 
 def _apply(values: dict[str, Any], override: str) -> None:

@@ -4,7 +4,6 @@ python -m pipelines.evaluate runs/demo
 """
 
 import argparse
-import json
 import math
 import sys
 from collections.abc import Sequence
@@ -13,9 +12,9 @@ from typing import Any
 from pipelines import report
 from pipelines.command import run_command
 from pipelines.config import ConfigError, load_config
-from pipelines.input import explained_read_errors, open_source
+from pipelines.input import open_source
+from pipelines.read_errors import explained_read_errors
 from pipelines.run_directory import RunDirectory
-from tf_interformer.ranker import Ranker
 
 # Metrics are sums of float32 scores over many threads: they agree to about so much.
 TOLERANCE = 1e-6
@@ -28,15 +27,13 @@ def evaluate(run_path: str, data_dir: str | None = None, prepared_dir: str | Non
         ConfigError: The folder holds no finished run, or the metrics differ from `metrics.json`.
     """
     run = RunDirectory(run_path)
-    if not run.metrics.is_file():
-        raise ConfigError(f"{run.path} holds no finished run: {run.metrics} does not exist")
+    stored = run.finished()
     config = load_config(run.config)
-    ranker = Ranker.from_file(run.model)
+    ranker = run.load_model()
     source = open_source(config.dataset, data_dir, prepared_dir)
     with explained_read_errors(source):
         metrics, _ = report.measure(ranker, source, config.training.rows_at_once)
     print(report.table(metrics, config))
-    stored = json.loads(run.metrics.read_text(encoding="utf-8"))
     different = list(_differences(metrics, stored))
     if different:
         raise ConfigError(f"measured again, these differ from {run.metrics}: " + "; ".join(different))

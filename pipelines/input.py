@@ -1,10 +1,8 @@
 """`tf.data` pipelines from TensorFlow Datasets, TFRecord and Parquet: by the batch, in a known order."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -12,8 +10,10 @@ import tensorflow as tf
 from pipelines import datasets
 from pipelines.config import ConfigError, DatasetConfig
 from pipelines.datasets.tables import DataError
+from pipelines.reading import Reading
+from pipelines.tfrecord import check_whole, tfrecord_batches
 from tf_interformer.preprocessing import Preprocessor, as_text
-from tf_interformer.schema import Categorical, FeatureSchema, Label, Numeric, SchemaError, Sequence, Vector
+from tf_interformer.schema import FeatureSchema, SchemaError, Sequence
 
 SPLITS = ("train", "validation", "test")
 
@@ -22,8 +22,7 @@ SPLITS = ("train", "validation", "test")
 class Source:
     """The examples of a data set: its schema, and the files of each split.
 
-    TensorFlow Datasets' files are TFRecords of flat `tf.train.Example`s, so they are parsed by the batch,
-    like anybody's TFRecords, rather than one by one.
+    TensorFlow Datasets' files are TFRecords of flat `tf.train.Example`s, and are read like anybody's.
     """
 
     schema: FeatureSchema
@@ -64,54 +63,46 @@ class Source:
             lists: `group` or `request`: what is of one of these stands together, as far as it is shuffled together.
         """
         schema = schema or self.schema
-        key = None if lists is None else schema.key_columns[lists]
-        files = self.files[split]
-        dropping = schema.labels[0] if split == "train" and schema.labels[0].downsample else None
-        if self.format == "parquet":
-            batches = _parquet_batches(
-                schema, files, batch_size, shuffle_buffer, seed, skip, self.extras, dropping, key and key[0]
-            )
-            if self.shuffled:
-                batches = batches.map(lambda batch: shuffle_events(schema, batch), num_parallel_calls=tf.data.AUTOTUNE)
-            if not drop_remainder:
-                return batches
-            return batches.filter(lambda batch: tf.shape(batch[schema.tasks[0]])[0] == batch_size)
-        names = tf.data.Dataset.from_tensor_slices(list(files))
-        if shuffle_buffer:
-            names = names.shuffle(len(files), seed=seed)
-        records = names.interleave(
-            tf.data.TFRecordDataset,
-            cycle_length=min(4, len(files)),
-            num_parallel_calls=tf.data.AUTOTUNE,
-            deterministic=deterministic,
+        reading = Reading(
+            batch_size,
+            shuffle_buffer,
+            seed,
+            skip,
+            deterministic,
+            drop_remainder,
+            dropping=schema.labels[0] if split == "train" and schema.labels[0].downsample else None,
+            key=None if lists is None else schema.key_columns[lists],
         )
-        if dropping is not None:
-            records = _without_dropped(records, dropping, seed, deterministic)
-        if shuffle_buffer:
-            records = records.shuffle(shuffle_buffer, seed=seed)
-        if key is None:
-            batches = records.batch(batch_size, drop_remainder=drop_remainder)
-        else:
-            together = _lists_together(records.batch(max(shuffle_buffer, batch_size)), *key, seed)
-            batches = together.rebatch(batch_size, drop_remainder=drop_remainder)
-        batches = batches.skip(skip)
+        batches = _reader(self.format)(schema, self.files[split], self.extras, reading)
+        if not self.shuffled:
+            return batches
         return batches.map(
-            lambda serialized: self._parse(schema, serialized),
+            lambda batch: shuffle_events(schema, batch),
             num_parallel_calls=tf.data.AUTOTUNE,
             deterministic=deterministic,
         )
+
+    def outcomes(self, split: str) -> dict[str, np.ndarray]:
+        """The labels and keys of a whole split, by column, and nothing else of it."""
+        keys = {key for key, _ in self.schema.key_columns.values()}
+        features = tuple(feature for feature in self.schema.features if feature.name in keys)
+        less = self.schema.model_copy(update={"features": features, "sequences": (), "candidate": ()})
+        columns = (*self.schema.tasks, *sorted(keys))
+        batches = list(self.raw_batches(split, 65_536, schema=less).as_numpy_iterator())
+        return {name: np.concatenate([batch[name] for batch in batches]) for name in columns if batches}
 
     @property
     def extras(self) -> tuple[str, ...]:
         """Float columns that are read beside the schema's."""
         return tuple(self.probability_columns.values())
 
-    def _parse(self, schema: FeatureSchema, serialized: tf.Tensor) -> dict[str, tf.Tensor]:
-        spec = schema.parsing_spec()
-        spec |= {name: tf.io.FixedLenFeature([], tf.float32) for name in self.extras}
-        columns = tf.io.parse_example(serialized, spec)
-        batch = schema.dense_batch(columns) | {name: columns[name] for name in self.extras}
-        return shuffle_events(schema, batch) if self.shuffled else batch
+
+def _reader(file_format: str) -> Callable[..., tf.data.Dataset]:
+    if file_format == "tfrecord":
+        return tfrecord_batches
+    from pipelines.parquet import parquet_batches  # needs pyarrow
+
+    return parquet_batches
 
 
 def shuffle_events(schema: FeatureSchema, batch: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
@@ -208,6 +199,9 @@ def _folder(config: DatasetConfig, data_dir: str | Path | None) -> tuple[Feature
         if not found:
             raise DataError(f"{folder} holds no file for the split {split!r}: expected {split}*.{config.format}")
         files[split] = tuple(found)
+        if config.format == "tfrecord":
+            for name in found:
+                check_whole(name)
     return schema, files
 
 
@@ -239,49 +233,28 @@ def training_dataset(
         deterministic: Whether the order depends on the seed alone.
         lists: `group` or `request`: whole ones are shuffled instead of examples, as `list_loss` needs it.
     """
+    # Each epoch drops other negatives, so their number differs a little from the one counted: it begins anew, or ends
+    # early. What begins anew must not be skipped anew.
+    dropping = preprocessor.schema.labels[0].downsample
     raw = source.raw_batches(
         "train",
         batch_size,
         shuffle_buffer=shuffle_buffer,
         seed=seed,
-        skip=skip,
+        skip=0 if dropping else skip,
         deterministic=deterministic,
         drop_remainder=examples >= batch_size,
         schema=preprocessor.schema,
         lists=lists,
     )
-    if preprocessor.schema.labels[0].downsample:
-        # Each epoch drops other negatives, so their number differs a little from the one counted.
-        raw = raw.repeat().take(max(1, examples // batch_size) - skip)
+    if dropping:
+        raw = raw.repeat().skip(skip).take(max(1, examples // batch_size) - skip)
     encoded = raw.map(
         lambda batch: preprocessor.training_batch(batch, lists),
         num_parallel_calls=tf.data.AUTOTUNE,
         deterministic=deterministic,
     )
     return encoded.prefetch(tf.data.AUTOTUNE)
-
-
-def _without_dropped(records: tf.data.Dataset, label: Label, seed: int, deterministic: bool) -> tf.data.Dataset:
-    spec = {label.name: tf.io.FixedLenFeature([], tf.int64)}
-
-    def kept(index: tf.Tensor, serialized: tf.Tensor) -> tf.Tensor:
-        positive = tf.io.parse_example(serialized, spec)[label.name] > 0
-        draw = tf.random.stateless_uniform(tf.shape(serialized), tf.stack([tf.constant(seed, tf.int64), index]))
-        return tf.boolean_mask(serialized, tf.logical_or(positive, draw < label.negative_rate))
-
-    parts = records.batch(4096).enumerate()
-    return parts.map(kept, num_parallel_calls=tf.data.AUTOTUNE, deterministic=deterministic).unbatch()
-
-
-def _lists_together(blocks: tf.data.Dataset, column: str, dtype: str, seed: int) -> tf.data.Dataset:
-    """Blocks of records in which those of one list follow each other, the lists in an order of the seed's."""
-
-    def in_order(serialized: tf.Tensor) -> tf.Tensor:
-        keys = tf.io.parse_example(serialized, {column: tf.io.FixedLenFeature([], tf.as_dtype(dtype))})[column]
-        places = tf.strings.to_hash_bucket_strong(as_text(keys), 2**62, key=[seed, 1])
-        return tf.gather(serialized, tf.argsort(places, stable=True))
-
-    return blocks.map(in_order, num_parallel_calls=1)
 
 
 def evaluation_dataset(source: Source, preprocessor: Preprocessor, split: str, batch_size: int) -> tf.data.Dataset:
@@ -299,189 +272,3 @@ def evaluation_dataset(source: Source, preprocessor: Preprocessor, split: str, b
 
     raw = source.raw_batches(split, batch_size, schema=schema)
     return raw.map(encode, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
-
-
-@contextmanager
-def explained_read_errors(source: Source) -> Iterator[None]:
-    """Within it, what TensorFlow says of a broken file becomes a `DataError` that names the file."""
-    try:
-        yield
-    except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
-        raise explain_read_error(error, source) from error
-
-
-def explain_read_error(error: Exception, source: Source) -> DataError:
-    """Say which file a failed read came from, and what is wrong with it."""
-    if isinstance(error, tf.errors.DataLossError):
-        for files in source.files.values():
-            for name in files:
-                count = 0
-                try:
-                    for _ in tf.data.TFRecordDataset(name):
-                        count += 1
-                except tf.errors.DataLossError:
-                    return DataError(
-                        f"{name} is broken after {count} records: it is cut off, or not a TFRecord file. "
-                        "Write it again, or copy it again from where it came"
-                    )
-    # TensorFlow puts the reason behind a trace of its own graph.
-    lines = [line.strip() for line in str(getattr(error, "message", error)).split("[[")[0].splitlines() if line.strip()]
-    message = next(
-        (line for line in lines if line.startswith("assertion failed")), lines[-1] if lines else "unreadable"
-    )
-    places = ", ".join(sorted({str(Path(f).parent) for files in source.files.values() for f in files}))
-    return DataError(f"the examples in {places} do not fit the schema {source.schema.name!r}: {message}")
-
-
-# Parquet
-
-
-def _parquet_batches(
-    schema: FeatureSchema,
-    files: tuple[str, ...],
-    batch_size: int,
-    shuffle_buffer: int,
-    seed: int,
-    skip: int,
-    extras: tuple[str, ...],
-    dropping: Label | None,
-    key: str | None,
-) -> tf.data.Dataset:
-    signature = schema.signature(labels=True)
-    for feature in schema.categoricals:
-        if feature.max_values is not None:
-            signature[feature.name] = tf.TensorSpec([None, feature.max_values], tf.as_dtype(feature.dtype))
-    signature |= {name: tf.TensorSpec([None], tf.float32) for name in extras}
-
-    def generate() -> Iterator[dict[str, np.ndarray]]:
-        columns = [*_columns(schema), *extras]
-        slices = _parquet_slices(files, columns, batch_size, shuffle_buffer, seed, dropping, key)
-        for index, table in enumerate(slices):
-            if index >= skip:
-                yield _dense_columns(schema, table, extras)
-
-    return tf.data.Dataset.from_generator(generate, output_signature=signature)
-
-
-def _columns(schema: FeatureSchema) -> Iterator[str]:
-    lengths = {sequence.length_column for sequence in schema.sequences}
-    yield from (name for name in schema.signature(labels=True) if name not in lengths)
-
-
-def _parquet_slices(
-    files: tuple[str, ...],
-    columns: list[str],
-    batch_size: int,
-    shuffle_buffer: int,
-    seed: int,
-    dropping: Label | None,
-    key: str | None,
-) -> Iterator[Any]:
-    """Tables of `batch_size` rows; shuffled within a buffer, files in random order, when asked.
-
-    With a key the rows that have the same one stand together in the buffer.
-    """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    random = np.random.default_rng(seed)
-    order = random.permutation(len(files)) if shuffle_buffer else range(len(files))
-    held: list[Any] = []
-    rows = 0
-    size = max(shuffle_buffer, batch_size)
-
-    def emit(last: bool) -> Iterator[Any]:
-        nonlocal held, rows
-        table = pa.Table.from_batches(held)
-        if shuffle_buffer:
-            table = table.take(random.permutation(table.num_rows))
-        if key is not None:
-            codes = table.column(key).combine_chunks().dictionary_encode()
-            places = random.permutation(len(codes.dictionary) + 1)[codes.indices.fill_null(-1).to_numpy()]
-            table = table.take(np.argsort(places, kind="stable"))
-        whole = table.num_rows if last else table.num_rows // batch_size * batch_size
-        for start in range(0, whole, batch_size):
-            yield table.slice(start, min(batch_size, whole - start))
-        rest = table.slice(whole)
-        held, rows = rest.to_batches(), rest.num_rows
-
-    for index in order:
-        try:
-            reader = pq.ParquetFile(files[index])
-        except (pa.ArrowInvalid, OSError) as error:
-            raise DataError(f"{files[index]} is not a whole Parquet file: {error}") from None
-        missing = sorted(set(columns) - set(reader.schema_arrow.names))
-        if missing:
-            raise DataError(f"{files[index]} lacks the columns {missing}. It holds: "
-                            f"{', '.join(reader.schema_arrow.names)}")  # fmt: skip
-        for batch in reader.iter_batches(batch_size=65_536, columns=columns):
-            if dropping is not None:
-                positive = batch.column(dropping.name).to_numpy(zero_copy_only=False) > 0
-                batch = batch.filter(pa.array(positive | (random.random(batch.num_rows) < dropping.negative_rate)))
-            held.append(batch)
-            rows += batch.num_rows
-            if rows >= size:
-                yield from emit(last=False)
-    if rows:
-        yield from emit(last=True)
-
-
-def _dense_columns(schema: FeatureSchema, table: Any, extras: tuple[str, ...]) -> dict[str, np.ndarray]:
-    batch: dict[str, np.ndarray] = {}
-    for feature in schema.features:
-        column = table.column(feature.name)
-        if isinstance(feature, Numeric):
-            batch[feature.name] = column.to_numpy().astype(np.float32)
-        elif isinstance(feature, Vector):
-            batch[feature.name] = _vectors(column, feature)
-        elif feature.max_values is None:
-            batch[feature.name] = _scalars(column, feature)
-        else:
-            batch[feature.name] = _padded(column, feature, feature.max_values)[0]
-    for sequence in schema.sequences:
-        for field in sequence.fields:
-            name = sequence.column(field.name)
-            batch[name], lengths = _padded(table.column(name), field, None)
-            known = batch.setdefault(sequence.length_column, lengths)
-            if not np.array_equal(known, lengths):
-                raise DataError(f"sequence {sequence.name!r}: its columns hold different numbers of events")
-    for label in schema.labels:
-        batch[label.name] = table.column(label.name).to_numpy().astype(np.float32)
-    for key, _ in schema.key_columns.values():
-        if key not in batch:
-            batch[key] = table.column(key).to_numpy()
-    extras = extras if schema.weight is None else (*extras, schema.weight)
-    return batch | {name: table.column(name).to_numpy().astype(np.float32) for name in extras}
-
-
-def _vectors(column: Any, feature: Vector) -> np.ndarray:
-    import pyarrow.compute as pc
-
-    lists = column.combine_chunks()
-    lengths = pc.list_value_length(lists).fill_null(0).to_numpy(zero_copy_only=False)
-    there = lengths > 0
-    wrong = lengths[there & (lengths != feature.dim)]
-    if wrong.size:
-        raise DataError(f"vector {feature.name!r} must hold {feature.dim} numbers. Received: {wrong[0]}")
-    dense = np.full((len(lengths), feature.dim), np.nan, np.float32)
-    dense[there] = lists.flatten().to_numpy(zero_copy_only=False).reshape(-1, feature.dim)
-    return dense
-
-
-def _scalars(column: Any, feature: Categorical) -> np.ndarray:
-    values = column.fill_null(feature.missing).to_numpy()
-    return values.astype(object if feature.dtype == "string" else np.int64)
-
-
-def _padded(column: Any, feature: Categorical, width: int | None) -> tuple[np.ndarray, np.ndarray]:
-    """A list column as a matrix padded on the right, and the lengths."""
-    lists = column.combine_chunks()
-    offsets = lists.offsets.to_numpy()
-    flat = lists.values.fill_null(feature.missing).to_numpy(zero_copy_only=False)[offsets[0] : offsets[-1]]
-    offsets = offsets - offsets[0]
-    lengths = np.diff(offsets).astype(np.int32)
-    steps = np.arange(width if width is not None else int(lengths.max(initial=0)))[None]
-    real = steps < lengths[:, None]
-    dense = np.full(real.shape, feature.missing, object if feature.dtype == "string" else np.int64)
-    dense[real] = flat[(offsets[:-1, None] + steps)[real]]
-    return dense, lengths

@@ -18,6 +18,7 @@ from pipelines.command import run_command
 from pipelines.config import ConfigError, DatasetConfig
 from pipelines.datasets import names
 from pipelines.input import SPLITS, Source, open_source
+from pipelines.whole import whole_folder
 from tf_interformer.schema import FeatureSchema, Numeric, Vector
 
 _ROWS_AT_ONCE = 16_384
@@ -40,18 +41,17 @@ def prepare(
     if target.exists():
         raise ConfigError(f"{target} exists already: give another --output, or remove it first")
     source = open_source(DatasetConfig(name=dataset, builder_config=builder_config), data_dir, prepared_dir)
-    temporary = target.with_name(f"{target.name}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    for split in SPLITS:
-        if file_format == "parquet":
-            write_parquet(source, split, temporary / f"{split}.parquet")
-        else:
-            for index, name in enumerate(source.files[split]):
-                shutil.copyfile(name, temporary / f"{split}-{index:05d}-of-{len(source.files[split]):05d}.tfrecord")
-        print(f"{split}: written")
-    source.schema.to_json(temporary / "schema.json")
-    temporary.rename(target)
+    with whole_folder(target) as temporary:
+        temporary.mkdir()
+        for split in SPLITS:
+            if file_format == "parquet":
+                write_parquet(source, split, temporary / f"{split}.parquet")
+            else:
+                files = source.files[split]
+                for index, name in enumerate(files):
+                    shutil.copyfile(name, temporary / f"{split}-{index:05d}-of-{len(files):05d}.tfrecord")
+            print(f"{split}: written")
+        source.schema.to_json(temporary / "schema.json")
     print(f"{target} holds schema.json and the splits")
 
 

@@ -3,11 +3,18 @@
 import dataclasses
 import json
 import shutil
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pipelines.config import ConfigError, TrainConfig
+from pipelines.fingerprint import differences
+from pipelines.lock import alone
+from pipelines.random_state import random_state, set_random_state
+from pipelines.whole import is_temporary, whole_file, write_text
 from tf_interformer.ranker import Ranker
 
 
@@ -28,6 +35,7 @@ class RunState:
         step_rate: Examples a second that training took in the first epoch.
         input_rate: Examples a second that the input pipeline gives by itself.
         finished: Whether training is over.
+        random: State of the model's random generators, see `pipelines.random_state`.
     """
 
     epoch: int = 0
@@ -42,6 +50,7 @@ class RunState:
     step_rate: float = float("nan")
     input_rate: float = float("nan")
     finished: bool = False
+    random: list[list[int]] = field(default_factory=list)
 
 
 class RunDirectory:
@@ -50,7 +59,9 @@ class RunDirectory:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
 
+    lock = property(lambda self: self.path / ".lock")
     config = property(lambda self: self.path / "config.yaml")
+    data = property(lambda self: self.path / "data.json")
     schema = property(lambda self: self.path / "schema.json")
     metrics = property(lambda self: self.path / "metrics.json")
     model = property(lambda self: self.path / "model.keras")
@@ -62,24 +73,100 @@ class RunDirectory:
     best = property(lambda self: self.path / "checkpoints" / "best.keras")
     latest = property(lambda self: self.path / "checkpoints" / "latest")
 
-    def claim(self, config: TrainConfig) -> None:
-        """Make the folder, or make sure that the run in it is this one.
+    @contextmanager
+    def owned(self, config: TrainConfig, wait: bool = False) -> Iterator[None]:
+        """Within it, the folder is there, holds this run and no other, and no other process trains in it.
+
+        A folder in which nothing was trained is taken over, whatever the configuration that it holds.
+
+        Args:
+            config: The run's configuration.
+            wait: Whether to wait for a process that trains there, rather than to refuse. Defaults to `False`.
+
+        Raises:
+            ConfigError: The folder holds a run of another configuration, or something else, or another process trains
+                in it.
+        """
+        self.check(config)  # before anything is written there
+        self.path.mkdir(parents=True, exist_ok=True)
+        busy = f"another process trains in {self.path}: wait for it, or give another --output"
+        with alone(self.lock, None if wait else busy):
+            self.check(config)
+            for folder in (self.path, self.best.parent):
+                for left in folder.iterdir() if folder.is_dir() else ():
+                    if is_temporary(left):
+                        left.unlink()
+            write_text(self.config, config.to_yaml())
+            yield
+
+    def check(self, config: TrainConfig) -> None:
+        """Make sure that the folder is free, or that the run in it is this one.
 
         Raises:
             ConfigError: The folder holds a run of another configuration, or something else.
         """
-        text = config.to_yaml()
-        if self.config.is_file():
-            if self.config.read_text(encoding="utf-8") != text:
+        if not self.config.is_file():
+            if self.path.exists() and self._others():
+                raise ConfigError(f"{self.path} is not empty and holds no run: give another --output")
+        elif self._trained and self.config.read_text(encoding="utf-8") != config.to_yaml():
+            raise ConfigError(
+                f"{self.path} holds a run of another configuration ({self.config}): give another --output, "
+                "or remove that folder"
+            )
+
+    def check_data(self, found: dict[str, Any]) -> None:
+        """Note what the run is trained on; make sure that it is what it was begun with.
+
+        Args:
+            found: Of `pipelines.fingerprint`.
+
+        Raises:
+            ConfigError: The run was begun on other data.
+        """
+        if self._trained and self.data.is_file():
+            changed = list(differences(read_json(self.data), found))
+            if changed:
                 raise ConfigError(
-                    f"{self.path} holds a run of another configuration ({self.config}): give another --output, "
-                    "or remove that folder"
+                    f"{self.path} was begun on other data ({self.data}): {'; '.join(changed)}. Give another --output, "
+                    "or bring the data back"
                 )
-            return
-        if self.path.exists() and any(self.path.iterdir()):
-            raise ConfigError(f"{self.path} is not empty and holds no run: give another --output")
-        self.path.mkdir(parents=True, exist_ok=True)
-        write_text(self.config, text)
+        write_text(self.data, json.dumps(found, indent=1))
+
+    @property
+    def _trained(self) -> bool:
+        """Whether there is more than what a command writes before it trains."""
+        return bool(self._others() - {path.name for path in (self.config, self.data, self.schema)})
+
+    def _others(self) -> set[str]:
+        return {path.name for path in self.path.iterdir() if path != self.lock and not is_temporary(path)}
+
+    def finished(self) -> dict[str, Any]:
+        """The metrics of a finished run.
+
+        Raises:
+            ConfigError: The folder holds none.
+        """
+        if not self.metrics.is_file():
+            raise ConfigError(f"{self.path} holds no finished run: {self.metrics} does not exist")
+        return read_json(self.metrics)
+
+    def load_model(self) -> Ranker:
+        """The model of a finished run.
+
+        Raises:
+            ConfigError: There is none, or its file is damaged.
+        """
+        if not self.model.is_file():
+            raise ConfigError(f"{self.path} holds no finished run: {self.model} does not exist")
+        return _load(self.model, "take another run, or train it again in another folder")
+
+    def load_best(self) -> Ranker:
+        """The best model so far.
+
+        Raises:
+            ConfigError: Its file is gone or damaged.
+        """
+        return _load(self.best, self._anew)
 
     def save_state(self, ranker: Ranker, state: RunState) -> None:
         """Write model, optimiser and state as the latest checkpoint; the one before it stays until then."""
@@ -87,6 +174,7 @@ class RunDirectory:
         shutil.rmtree(new, ignore_errors=True)
         new.mkdir(parents=True)
         ranker.save(str(new / "model.keras"))
+        state.random = random_state(ranker)  # no `.keras` file has it
         write_text(new / "state.json", json.dumps(dataclasses.asdict(state), indent=1))
         if self.latest.exists():
             shutil.rmtree(old, ignore_errors=True)
@@ -95,28 +183,66 @@ class RunDirectory:
         shutil.rmtree(old, ignore_errors=True)
 
     def load_state(self) -> tuple[Ranker, RunState] | None:
-        """The latest checkpoint, or None where there is none."""
+        """The latest checkpoint, or None where there is none.
+
+        Raises:
+            ConfigError: A file of it is damaged.
+        """
         old = self.latest.with_suffix(".old")  # what is left when the run was killed between two renames
         for folder in (self.latest, old):
-            if (folder / "state.json").is_file():
-                values = json.loads((folder / "state.json").read_text(encoding="utf-8"))
-                return Ranker.from_file(folder / "model.keras"), RunState(**values)
+            if folder.is_dir():
+                file = folder / "state.json"
+                try:
+                    state = RunState(**read_json(file))
+                except TypeError as error:
+                    raise ConfigError(f"{file} is of another version: {error}; {self._anew}") from None
+                except ConfigError as error:
+                    raise ConfigError(f"{error}; {self._anew}") from None
+                ranker = _load(folder / "model.keras", self._anew)
+                if state.random:  # of a version that did not keep it
+                    set_random_state(ranker, state.random)
+                return ranker, state
         return None
+
+    @property
+    def _anew(self) -> str:
+        return f"remove {self.best.parent}, and the same command trains from the start"
 
     def save_model(self, ranker: Ranker, path: Path) -> None:
         """Write a `.keras` file."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f"{path.stem}.tmp.keras")
-        ranker.save(str(temporary))
-        temporary.replace(path)
+        with whole_file(path) as temporary:
+            ranker.save(str(temporary))
 
     def save_metrics(self, metrics: dict[str, Any]) -> None:
         """Write `metrics.json`."""
         write_text(self.metrics, json.dumps(metrics, indent=1))
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a text file under a temporary name, then rename it."""
-    temporary = path.with_name(f"{path.name}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+def read_json(file: Path) -> dict[str, Any]:
+    """What a JSON file of a run holds.
+
+    Raises:
+        ConfigError: It cannot be read, or holds something else.
+    """
+    try:
+        values = json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read {file}: {error.strerror}") from None
+    except ValueError as error:
+        raise ConfigError(f"{file} is damaged: {error}") from None
+    if not isinstance(values, dict):
+        raise ConfigError(f"{file} is damaged: it must hold a JSON object. Received: {type(values).__name__}")
+    return values
+
+
+def _load(file: Path, otherwise: str) -> Ranker:
+    if not file.is_file():
+        raise ConfigError(f"{file} does not exist: {otherwise}")
+    if not zipfile.is_zipfile(file):  # Keras says "file not found"
+        raise ConfigError(f"cannot load {file}: it is cut off, or no `.keras` file; {otherwise}")
+    try:
+        return Ranker.from_file(file)
+    except Exception as error:  # damage shows as whatever the reader stumbles over: zip, HDF5, JSON, shapes
+        shown = f"{type(error).__name__}: {error}"
+        raise ConfigError(f"cannot load {file}: it is damaged, or of another version ({shown}); {otherwise}") from None

@@ -13,10 +13,13 @@ from collections.abc import Sequence
 
 from pipelines import report
 from pipelines.command import run_command, run_parser
-from pipelines.config import load_config
-from pipelines.input import explained_read_errors, open_source
-from pipelines.run_directory import RunDirectory, write_text
+from pipelines.config import TrainConfig, load_config
+from pipelines.fingerprint import fingerprint
+from pipelines.input import Source, open_source
+from pipelines.read_errors import explained_read_errors
+from pipelines.run_directory import RunDirectory
 from pipelines.training import Trainer
+from pipelines.whole import write_text
 from serving.export import export_saved_model
 from serving.request import to_ranking, to_request
 
@@ -35,11 +38,18 @@ def train(
     started = time.monotonic()
     config = load_config(config_file, overrides)
     run = RunDirectory(output)
-    run.claim(config)
-    if run.metrics.is_file():
-        print(f"{run.path} is finished: {run.metrics}")
-        return
-    source = open_source(config.dataset, data_dir, prepared_dir)
+    with run.owned(config):
+        if run.metrics.is_file():
+            print(f"{run.path} is finished: {run.metrics}")
+            return
+        source = open_source(config.dataset, data_dir, prepared_dir)
+        run.check_data(fingerprint(source))
+        _train(config, run, source)
+        print(f"{time.monotonic() - started:.0f} s in all; {run.path} holds metrics.json, model.keras, "
+              "saved_model/1, plots")  # fmt: skip
+
+
+def _train(config: TrainConfig, run: RunDirectory, source: Source) -> None:
     trainer = Trainer(config, source, run)
     with explained_read_errors(source):
         ranker = trainer.train()
@@ -55,8 +65,6 @@ def train(
     # metrics.json comes last: where it is, the run is whole.
     run.save_metrics(metrics | report.describe(ranker, trainer.state))
     print(report.table(metrics, config))
-    print(f"{time.monotonic() - started:.0f} s in all; {run.path} holds metrics.json, model.keras, "
-          "saved_model/1, plots")  # fmt: skip
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -8,16 +8,19 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
-from pipelines.config import AUTO, ConfigError, TrainConfig, TrainingConfig
+from pipelines.config import AUTO, ConfigError, ModelConfig, TrainConfig, TrainingConfig
 from pipelines.input import Source, evaluation_dataset, training_dataset
+from pipelines.random_state import use_generators
 from pipelines.run_directory import RunDirectory, RunState
 from pipelines.sizing import Differences, sized
 from pipelines.weight_average import WeightAverage
-from tf_interformer import optimizers
+from tf_interformer import backbones, optimizers
 from tf_interformer._keras import keras
 from tf_interformer.evaluation import evaluate
+from tf_interformer.metrics import ranking_metrics
 from tf_interformer.ranker import Ranker
 from tf_interformer.schema import FeatureSchema
 
@@ -72,8 +75,10 @@ class Trainer:
         self._task, self._metric = monitored(training.monitor, self.source.schema)
         if self._lists is not None and self.config.model.list_loss != AUTO:
             _require_key("model.list_loss", self.config.model.list_loss, self._lists, self.source.schema)
+        _check_backbone(self.config.model)
         keras.mixed_precision.set_global_policy(training.mixed_precision)
         keras.utils.set_random_seed(training.seed)
+        use_generators()
         resumed = self.run.load_state()
         if resumed is None:
             schema, state = self._learn()
@@ -84,13 +89,15 @@ class Trainer:
             self._size(self.ranker.schema, self.state, lambda line: None)
             if not self.state.finished:
                 self.say(f"resuming at epoch {self.state.epoch + 1}, batch {self.state.step}")
+        if resumed is None:
+            self._check_splits()
         self._average = WeightAverage(self.ranker)
         rows = self.config.training.rows_at_once
         self._validation = evaluation_dataset(self.source, self.ranker.preprocessor, "validation", rows)
         with _asked_to_stop() as asked:
             while not self.state.finished:
                 self._epoch(asked)
-        return Ranker.from_file(self.run.best)
+        return self.run.load_best()
 
     def _size(self, schema: FeatureSchema, state: RunState, say: Callable[[str], None]) -> None:
         self.config, lines = sized(self.config, schema, state.examples, state.difference)
@@ -101,6 +108,7 @@ class Trainer:
         started = time.monotonic()
         self.say("learning vocabularies and statistics from the training split")
         examples = 0
+        positives = dict.fromkeys(self.source.schema.tasks, 0)
         source, lists = self.source, self.config.training.lists
         asked = self.config.model.list_loss == AUTO and lists in source.schema.key_columns
         differences = Differences() if asked else None
@@ -110,14 +118,44 @@ class Trainer:
             for batch in source.raw_batches("train", 8192).as_numpy_iterator():
                 labels = batch[source.schema.tasks[0]]
                 examples += len(labels)
+                for task in positives:
+                    positives[task] += int(batch[task].sum())
                 if differences is not None:
                     differences.update(batch[source.schema.key_columns[lists][0]], labels)
                 yield batch
 
         schema = self.source.schema.learn(counted())
+        for task, count in positives.items():
+            if count in (0, examples):
+                raise ConfigError(
+                    f"the training split holds one class only: {task!r} is {int(count > 0)} in all {examples:,} "
+                    "examples, so there is nothing to learn. Take other days or another label (dataset.labels)"
+                )
         schema.to_json(self.run.schema)
         self.say(f"{examples:,} training examples read in {time.monotonic() - started:.0f} s")
         return schema, RunState(examples=examples, difference=differences.share() if differences else 0.0)
+
+    def _check_splits(self) -> None:
+        """Say before the first epoch what would be found out behind the last."""
+        schema = self.source.schema
+        for split in ("validation", "test"):
+            found = self.source.outcomes(split)
+            if not found:
+                raise ConfigError(f"the {split} split holds no example: {', '.join(self.source.files[split])}")
+            keys: Any = {f"{role}s": found[column] for role, (column, _) in schema.key_columns.items()}
+            for task in schema.tasks:
+                labels = found[task]
+                alike = ranking_metrics(labels, np.zeros(len(labels)), from_logits=True, **keys)
+                one_class = labels.min() == labels.max()
+                told = f"{task!r} is {int(labels[0])} in all {len(labels):,} examples of the {split} split"
+                if split == "validation" and task == self._task and math.isnan(alike[self._metric]):
+                    why = told if one_class else "one class only in each user or list"
+                    raise ConfigError(
+                        f"training.monitor: {self._metric} of {task!r} is undefined on the validation split: {why}. "
+                        "Validate on more examples, or by log_loss"
+                    )
+                if one_class:
+                    self.say(f"{told}: its AUC is undefined")
 
     def _epoch(self, asked: list[int]) -> None:
         training, state = self.config.training, self.state
@@ -141,13 +179,18 @@ class Trainer:
             history = self.ranker.fit(
                 data,
                 initial_epoch=state.epoch,
-                epochs=state.epoch + 1,
+                epochs=training.epochs,  # Keras shows "Epoch 2/3"; the keeper ends it behind this one
                 steps_per_epoch=left,
                 callbacks=[keeper],
                 shuffle=False,  # the dataset has done it; Keras warns otherwise
                 verbose=1 if sys.stdout.isatty() else 2,  # a bar on a screen, a line per epoch in a file
             )
             logs = {name: float(values[-1]) for name, values in history.history.items()}
+            if not math.isfinite(logs["loss"]):
+                raise ConfigError(
+                    f"training diverged: the loss of epoch {state.epoch + 1} is {logs['loss']}. Lower "
+                    f"training.learning_rate ({training.learning_rate:g}), or set training.clip_norm=1"
+                )
         state.seconds += time.monotonic() - started
         if left > 0 and math.isnan(state.input_rate):
             state.step_rate = keeper.examples_per_second()
@@ -194,13 +237,11 @@ class Trainer:
 
     def _validate(self, logs: dict[str, float]) -> None:
         state = self.state
-        by_task = evaluate(self.ranker, self._validation)
+        try:
+            by_task = evaluate(self.ranker, self._validation)
+        except ValueError as error:
+            raise ConfigError(f"the model of epoch {state.epoch + 1} cannot be validated: {error}") from None
         value = by_task[self._task][self._metric]
-        if math.isnan(value):
-            raise ConfigError(
-                f"training.monitor: {self._metric} of {self._task!r} is undefined on the validation split: "
-                "one class only, in all of it or in each user or list"
-            )
         logs = dict(logs)
         for task, metrics in by_task.items():
             middle = "" if len(by_task) == 1 else f"{task}_"
@@ -249,6 +290,9 @@ class _StateKeeper(keras.callbacks.Callback):
             return math.nan
         (first, started), (last, ended) = self.ended[0], self.ended[-1]
         return (last - first) * self.trainer.config.training.rows_at_once / (ended - started)
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        self.model.stop_training = True
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         state = self.trainer.state
@@ -325,6 +369,21 @@ def build_ranker(config: TrainConfig, schema: FeatureSchema, examples: int) -> R
         optimizer=optimizer, jit_compile=training.jit_compile, steps_per_execution=training.steps_per_execution
     )
     return ranker
+
+
+def _check_backbone(model: ModelConfig) -> None:
+    """Say at once, before the data is read, what the backbone does not take."""
+    if not isinstance(model.backbone, str):
+        return
+    if model.backbone not in backbones.names():
+        raise ConfigError(f"model.backbone must be one of {', '.join(backbones.names())}. Received: {model.backbone!r}")
+    taken = backbones.arguments(model.backbone)
+    unknown = sorted(set(model.backbone_config or ()) - {*taken, "name", "dtype"})
+    if unknown:
+        raise ConfigError(
+            f"model.backbone_config: the backbone {model.backbone!r} has no {', '.join(unknown)}. "
+            f"It takes {', '.join(taken)}"
+        )
 
 
 def build_optimizer(training: TrainingConfig, steps: int) -> Any:

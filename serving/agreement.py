@@ -23,8 +23,9 @@ from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 from tqdm import tqdm
 
 from pipelines.command import run_command
-from pipelines.config import ConfigError, load_config
-from pipelines.input import explained_read_errors, open_source
+from pipelines.config import load_config
+from pipelines.input import open_source
+from pipelines.read_errors import explained_read_errors
 from pipelines.run_directory import RunDirectory
 from serving.encoder import Encoder
 from serving.export import export_saved_model
@@ -63,10 +64,9 @@ def agreement(
         ConfigError: The folder holds no finished run.
     """
     run = RunDirectory(run_path)
-    if not run.metrics.is_file():
-        raise ConfigError(f"{run.path} holds no finished run: {run.metrics} does not exist")
+    run.finished()
     source = open_source(load_config(run.config).dataset, data_dir, prepared_dir)
-    ranker = for_serving(Ranker.from_file(run.model))
+    ranker = for_serving(run.load_model())
     with explained_read_errors(source):
         raw = source.raw_batches("test", _BATCH, schema=ranker.schema).take(-(-rows // _BATCH))
         batches = [_first(batch, rows - i * _BATCH) for i, batch in enumerate(raw.as_numpy_iterator())]

@@ -15,6 +15,8 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import saved_model_pb2
 
+from serving.plain_path import plain_path
+
 _POINTER, _SIZE = ctypes.c_void_p, ctypes.c_size_t
 # What each function returns and takes, as in tensorflow/c/c_api.h, tf_tensor.h, tf_status.h and tf_tstring.h.
 _FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
@@ -89,9 +91,9 @@ class NativeSession:
         self._graph = self._library.TF_NewGraph()
         options = self._library.TF_NewSessionOptions()
         tags = (ctypes.c_char_p * 1)(_SERVE)
-        with self._status(f"TensorFlow cannot load {self.path}") as status:
+        with self._status(f"TensorFlow cannot load {self.path}") as status, plain_path(self.path) as plain:
             self._session = self._library.TF_LoadSessionFromSavedModel(
-                options, None, os.fsencode(self.path), tags, 1, self._graph, None, status
+                options, None, os.fsencode(plain), tags, 1, self._graph, None, status
             )
             self._library.TF_DeleteSessionOptions(options)
 

@@ -22,6 +22,7 @@ import tensorflow as tf
 from pipelines.command import run_command
 from pipelines.config import ConfigError
 from pipelines.run_directory import RunDirectory
+from pipelines.whole import whole_file
 from serving.export import named_outputs
 from tf_interformer.ranker import Ranker
 
@@ -71,14 +72,10 @@ def export_onnx(ranker: Ranker, path: str | os.PathLike, opset: int = 17) -> flo
     ranker = in_float32(ranker)
     _check_convertible(ranker)
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.partial")
-    try:
-        _convert(ranker, partial, opset)
-        difference = _check(ranker, partial)
+    with whole_file(target) as temporary:
+        _convert(ranker, temporary, opset)
+        difference = _check(ranker, temporary)
         ranker.schema.to_json(schema)
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)
     return difference
 
 
@@ -106,12 +103,10 @@ def numeric_core(ranker: Ranker) -> Callable[[Mapping[str, Any]], dict[str, Any]
 
 def encoded_signature(ranker: Ranker) -> dict[str, tf.TensorSpec]:
     """The inputs of `numeric_core`, by column."""
-    schema = ranker.schema
-    floats = {*schema.numbers, *(f.name for f in schema.vectors)}
-    events = {column for s in schema.sequences for column in s.event_columns}
+    events = {column for s in ranker.schema.sequences for column in s.event_columns}
     return {
-        name: tf.TensorSpec([None, None] if name in events else shape, tf.float32 if name in floats else tf.int32, name)
-        for name, shape in ranker.encoded_shapes.items()
+        name: tf.TensorSpec([None, None], spec.dtype, name) if name in events else spec
+        for name, spec in ranker.encoded_signature.items()
     }
 
 
@@ -264,11 +259,9 @@ def convert_run(run_path: str, output: str, opset: int = 17) -> None:
     if missing:
         raise ConfigError(f"{', '.join(missing)} not found: install the extra, pip install 'tf_interformer[onnx]'")
     run = RunDirectory(run_path)
-    if not run.metrics.is_file() or not run.model.is_file():
-        absent = next(file for file in (run.metrics, run.model) if not file.is_file())
-        raise ConfigError(f"{run.path} holds no finished run: {absent} does not exist")
+    run.finished()
+    ranker = run.load_model()
     print(f"converting {run.model}", flush=True)
-    ranker = Ranker.from_file(run.model)
     try:
         difference = export_onnx(ranker, output, opset)
     except OnnxError as error:

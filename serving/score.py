@@ -11,8 +11,11 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from pipelines.command import run_command
+from pipelines.config import ConfigError
+from serving.plain_path import plain_path
 from serving.request import RequestError, parse_request
-from tf_interformer.schema import FeatureSchema, SchemaError
+from tf_interformer.schema import FeatureSchema
 
 
 def score(model: str, request: str) -> dict[str, np.ndarray]:
@@ -34,7 +37,8 @@ def score(model: str, request: str) -> dict[str, np.ndarray]:
     except OSError as error:
         raise RequestError(f"cannot read the request {request}: {error.strerror}") from None
     raw = parse_request(schema, text)
-    signature = tf.saved_model.load(str(folder)).signatures["serving_default"]
+    with plain_path(folder) as path:
+        signature = tf.saved_model.load(path).signatures["serving_default"]
     try:
         outputs = signature(**{name: tf.constant(value) for name, value in raw.items()})
     except tf.errors.InvalidArgumentError as error:
@@ -51,14 +55,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("model", metavar="MODEL", help="folder of an exported version, as RUN/saved_model/1")
     parser.add_argument("request", metavar="REQUEST", help="JSON file, as RUN/example_request.json")
     given = parser.parse_args(arguments)
-    try:
-        outputs = score(given.model, given.request)
-    except (RequestError, SchemaError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    for name, values in outputs.items():
-        print(f"{name}: {', '.join(f'{value:.6f}' for value in values)}")
-    return 0
+
+    def show() -> None:
+        try:
+            outputs = score(given.model, given.request)
+        except RequestError as error:
+            raise ConfigError(str(error)) from None
+        for name, values in outputs.items():
+            print(f"{name}: {', '.join(f'{value:.6f}' for value in values)}")
+
+    return run_command(show)
 
 
 if __name__ == "__main__":

@@ -117,7 +117,6 @@ def test_validated_and_saved_is_the_average(log, tmp_path, monkeypatch):
     config = load_config(log / "config.yaml")
     source = open_source(config.dataset, str(log / "tfrecord"), None)
     directory = RunDirectory(tmp_path / "run")
-    directory.claim(config)
     seen, start, saved = [], [], {}
     save_state, save_model = RunDirectory.save_state, RunDirectory.save_model
 
@@ -134,8 +133,9 @@ def test_validated_and_saved_is_the_average(log, tmp_path, monkeypatch):
     monkeypatch.setattr(RunDirectory, "save_model", note_model)
     fit = Ranker.fit
     monkeypatch.setattr(Ranker, "fit", lambda self, *a, **k: (start.append(values(self)), fit(self, *a, **k))[1])
-    trainer = Trainer(config, source, directory, say=lambda line: None)
-    best = trainer.train()
+    with directory.owned(config):
+        trainer = Trainer(config, source, directory, say=lambda line: None)
+        best = trainer.train()
     assert_close(start[1], seen[5])  # the second epoch starts from the weights, not from their average
     assert saved
     for steps, weights in saved.items():

@@ -36,6 +36,18 @@ def without_group(data):
     return data.map(lambda encoded, labels, _: (encoded, labels))
 
 
+def test_keras_own_export_takes_encoded_batches(tmp_path):
+    """Ids are integers there, too, and any number of rows fits."""
+    ranker = Ranker(learned_schema(), "fm", embedding={"dim": 4})
+    ranker.compile(jit_compile=True)
+    batch, _ = ranker.preprocessor.training_batch(raw_batch(8))
+    expected = ranker(batch)["click"]
+    ranker.export(tmp_path / "model", **({} if LEGACY else {"verbose": False}))
+    loaded = tf.saved_model.load(str(tmp_path / "model"))
+    served = loaded.serve(batch)["click"]
+    np.testing.assert_allclose(served, expected, atol=1e-6)
+
+
 def test_weights_exist_from_the_start_and_scores_start_at_the_base_rate():
     ranker = make()
     assert ranker.count_params() > 0

@@ -217,6 +217,15 @@ class Ranker(keras.Model):
             shapes |= dict.fromkeys((*comparison.numbers, *comparison.latest), (None,))
         return shapes
 
+    @property
+    def encoded_signature(self) -> dict[str, tf.TensorSpec]:
+        """Every column of an encoded batch as a tensor spec: ids and lengths are int32, numbers float32."""
+        floats = {*self.schema.numbers, *(vector.name for vector in self.schema.vectors)}
+        return {
+            name: tf.TensorSpec(shape, tf.float32 if name in floats else tf.int32, name)
+            for name, shape in self.encoded_shapes.items()
+        }
+
     def build(self, input_shape: Any = None) -> None:
         if getattr(self, "built", False):
             return
@@ -524,6 +533,28 @@ class Ranker(keras.Model):
         """
         rates = {label.name: label.logit_correction for label in self.schema.labels}
         return {task: logit + rates[task] if rates[task] else logit for task, logit in logits.items()}
+
+    def export(self, filepath: str | os.PathLike, *args: Any, **kwargs: Any) -> None:
+        """As `keras.Model.export`: a SavedModel whose `serve` takes what the model takes, encoded batches.
+
+        Keras would make floats of all columns, ids included. A SavedModel that takes raw columns, as a server needs it,
+        is made by `serving.export`.
+
+        Args:
+            filepath: The folder to write.
+            *args: As `keras.Model.export` takes them.
+            **kwargs: Likewise. `input_signature` defaults to `[encoded_signature]`.
+        """
+        with self.without_xla():
+            if LEGACY:  # tf_keras takes no signature, and keeps the shapes of the batch that it saw first
+                archive = keras.export.ExportArchive()
+                archive.track(self)
+                archive.add_endpoint("serve", self.__call__, input_signature=[self.encoded_signature])
+                archive.write_out(os.fspath(filepath))
+            else:
+                if len(args) < 3:
+                    kwargs.setdefault("input_signature", [self.encoded_signature])
+                super().export(os.fspath(filepath), *args, **kwargs)
 
     def get_config(self) -> dict[str, Any]:
         config = {"name": self.name, "dtype": self.dtype_policy.name} if LEGACY else super().get_config()

@@ -8,7 +8,6 @@ that is done is done again; more models and more seeds may be asked for then. Wr
 """
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Sequence
@@ -22,8 +21,10 @@ from pipelines.compare.examples import load_examples
 from pipelines.compare.job import selection_value
 from pipelines.compare.plan import Model, Plan, read_plan
 from pipelines.config import ConfigError
-from pipelines.input import explained_read_errors, open_source
+from pipelines.input import open_source
 from pipelines.jobs import Job, check_counts, run_jobs, training_job
+from pipelines.read_errors import explained_read_errors
+from pipelines.run_directory import RunDirectory
 from pipelines.training import Interrupted, monitored
 
 
@@ -111,13 +112,7 @@ def _check_runs(folder: Path, plan: Plan, seeds: int) -> None:
     for model in plan.models:
         for candidate in range(len(plan.candidates_of(model))):
             for seed in range(seeds):
-                run = _run(folder, model, candidate, seed)
-                there = run / "config.yaml"
-                if there.is_file() and there.read_text("utf-8") != plan.config(model, candidate, seed).to_yaml():
-                    raise ConfigError(
-                        f"{run} holds a run of another configuration ({there}): give another --output, or remove "
-                        "that folder"
-                    )
+                RunDirectory(_run(folder, model, candidate, seed)).check(plan.config(model, candidate, seed))
 
 
 def _choice(folder: Path, plan: Plan, model: Model) -> int:
@@ -125,7 +120,7 @@ def _choice(folder: Path, plan: Plan, model: Model) -> int:
     monitor = plan.config(model, 0, 0).training.monitor
     values = []
     for candidate in range(len(plan.candidates_of(model))):
-        metrics = json.loads((_run(folder, model, candidate, 0) / "metrics.json").read_text(encoding="utf-8"))
+        metrics = RunDirectory(_run(folder, model, candidate, 0)).finished()
         values.append(selection_value(metrics, monitor))
     return max(range(len(values)), key=values.__getitem__)
 

@@ -10,6 +10,7 @@ import numpy as np
 from pipelines.config import ConfigError, TrainConfig
 from pipelines.input import Source
 from pipelines.run_directory import RunDirectory
+from pipelines.whole import whole_file
 from tf_interformer.evaluation import Predictions
 from tf_interformer.metrics import ranking_metrics
 from tf_interformer.preprocessing import Preprocessor
@@ -93,9 +94,8 @@ def fit(config: TrainConfig, source: Source, run: RunDirectory) -> tuple[dict[st
             from_logits=True,
         )
         metrics[split] = {label.name: found}
-    temporary = model_file(run.path).with_suffix(".tmp")
-    booster.save_model(temporary, num_iteration=booster.best_iteration)
-    temporary.replace(model_file(run.path))
+    with whole_file(model_file(run.path)) as temporary:
+        booster.save_model(temporary, num_iteration=booster.best_iteration)
     print(f"{booster.best_iteration} trees in {time.monotonic() - started:.0f} s", flush=True)
     facts = {
         "best_epoch": booster.best_iteration,

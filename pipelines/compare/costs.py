@@ -13,7 +13,8 @@ import tensorflow as tf
 from pipelines.compare import boosting
 from pipelines.compare.linear import LinearTerms as LinearTerms  # registered, to be loaded
 from pipelines.input import Source
-from pipelines.run_directory import RunDirectory, write_text
+from pipelines.run_directory import RunDirectory
+from pipelines.whole import write_text
 from tf_interformer.diagnostics import multiplications
 from tf_interformer.preprocessing import Preprocessor
 from tf_interformer.ranker import Ranker
@@ -47,7 +48,7 @@ def measure_costs(file: Path, runs: Mapping[str, Path], sources: Mapping[str, So
         if boosting.model_file(run).is_file():
             calls[name] = _boosted(run, raw)
             continue
-        ranker = Ranker.from_file(RunDirectory(run).model)
+        ranker = RunDirectory(run).load_model()
         batch = {column: tf.constant(value) for column, value in ranker.preprocessor(raw).items()}
         costs[name]["flops"] = 2 * _multiplications(ranker, batch)
         calls[name] = _network(ranker, batch)

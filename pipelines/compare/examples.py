@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from pipelines.input import Source
+from pipelines.whole import whole_file
 from tf_interformer.schema import FeatureSchema
 
 Columns = dict[str, np.ndarray]
@@ -21,11 +22,10 @@ def load_examples(path: Path, source: Source) -> Columns:
         history), `known_group` (seen in the training split).
     """
     if not path.is_file():
-        temporary = path.with_name("examples.tmp.npz")
         path.parent.mkdir(parents=True, exist_ok=True)
         found: Any = _read(source)
-        np.savez_compressed(temporary, **found)
-        temporary.replace(path)
+        with whole_file(path) as temporary:
+            np.savez_compressed(temporary, **found)
     with np.load(path) as kept:
         return dict(kept)
 

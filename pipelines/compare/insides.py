@@ -30,7 +30,7 @@ def draw_insides(runs: Mapping[str, Path], sources: Mapping[str, Source]) -> dic
     for name, run in runs.items():
         if not RunDirectory(run).model.is_file():
             continue
-        ranker = Ranker.from_file(RunDirectory(run).model)
+        ranker = RunDirectory(run).load_model()
         if not isinstance(ranker.backbone, _OURS) or type(ranker.backbone) in seen:
             continue
         seen.add(type(ranker.backbone))

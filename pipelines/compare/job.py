@@ -21,10 +21,12 @@ from pipelines.compare import boosting
 from pipelines.compare.linear import linear_backbone
 from pipelines.compare.plan import LIGHTGBM, LINEAR
 from pipelines.config import TrainConfig, load_config
-from pipelines.input import Source, explained_read_errors, open_source
-from pipelines.lock import alone
+from pipelines.fingerprint import fingerprint
+from pipelines.input import Source, open_source
+from pipelines.read_errors import explained_read_errors
 from pipelines.run_directory import RunDirectory
 from pipelines.training import Trainer
+from pipelines.whole import whole_file
 from tf_interformer.evaluation import Predictions
 
 LOWER_IS_BETTER = ("log_loss", "ne")
@@ -41,11 +43,11 @@ def run_job(
     config = load_config(config_file, overrides)
     run = RunDirectory(output)
     # After a kill, what is left of the old process ends before the new one begins.
-    with alone(run.path.with_name(f"{run.path.name}.lock")):
-        run.claim(config)
+    with run.owned(config, wait=True):
         if run.metrics.is_file():
             return
         source = open_source(config.dataset, data_dir, prepared_dir)
+        run.check_data(fingerprint(source))
         with explained_read_errors(source):
             made = boosting.fit if config.model.backbone == LIGHTGBM else _train
             facts, predictions = made(config, source, run)
@@ -78,13 +80,12 @@ def selection_value(metrics: dict[str, Any], monitor: str) -> float:
 
 def _save_predictions(path: Path, predictions: Predictions) -> None:
     task = next(iter(predictions.logits))
-    temporary = path.with_name("predictions.tmp.npz")
-    np.savez_compressed(
-        temporary,
-        logits=np.asarray(predictions.logits[task], np.float32),
-        labels=np.asarray(predictions.labels[task], np.int8),
-    )
-    temporary.replace(path)
+    with whole_file(path) as temporary:
+        np.savez_compressed(
+            temporary,
+            logits=np.asarray(predictions.logits[task], np.float32),
+            labels=np.asarray(predictions.labels[task], np.int8),
+        )
 
 
 def _end_with_parent() -> None:

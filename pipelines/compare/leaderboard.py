@@ -15,7 +15,8 @@ from pipelines.compare.examples import segments
 from pipelines.compare.significance import Difference, Parts, auc_parts, difference, gauc_parts, holm
 from pipelines.config import ConfigError
 from pipelines.jobs import markdown_table, mean_and_spread
-from pipelines.run_directory import write_text
+from pipelines.run_directory import RunDirectory
+from pipelines.whole import write_text
 from tf_interformer.metrics import auc
 
 METRICS = ("auc", "gauc", "request_gauc", "mrr", "ndcg_10", "ne", "log_loss", "calibration", "ece")
@@ -56,7 +57,7 @@ class Entry:
                         f"{run.parents[2] / 'examples.npz'}: the data has changed. Give another --output"
                     )
                 logits.append(found["logits"])
-        metrics = tuple(json.loads((run / "metrics.json").read_text(encoding="utf-8")) for run in runs)
+        metrics = tuple(RunDirectory(run).finished() for run in runs)
         return cls(name, tuple(settings), metrics, tuple(logits))
 
     @property

@@ -160,9 +160,10 @@ def _read_parquet(path: Path, head: bytes, columns: Mapping[str, DataType | Data
     if tail != b"PAR1" or len(head) < 12:
         raise DataError(f"`{path}` is a truncated Parquet file (its end is missing). Get the file again.")
     try:
-        there = pl.read_parquet_schema(path)
+        with path.open("rb") as file:  # a name would be taken for a pattern
+            there = pl.read_parquet_schema(file)
         _check_columns(path, columns, there)
-        return pl.read_parquet(path, columns=list(columns))
+        return pl.read_parquet(path, columns=list(columns), glob=False)
     except (pl.exceptions.PolarsError, OSError) as error:
         raise DataError(f"`{path}` is a damaged Parquet file: {error}. Get the file again.") from error
 
@@ -210,6 +211,7 @@ def _read_text(
             separator=_UNIT_SEPARATOR if long_delimiter else delimiter,
             quote_char=None if long_delimiter else '"',
             infer_schema=False,
+            glob=False,
         )
     except (pl.exceptions.PolarsError, UnicodeDecodeError) as error:
         _check_encoding(path, encoding)

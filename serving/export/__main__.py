@@ -9,6 +9,7 @@ version. See docs/serving.md for the signatures.
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -38,12 +39,8 @@ def export(
         ConfigError: The folder holds no finished run, the version exists, or the model cannot be exported so.
     """
     run = RunDirectory(run_path)
-    if not run.metrics.is_file():
-        raise ConfigError(f"{run.path} holds no finished run: {run.metrics} does not exist")
-    try:
-        ranker = Ranker.from_file(run.model)
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"cannot load {run.model}: {error}") from None
+    run.finished()
+    ranker = run.load_model()
     trained = smaller = for_serving(ranker)
     rows = example_rows(trained.schema, _COMPARED)
     if compress_rank is not None:
@@ -56,16 +53,26 @@ def export(
         smaller = rebuilt(smaller, table_dtype=table_dtype)
     if smaller is not trained:
         _compare(trained, smaller, rows)
-    number = next_version(output) if version is None else version
     try:
-        target = export_saved_model(smaller, output, number)
+        target = _export(smaller, output, version)
     except FileExistsError as error:
-        raise ConfigError(f"--version {number}: {error}") from None
+        raise ConfigError(f"--version: {error}") from None
     except ValueError as error:
         raise ConfigError(f"{run.model}: {error}") from None
     if not smaller.schema.candidate:
         print("no signature score_candidates: the run's schema does not say which features describe the candidates")
     print(f"{target} is written")
+
+
+def _export(ranker: Ranker, output: str, version: int | None) -> Path:
+    while True:
+        number = next_version(output) if version is None else version
+        try:
+            return export_saved_model(ranker, output, number)
+        except FileExistsError:
+            # Without a number of its own, an export that another one was faster than takes the next.
+            if version is not None or next_version(output) == number:
+                raise
 
 
 def _compare(before: Ranker, after: Ranker, rows: dict[str, np.ndarray]) -> None:

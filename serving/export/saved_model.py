@@ -3,12 +3,12 @@
 import contextlib
 import io
 import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import tensorflow as tf
 
+from pipelines.whole import whole_folder
 from serving.export.rebuild import for_serving
 from serving.export.signatures import METHOD_NAMES, signatures
 from serving.export.stock_ops import check_stock_operations
@@ -48,25 +48,15 @@ def export_saved_model(
         The version's folder. It appears whole or not at all.
 
     Raises:
-        FileExistsError: The version exists already.
+        FileExistsError: The version exists already, maybe since the export began.
         ValueError: The version is not a positive integer, or the model needs an operation that stock TensorFlow
             does not have.
     """
     if version < 1:
         raise ValueError(f"`version` must be a positive integer. Received: {version}")
     target = Path(base) / str(version)
-    if target.exists():
-        raise FileExistsError(f"{target} exists already: export another version, or remove it first")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    # A dot keeps TensorFlow Serving from taking the unfinished folder for a version.
-    temporary = target.parent / f".{version}.tmp"
-    shutil.rmtree(temporary, ignore_errors=True)
-    try:
+    with whole_folder(target) as temporary:  # its dot keeps TensorFlow Serving from taking it for a version
         _write(for_serving(ranker), temporary, target.parent.resolve().name, say)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
-    temporary.rename(target)
     return target
 
 

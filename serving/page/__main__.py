@@ -18,7 +18,6 @@ from pipelines.datasets import synthetic_clicks
 from pipelines.run_directory import RunDirectory
 from serving.page.app import page_app
 from serving.page.browser import LogBrowser, PageError
-from tf_interformer.ranker import Ranker
 
 _EXAMPLES, _SEED = 4_000, 11
 
@@ -30,12 +29,7 @@ def open_run(path: str) -> LogBrowser:
         ConfigError: No finished run, or one of another data set.
     """
     run = RunDirectory(path)
-    if not run.model.is_file():
-        raise ConfigError(f"{path} holds no finished run: {run.model} does not exist")
-    try:
-        ranker = Ranker.from_file(run.model)
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"cannot read {run.model}: {error}") from None
+    ranker = run.load_model()
     if ranker.schema.name != "synthetic_clicks":
         raise ConfigError(
             f"{run.model}: the page brings a log of synthetic_clicks only. Received: a model of "

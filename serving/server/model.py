@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from serving.plain_path import plain_path
 from serving.server.signature import Signature, signature_of
 from tf_interformer.schema import FeatureSchema
 
@@ -31,8 +32,8 @@ class LoadedModel:
         graph = tf.Graph()
         self._session = tf.compat.v1.Session(graph=graph)
         try:
-            with _without_notices():
-                meta = tf.compat.v1.saved_model.load(self._session, ["serve"], str(path))
+            with _without_notices(), plain_path(path) as plain:
+                meta = tf.compat.v1.saved_model.load(self._session, ["serve"], plain)
             self.signatures: dict[str, Signature] = {}
             self._calls: dict[str, Any] = {}
             for name, definition in sorted(meta.signature_def.items()):

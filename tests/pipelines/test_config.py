@@ -55,6 +55,18 @@ def test_written_out_it_reads_back(tmp_path):
     assert load_config(write(tmp_path, config.to_yaml())) == config
 
 
+def test_another_backbone_comes_without_the_arguments_of_the_file(tmp_path):
+    path = write(tmp_path, "dataset: {name: x}\nmodel: {backbone_config: {interaction: dot, num_layers: 2}}\n")
+
+    def arguments(*overrides):
+        return load_config(path, overrides).model.backbone_config
+
+    assert arguments("model.backbone=din") == {}
+    assert arguments("model.backbone_config.num_heads=4", 'model.backbone="din"') == {"num_heads": 4}
+    assert arguments("model.backbone=interformer") == arguments() == {"interaction": "dot", "num_layers": 2}
+    assert arguments("model.backbone=interformer", "model.backbone_config.num_layers=3")["interaction"] == "dot"
+
+
 # Ten lines that stand for 9**9 values.
 _BOMB = "a0: &a0 x\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 10))
 WRONG = {

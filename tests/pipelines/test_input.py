@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -10,12 +12,13 @@ from pipelines.input import (
     SPLITS,
     Source,
     evaluation_dataset,
-    explain_read_error,
     open_source,
     shuffle_events,
     training_dataset,
 )
 from pipelines.prepare import write_parquet
+from pipelines.read_errors import explain_read_error
+from pipelines.tfrecord import check_whole, compression
 from tests.pipelines.small_folder import rows, serialized, write_folders
 from tests.small_log import declared_schema
 from tf_interformer.preprocessing import LIST_COLUMN, Preprocessor
@@ -288,6 +291,74 @@ def test_a_truncated_tfrecord_names_the_file(folders, tmp_path):
     assert f"{path} is broken after 2" in str(explain_read_error(raised.value, source))
 
 
+@pytest.mark.parametrize("kind", ["GZIP", "ZLIB"])
+def test_compressed_tfrecords_are_read(tmp_path, kind):
+    """And where one is cut off, which TensorFlow does not tell, it is named."""
+    path = tmp_path / "train.tfrecord.gz"
+    with tf.io.TFRecordWriter(str(path), tf.io.TFRecordOptions(compression_type=kind)) as writer:
+        for example in rows(0):
+            writer.write(serialized(example))
+    source = broken_source(path)
+    assert users(source.raw_batches("train", 16).as_numpy_iterator()) == list(range(50))
+    check_whole(str(path))
+    whole = path.read_bytes()
+    path.write_bytes(whole + whole)  # one behind the other, as gzip allows
+    check_whole(str(path))
+    path.write_bytes(whole[:-100])
+    declared_schema().to_json(tmp_path / "schema.json")
+    with pytest.raises(DataError, match=r"train.tfrecord.gz is cut off: what it holds compressed has no end"):
+        open_source(DatasetConfig(name="mine", format="tfrecord"), tmp_path)
+    path.write_bytes(whole[:200] + b"noise" + whole[205:])
+    with pytest.raises(DataError, match=r"train.tfrecord.gz is (damaged|cut off)"):
+        check_whole(str(path))
+
+
+def test_a_record_that_begins_like_an_archive_is_none(tmp_path):
+    path = tmp_path / "train.tfrecord"
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        writer.write(bytes(0x9C78))  # the length comes first, in little-endian bytes
+    assert path.read_bytes()[:2] == b"\x78\x9c" and compression(str(path)) == ""
+
+
+def test_a_label_of_another_type_names_file_record_and_column(folders, tmp_path):
+    good, path = folders / "tfrecord" / "validation.tfrecord", tmp_path / "test.tfrecord"
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for number, example in enumerate(rows(0)):
+            writer.write(serialized(example).replace(b"click", b"clock") if number == 7 else serialized(example))
+    source = Source(declared_schema(), "tfrecord", {"train": (str(good),), "test": (str(path),)}, {})
+    with pytest.raises(tf.errors.InvalidArgumentError) as raised:
+        list(source.raw_batches("test", 16))
+    assert f"{path} does not fit the schema 'small', record 8: column 'click'" in str(
+        explain_read_error(raised.value, source)
+    )
+
+
+@pytest.mark.parametrize("file_format", ["tfrecord", "parquet"])
+def test_labels_and_keys_alone(folders, file_format):
+    source = open_folder(folders, file_format)
+    found = source.outcomes("test")
+    assert found.keys() == {"click", "user"} and found["user"].tolist() == list(range(300, 350))
+    batches = source.raw_batches("test", 16).as_numpy_iterator()
+    assert found["click"].tolist() == np.concatenate([batch["click"] for batch in batches]).tolist()
+
+
+@pytest.mark.parametrize("file_format", ["tfrecord", "parquet"])
+def test_an_epoch_of_dropped_negatives_goes_on_where_it_stopped(folders, file_format):
+    """Even where it begins anew, since fewer were dropped when they were counted."""
+    source = open_folder(folders, file_format)
+    labels = (Label("click", negative_rate=0.5, downsample=True),)
+    source = replace(source, schema=source.schema.model_copy(update={"labels": labels}))
+    encode = Preprocessor(source.schema.learn(source.raw_batches("train", 64).as_numpy_iterator()))
+
+    def ages(skip):
+        data = training_dataset(source, encode, 8, examples=160, seed=3, shuffle_buffer=50, skip=skip)
+        return [encoded["age"].numpy().tolist() for encoded, _ in data]
+
+    whole = ages(0)
+    assert len(whole) == 20
+    assert ages(2) == whole[2:] and ages(15) == whole[15:]
+
+
 def test_a_tfrecord_that_is_none(tmp_path):
     path = tmp_path / "page.tfrecord"
     path.write_text("<!DOCTYPE html><html><body>Sign in</body></html>" * 10)
@@ -305,8 +376,10 @@ def test_a_tfrecord_without_the_label(tmp_path):
     with pytest.raises(tf.errors.InvalidArgumentError) as raised:
         list(source.raw_batches("train", 16))
     message = str(explain_read_error(raised.value, source))
-    assert "do not fit the schema 'small'" in message
-    assert "click" in message
+    assert message == (
+        f"{path} does not fit the schema 'small', record 1: column 'click': (data type: int64) is required but could "
+        "not be found."
+    )
 
 
 def test_a_parquet_file_that_is_cut_off_or_lacks_a_column(folders, tmp_path):

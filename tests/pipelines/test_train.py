@@ -17,7 +17,7 @@ from pipelines.training import build_optimizer, build_ranker
 from serving import score
 from tests.pipelines.small_folder import write_folders
 from tests.small_log import learned_schema
-from tf_interformer import optimizers
+from tf_interformer import embedding, optimizers
 from tf_interformer._keras import keras
 from tf_interformer.ranker import Ranker
 from tf_interformer.schema import Categorical, FeatureSchema
@@ -25,11 +25,20 @@ from tf_interformer.schema import Categorical, FeatureSchema
 CONFIG = """
 dataset: {name: small, format: tfrecord}
 model:
-  backbone_config: {num_layers: 1, information_flow: sole, interaction: dot}
-  embedding: {dim: 4}
+  backbone_config: {num_layers: 1, information_flow: sole, interaction: dot, dropout: 0.2}
+  embedding: {dim: 4, dropout: 0.1, unknown: 0.3}
   tower_units: [8]
+  tower_dropout: 0.2
 training: {batch_size: 16, epochs: 2, jit_compile: false, learning_rate: 0.01}
 """
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_tables_are_forgotten_too():
+    """Tables of few ids never are; those of the tests are small."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(embedding, "FEW_IDS", 2)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -183,7 +192,7 @@ def test_stopped_and_resumed_equals_uninterrupted(run, log, tmp_path, monkeypatc
     assert whole["best_epoch"] == resumed["best_epoch"]
     for split in ("validation", "test"):
         for name in ("auc", "log_loss"):
-            assert resumed[split]["click"][name] == pytest.approx(whole[split]["click"][name], rel=1e-5)
+            assert resumed[split]["click"][name] == pytest.approx(whole[split]["click"][name], rel=1e-6)
 
 
 def test_killed_between_two_renames_the_older_state_is_found(run, tmp_path):
@@ -222,8 +231,8 @@ def test_a_folder_of_something_else_is_not_touched(log, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ("model.backbone=transformerr", "model: .*transformerr"),
-        ("model.backbone_config.layers=3", "model: .*layers"),
+        ("model.backbone=transformerr", "model.backbone must be one of .*Received: 'transformerr'"),
+        ("model.backbone_config.layers=3", "the backbone 'interformer' has no layers. It takes .*num_layers"),
         ("model.embedding.width=3", "model: .*width"),
         ("training.monitor=accuracy", "training.monitor must be"),
         ("training.monitor=like/auc", r"a task of \['click'\]. Received: 'like/auc'"),
@@ -310,9 +319,9 @@ def test_rates_fall_where_validation_no_longer_improves(log, tmp_path, monkeypat
 
     monkeypatch.setattr(Ranker, "fit", recorded)
     directory = RunDirectory(tmp_path / "run")
-    directory.claim(config)
-    trainer = training.Trainer(config, source, directory, say=lambda line: None)
-    trainer.train()
+    with directory.owned(config):
+        trainer = training.Trainer(config, source, directory, say=lambda line: None)
+        trainer.train()
     whole = [0.01, 0.002][: len(rates[0])]
     for found_rates, left in zip(rates, [1, 1, 0.1, 0.1], strict=True):
         assert found_rates == pytest.approx([left * rate for rate in whole])

@@ -2,6 +2,7 @@
 
 import pytest
 
+from serving.export import saved_model
 from serving.export.__main__ import main
 from tests.small_log import learned_schema
 from tf_interformer._keras import keras
@@ -33,7 +34,29 @@ def test_each_export_takes_the_next_number(run, tmp_path, capsys):
     assert weights[1] < weights[0]
 
     assert main([str(run), "--output", str(base), "--version", "2"]) == 2
-    assert f"error: --version 2: {base / '2'} exists already: export another version" in capsys.readouterr().err
+    assert f"error: --version: {base / '2'} exists already: give another name" in capsys.readouterr().err
+
+
+def test_an_export_that_another_one_was_faster_than_takes_the_next_number(run, tmp_path, monkeypatch, capsys):
+    """The other one ends between the choice of the number and the rename."""
+    others = [tmp_path / "1", tmp_path / "2"]
+
+    def write(ranker, folder, *_):
+        folder.mkdir()
+        (folder / "saved_model.pb").write_text("ours")
+        if others:
+            others.pop(0).mkdir()
+            (tmp_path / f"{2 - len(others)}" / "saved_model.pb").write_text("theirs")
+
+    monkeypatch.setattr(saved_model, "_write", write)
+    assert main([str(run), "--output", str(tmp_path)]) == 0
+    assert {path.name: (path / "saved_model.pb").read_text() for path in tmp_path.iterdir()} == {
+        "1": "theirs",
+        "2": "theirs",
+        "3": "ours",
+    }
+    assert main([str(run), "--output", str(tmp_path), "--version", "3"]) == 2
+    assert f"--version: {tmp_path / '3'} exists already" in capsys.readouterr().err
 
 
 def test_what_is_wrong_is_one_error(run, tmp_path, capsys):

@@ -1,5 +1,6 @@
 """Models from tokens to one representation per task."""
 
+from inspect import signature
 from typing import Any
 
 from tf_interformer.backbones._targets import targets_of
@@ -82,6 +83,22 @@ def get(identifier: Any, **config: Any) -> Any:
     return _REGISTRY.get(identifier, **config)
 
 
+def arguments(name: str) -> list[str]:
+    """Returns the names of the arguments that the backbone of this name takes, without those of every Keras layer.
+
+    Raises:
+        KeyError: If the name is unknown.
+
+    Example:
+
+    >>> "num_heads" in arguments("interformer"), "layers" in arguments("interformer")
+    (True, False)
+    """
+    kinds = [kind for kind in _REGISTRY.classes[name].__mro__ if issubclass(kind, Backbone)]
+    found = {argument for kind in kinds for argument in signature(kind.__init__).parameters}
+    return sorted(found - {"self", "args", "kwargs"})
+
+
 def needs_targets(name: str) -> bool:
     """Returns whether the backbone of this name takes `targets`."""
     return bool(getattr(_REGISTRY.classes.get(name), "needs_targets", False))
@@ -119,6 +136,7 @@ __all__ = [
     "TransAct",
     "Wukong",
     "XDeepFM",
+    "arguments",
     "get",
     "names",
     "needs_targets",

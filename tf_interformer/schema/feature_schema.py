@@ -380,6 +380,8 @@ class FeatureSchema(SchemaModel):
                 text = Path(text).read_text(encoding="utf-8")
             except OSError as error:
                 raise SchemaError(f"cannot read the schema from {where}: {error.strerror}") from None
+            except UnicodeDecodeError:
+                raise SchemaError(f"{where} is not UTF-8 text: save it as UTF-8") from None
         try:
             config = json.loads(text)
         except (ValueError, RecursionError) as error:

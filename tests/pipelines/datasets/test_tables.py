@@ -151,3 +151,12 @@ def test_files_as_found(name, options, message):
     with pytest.raises(DataError, match=message) as error:
         read_table(Path(data) / "bad_inputs" / name, {"user_id": pl.Int64}, **options)
     assert name in str(error.value)
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_a_path_is_one_file(tmp_path, ending):
+    """Not a pattern: that would find the other one."""
+    for name, value in (("log[1]", 1), ("log1", 2)):
+        table, file = pl.DataFrame({"a": [value]}), tmp_path / f"{name}.{ending}"
+        table.write_csv(file) if ending == "csv" else table.write_parquet(file)
+    assert read_table(tmp_path / f"log[1].{ending}", {"a": pl.Int64})["a"].to_list() == [1]

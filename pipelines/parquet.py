@@ -1,0 +1,115 @@
+"""Raw batches of Parquet files."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import tensorflow as tf
+
+from pipelines.arrow_columns import check_rows, dense_columns, plain_batch, plain_types
+from pipelines.datasets.tables import DataError
+from pipelines.reading import Reading
+from tf_interformer.schema import FeatureSchema
+
+_ROWS_AT_ONCE = 65_536
+
+
+def parquet_batches(
+    schema: FeatureSchema, files: tuple[str, ...], extras: tuple[str, ...], reading: Reading
+) -> tf.data.Dataset:
+    """The batches of some files, as `pipelines.input.Source.raw_batches` gives them.
+
+    Args:
+        schema: The columns to read.
+        files: Parquet files.
+        extras: Float columns that are read beside the schema's.
+        reading: In which order, by how many.
+    """
+    signature = schema.signature(labels=True)
+    for feature in schema.categoricals:
+        if feature.max_values is not None:
+            signature[feature.name] = tf.TensorSpec([None, feature.max_values], tf.as_dtype(feature.dtype))
+    signature |= {name: tf.TensorSpec([None], tf.float32) for name in extras}
+
+    def generate() -> Iterator[dict[str, np.ndarray]]:
+        for index, table in enumerate(_tables(schema, files, extras, reading)):
+            if index >= reading.skip and (table.num_rows == reading.batch_size or not reading.drop_remainder):
+                yield dense_columns(schema, table, extras)
+
+    return tf.data.Dataset.from_generator(generate, output_signature=signature)
+
+
+def parquet_rows(file: str) -> int:
+    """Rows of a file, by its footer."""
+    return int(_open(file).metadata.num_rows)
+
+
+def _tables(schema: FeatureSchema, files: tuple[str, ...], extras: tuple[str, ...], reading: Reading) -> Iterator[Any]:
+    """Tables of `batch_size` rows; shuffled within a buffer, files in random order, when asked.
+
+    With a key the rows that have the same one stand together in the buffer.
+    """
+    random = np.random.default_rng(reading.seed)
+    order = random.permutation(len(files)) if reading.shuffle_buffer else range(len(files))
+    held: list[Any] = []
+    rows = 0
+
+    def emit(last: bool) -> Iterator[Any]:
+        nonlocal rows
+        table = pa.Table.from_batches(held)
+        held.clear()  # what is taken out of it in another order is a copy
+        if reading.shuffle_buffer:
+            table = table.take(random.permutation(table.num_rows))
+        if reading.key is not None:
+            codes = table.column(reading.key[0]).combine_chunks().dictionary_encode()
+            places = random.permutation(len(codes.dictionary) + 1)[codes.indices.fill_null(-1).to_numpy()]
+            table = table.take(np.argsort(places, kind="stable"))
+        size = reading.batch_size
+        whole = table.num_rows if last else table.num_rows // size * size
+        for start in range(0, whole, size):
+            yield table.slice(start, min(size, whole - start))
+        rest = table.slice(whole)
+        held.extend(rest.to_batches())
+        rows = rest.num_rows
+
+    for index in order:
+        for batch in _plain_batches(schema, files[index], extras):
+            if reading.dropping is not None:
+                positive = batch.column(reading.dropping.name).to_numpy(zero_copy_only=False) > 0
+                drawn = random.random(batch.num_rows) < reading.dropping.negative_rate
+                batch = batch.filter(pa.array(positive | drawn))
+            held.append(batch)
+            rows += batch.num_rows
+            if rows >= reading.held:
+                yield from emit(last=False)
+    if rows:
+        yield from emit(last=True)
+
+
+def _plain_batches(schema: FeatureSchema, file: str, extras: tuple[str, ...]) -> Iterator[Any]:
+    types = plain_types(schema, extras)
+    reader = _open(file)
+    there = reader.schema_arrow.names
+    missing = sorted(set(types) - set(there))
+    if missing:
+        raise DataError(f"{file} lacks the columns {missing}. It holds: {', '.join(there)}")
+    row = 0
+    try:
+        for batch in reader.iter_batches(batch_size=_ROWS_AT_ONCE, columns=list(types)):
+            place = f"{file}, rows {row + 1:,} to {row + batch.num_rows:,}"
+            plain = plain_batch(batch, types, place)
+            check_rows(schema, plain, extras, place)
+            row += batch.num_rows
+            yield plain
+    except (pa.ArrowException, OSError) as error:
+        told = " ".join(str(error).split()).rstrip(".")
+        raise DataError(f"{file} is damaged behind row {row:,}: {told}. Write it again") from None
+
+
+def _open(file: str) -> Any:
+    try:
+        return pq.ParquetFile(file)
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{file} is not a whole Parquet file: {error}") from None

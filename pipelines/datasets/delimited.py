@@ -123,8 +123,9 @@ class DelimitedFile:
             return pa_csv.read_csv(self._source(), read, parse, convert)
 
         table = self._try_blocks(quoted, skip, parsed)
-        frame = pl.from_arrow(table.rename_columns(list(wanted or self.columns)))
+        frame = pl.from_arrow(table)
         assert isinstance(frame, pl.DataFrame)
+        frame.columns = list(wanted or self.columns)
         first = broken[0] if broken else None
         return frame, None if first is None else (first.number, first.actual_columns, first.text)
 
@@ -134,7 +135,7 @@ class DelimitedFile:
         for block in _BLOCKS:
             try:
                 return use(*self._options(block, quoted, skip))
-            except pa.ArrowInvalid as failure:
+            except (pa.ArrowInvalid, UnicodeDecodeError) as failure:
                 error = failure
                 if "straddl" not in str(error):
                     break

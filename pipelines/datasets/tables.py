@@ -70,10 +70,7 @@ def read_table(
     head = _head(path)
     is_parquet = ".parquet" in path.suffixes
     file = DelimitedFile(path, delimiter, header, encoding, () if header else tuple(columns))
-    if is_parquet:
-        table = _read_parquet(path, head, columns)
-    else:
-        table = _read_text(path, head, columns, file)
+    table = _read_parquet(path, head, columns) if is_parquet else _read_text(path, head, columns, file)
     if table.height == 0:
         raise DataError(f"`{path}` has no rows: it holds a header only. Get the complete file.")
 

@@ -49,6 +49,10 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("log", metavar="LOG", help="CSV file with a header, or .parquet file")
         command.add_argument("--time", metavar="COLUMN", help="when a row was (default: found by name and values)")
         command.add_argument("--delimiter", metavar="TEXT", help="what separates the cells of a CSV (default: found)")
+        command.add_argument("--encoding", default="utf8", metavar="NAME",
+                             help="encoding of a CSV, as latin-1 or utf-16 (default: %(default)s)")  # fmt: skip
+        command.add_argument("--time-format", metavar="FORMAT",
+                             help="how the log writes times, as %%d/%%m/%%Y %%H:%%M (default: found)")  # fmt: skip
     inferring.add_argument("--label", action="append", default=[], metavar="COLUMN",
                            help="a column of 0 and 1 to predict; repeatable (default: found by name)")  # fmt: skip
     inferring.add_argument("--group", metavar="COLUMN", help="what grouped AUC groups by (default: found by name)")
@@ -76,7 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     def run() -> None:
         if given.command == "infer":
             infer(given.log, given.output, given.label, given.group, given.time, given.delimiter,
-                  request=given.request)  # fmt: skip
+                  request=given.request, encoding=given.encoding, time_format=given.time_format)  # fmt: skip
             return
         split(
             given.log,
@@ -87,6 +91,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             random=given.random,
             histories=_histories(given.history, given.history_where),
             delimiter=given.delimiter,
+            encoding=given.encoding,
+            time_format=given.time_format,
         )
 
     return run_command(run)

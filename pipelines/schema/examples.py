@@ -4,8 +4,8 @@ import polars as pl
 
 from pipelines.config import ConfigError
 from pipelines.datasets.tables import DataError
-from pipelines.schema.history import list_series
 from pipelines.schema.lists import as_lists
+from pipelines.schema.nested import list_series
 from pipelines.schema.roles import check_label
 from tf_interformer.schema import Categorical, FeatureSchema, Numeric, Sequence, Vector
 

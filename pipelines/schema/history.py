@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from pipelines.config import ConfigError
@@ -133,11 +131,3 @@ class Histories:
         offsets = np.concatenate([[0], np.cumsum(length)]).astype(np.int64)
         places = np.arange(offsets[-1]) + np.repeat(start - offsets[:-1], length)
         return self._rows[places], offsets
-
-
-def list_series(name: str, values: pl.Series, offsets: Ints) -> pl.Series:
-    """Values as lists that begin at the offsets."""
-    array: Any = pa.LargeListArray.from_arrays(pa.array(offsets), values.to_arrow())
-    series = pl.from_arrow(array)
-    assert isinstance(series, pl.Series)
-    return series.rename(name)

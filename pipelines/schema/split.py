@@ -16,9 +16,10 @@ from pipelines.config import ConfigError
 from pipelines.datasets.tables import DataError
 from pipelines.input import SPLITS
 from pipelines.schema.examples import examples, scalar_columns
-from pipelines.schema.history import Histories, HistorySpec, list_series
+from pipelines.schema.history import Histories, HistorySpec
 from pipelines.schema.log import read_log
-from pipelines.schema.roles import find_time
+from pipelines.schema.nested import list_series
+from pipelines.schema.roles import find_time, unread_times
 from tf_interformer.schema import FeatureSchema
 
 FRACTIONS = (0.8, 0.1, 0.1)
@@ -37,6 +38,8 @@ def split(
     random: bool = False,
     histories: Sequence[HistorySpec] = (),
     delimiter: str | None = None,
+    encoding: str = "utf8",
+    time_format: str | None = None,
     say: Callable[[str], None] = print,
 ) -> None:
     """Write `schema.json` and the Parquet files of train, validation and test.
@@ -53,6 +56,8 @@ def split(
         random: Split at random rather than by time.
         histories: Sequences to build from each group's earlier rows.
         delimiter: What separates the cells of a text file; found when `None`.
+        encoding: Encoding of a text file, by its Python name.
+        time_format: How the log writes times, as in `datetime.strptime`; told by the cells when `None`.
         say: Where progress goes, a line at a time.
 
     Raises:
@@ -67,13 +72,14 @@ def split(
     scalars = scalar_columns(schema)
     for history in histories:
         schema = history.add_to(schema)
-    log = read_log(log_file, delimiter, scalars)
+    log = read_log(log_file, delimiter, scalars, encoding=encoding, time_format=time_format)
     frame = log.frame
     say(f"{log_file}: {frame.height:,} rows read")
     when = find_time(log, time)
     if when is None and (histories or not random):
         what = "a history needs one" if histories else "split by it, or ask for --random"
-        raise ConfigError(f"no column holds a time: name one with --time ({what})")
+        unread = "; ".join(f"is `{name}` one? {question}" for name, question in unread_times(log).items())
+        raise ConfigError(f"no column holds a time: name one with --time ({what}){'. ' if unread else ''}{unread}")
     if when is not None and frame[when].null_count() and (histories or not random):
         raise DataError(f"the time column `{when}` has {frame[when].null_count():,} empty cells. Remove these rows.")
     table = examples(frame, schema, {history.name for history in histories})

@@ -407,7 +407,7 @@ class Ranker(keras.Model):
     def preprocessor(self) -> Preprocessor:
         """The schema's `Preprocessor`: map it over a dataset of raw batches before `fit`."""
         with tf.init_scope():  # its tables outlive the graph in which it may be asked for first
-            return Preprocessor(self.schema)
+            return Preprocessor(self.schema, dtype=self.compute_dtype)
 
     def score(self, raw: Mapping[str, Any]) -> dict[str, np.ndarray]:
         """Probability per task `[B]` of a raw batch.

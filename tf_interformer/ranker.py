@@ -14,7 +14,7 @@ from tf_interformer import backbones, optimizers
 from tf_interformer._keras import LEGACY, keras, ops, register
 from tf_interformer.backbones.base import sequences_of
 from tf_interformer.embedding import TokenEmbedder
-from tf_interformer.layers._common import build_sublayer, repeat_rows, wide
+from tf_interformer.layers._common import attach, build_sublayer, repeat_rows, wide
 from tf_interformer.layers.mlp import MLP
 from tf_interformer.losses import list_losses
 
@@ -143,7 +143,7 @@ class Ranker(keras.Model):
             for label in schema.labels
         }
         for name, tower in self.towers.items():
-            setattr(self, f"tower_{name}", tower)
+            attach(self, f"tower_{name}", tower)
         if task_weighting == "uncertainty":
             self.log_variances = self._log_variances()
         self._compiled_network = None
@@ -166,7 +166,7 @@ class Ranker(keras.Model):
                 for of, start in starts.items()
             }
             for layer in self.linear_maps[task].values():
-                setattr(self, layer.name, layer)
+                attach(self, layer.name, layer)
 
     def _linear(self, task: str, tokens: Mapping[str, Any]) -> Any:
         terms = [layer(tokens[of]) for of, layer in self.linear_maps[task].items()]

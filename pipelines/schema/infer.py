@@ -14,7 +14,7 @@ from pipelines.schema.finding import Finding
 from pipelines.schema.leaks import THRESHOLD, LeakTest
 from pipelines.schema.log import Log, read_log
 from pipelines.schema.roles import find_group, find_labels, find_request, find_time, unread_times
-from pipelines.schema.scalars import describe, propose_scalar
+from pipelines.schema.scalars import describe, propose_scalar, without_strangers
 from pipelines.schema.sequences import propose_lists
 from pipelines.schema.types import feature_dtype
 from tf_interformer.schema import Categorical, FeatureSchema, Label, Numeric
@@ -97,6 +97,12 @@ def propose(
     findings, sequences = propose_lists(lists, scalars)
     found |= {f.column: _tested_list(_read(f, log), frame, tests) for f in findings}
     sequences = _without(sequences, found)
+    if time is not None:
+        # What a history repeats is told of new values, too.
+        tables = {field.table for sequence in sequences for field in sequence.fields}
+        for name in scalars:
+            if name not in tables:
+                found[name] = without_strangers(found[name], frame[name], frame[time], group)
     for sequence in sequences:
         if sequence.length_column in found:
             found[sequence.length_column] = found[sequence.length_column].left_out("the events are counted instead")

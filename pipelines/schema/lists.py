@@ -5,7 +5,7 @@ import re
 import polars as pl
 
 from pipelines.schema.nested import flat, with_values
-from pipelines.schema.types import typed
+from pipelines.schema.types import typed_values
 
 _SEPARATORS = ("|", "^", ";", ",", " ")
 _BRACKETS = r"^\s*[\[\(\{].*[\]\)\}]\s*$"
@@ -73,7 +73,7 @@ def split_lists(column: pl.Series, separator: str) -> pl.Series:
     text = text.set(text == "", None)
     lists = text.str.split(separator[-1])
     tokens = flat(lists).str.strip_chars(" \t\r\n'\"" if bracketed else None)
-    values = typed(tokens)
+    values = typed_values(tokens)
     return with_values(lists, values if values.dtype in (pl.Int64, pl.Float64) else tokens.set(tokens == "", None))
 
 

@@ -14,7 +14,8 @@ from pipelines.datasets.tables import DataError, read_table
 from pipelines.schema import numbers
 from pipelines.schema.lists import separator_of, split_lists
 from pipelines.schema.nested import flat
-from pipelines.schema.types import typed
+from pipelines.schema.types import FILLERS, typed
+from tf_interformer.schema.categorical import RESERVED
 
 _DELIMITERS = (",", "\t", ";", "|")
 _VALID = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
@@ -104,9 +105,18 @@ def _remark(column: pl.Series, result: pl.Series) -> str:
         return numbers.near_numbers(column)
     if column.dtype == pl.String and result.dtype in (pl.Int64, pl.Float64):
         return numbers.remark_of(column, result)
+    if isinstance(result.dtype, pl.List) and result.dtype.inner in (pl.Int64, pl.Float64):
+        words = flat(column) if isinstance(column.dtype, pl.List) else column
+        fillers = [word for word in FILLERS if len(word) > 2 and _holds(words, word)]
+        if fillers:
+            return f"{', '.join(map(repr, fillers))} among the numbers is missing"
     cells = flat(column) if isinstance(column.dtype, pl.List) else column
     infinite = int(cells.is_infinite().sum()) if cells.dtype.is_float() else 0
     return f"{infinite:,} infinite values are taken for missing" if infinite else ""
+
+
+def _holds(texts: pl.Series, word: str) -> bool:
+    return texts.dtype == pl.String and bool(texts.str.contains(rf"(?i)\b{re.escape(word)}\b").any())
 
 
 def _read_parquet(path: Path) -> tuple[list[str], pl.DataFrame]:
@@ -155,7 +165,8 @@ def _valid_names(path: Path, names: list[str]) -> dict[str, str]:
         plain = unicodedata.normalize("NFKD", name.replace("ß", "ss"))
         plain = "".join(letter for letter in plain if not unicodedata.combining(letter))  # é is e
         clean = re.sub(r"[^A-Za-z0-9_]+", "_", plain).strip("_") or f"column_{place}"
-        valid[name] = name if _VALID.fullmatch(name) else clean if clean[0].isalpha() else f"c_{clean}"
+        usable = _VALID.fullmatch(name) and name != RESERVED
+        valid[name] = name if usable else clean if clean[0].isalpha() and clean != RESERVED else f"c_{clean}"
     clashes = [name for name in names if list(valid.values()).count(valid[name]) > 1]
     if clashes:
         raise DataError(

@@ -27,3 +27,21 @@ def with_values(lists: pl.Series, values: pl.Series) -> pl.Series:
     offsets = np.concatenate([[0], lengths.cum_sum().to_numpy()]).astype(np.int64)
     made = list_series(lists.name, values, offsets)
     return made if not lists.null_count() else made.set(lists.is_null(), None)
+
+
+def same_lengths(one: pl.Series, other: pl.Series) -> bool:
+    """Whether the lists of two columns may be the fields of the same events: as text, one empty value is no value."""
+    own, theirs = one.list.len(), other.list.len()
+    return bool(((own == theirs) | ((own <= 1) & (theirs <= 1))).all())
+
+
+def with_lone_gaps(lists: pl.Series, others: list[pl.Series]) -> pl.Series:
+    """The lists, one missing value in those that are empty where another of the columns has one event."""
+    lone = lists.list.len() == 0
+    lone &= pl.DataFrame({str(place): other.list.len() for place, other in enumerate(others)}).max_horizontal() == 1
+    if not lone.any():
+        return lists
+    gap = pl.Series([[None]], dtype=lists.dtype)
+    return pl.DataFrame({lists.name: lists}).select(
+        pl.when(lone).then(pl.lit(gap).first()).otherwise(pl.first()).alias(lists.name)
+    )[lists.name]

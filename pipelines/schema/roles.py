@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Sequence
+from typing import Any
 
 import polars as pl
 
 from pipelines.config import ConfigError
 from pipelines.datasets.tables import DataError
 from pipelines.schema.log import Log
-from pipelines.schema.moments import question_of
+from pipelines.schema.moments import moments_of, question_of
 from tf_interformer.schema import Categorical
 
 # In order of preference
@@ -197,6 +198,29 @@ def find_time(log: Log, named: str | None = None) -> str | None:
         return name
     found = [name for name in log.frame.columns if is_moment(log.frame[name])]
     return max(found, key=lambda name: log.frame[name].n_unique(), default=None)
+
+
+def moment_in(column: pl.Series, text: str, option: str) -> Any:
+    """A time that an option names, as the time column has it: a number of its own unit, or a moment.
+
+    Raises:
+        ConfigError: It is no time.
+    """
+    moments = moments_of(pl.Series([text.strip()]))
+    if moments is not None and isinstance(column.dtype, pl.Datetime):
+        return moments[0]
+    try:
+        if isinstance(column.dtype, pl.Datetime):
+            raise ValueError
+        if moments is None:
+            return float(text)
+        low, _ = next(span for span in _EPOCHS if column.drop_nulls().is_between(*span).all())
+        return moments.dt.epoch("us")[0] / 1_000_000 * (low // 631_152_000)
+    except (ValueError, StopIteration):
+        example = str(column.drop_nulls().head(1)[0])
+        raise ConfigError(
+            f"{option} takes times as `{column.name}` holds them, such as {example}. Received: {text!r}"
+        ) from None
 
 
 def unread_times(log: Log) -> dict[str, str]:

@@ -9,6 +9,8 @@ from pipelines.schema.nested import flat, with_values
 from pipelines.schema.numbers import Mark, numbers_of, whole_or_real, without_gaps
 
 _GLANCE = 1000
+# What logs put into a list of numbers where they have none.
+FILLERS = ("unknown", "undefined", "missing", "none", "null", "nan", "n/a", "na", "-", "?")
 
 
 def typed(column: pl.Series, mark: Mark | None = None, time_format: str | None = None) -> pl.Series:
@@ -27,7 +29,7 @@ def typed(column: pl.Series, mark: Mark | None = None, time_format: str | None =
     if isinstance(dtype, pl.List | pl.Array):
         lists = column.cast(pl.List(dtype.inner)) if isinstance(dtype, pl.Array) else column
         values = flat(lists)
-        found = typed(values, mark, time_format)
+        found = typed_values(values, mark, time_format)
         return with_values(lists, found) if found.dtype in (pl.Int64, pl.Float64, pl.String) else lists
     if dtype == pl.Null:
         return column.cast(pl.String)
@@ -55,6 +57,15 @@ def typed(column: pl.Series, mark: Mark | None = None, time_format: str | None =
     if dtype.is_float():
         return whole_or_real(column.cast(pl.Float64))
     return column
+
+
+def typed_values(values: pl.Series, mark: Mark | None = None, time_format: str | None = None) -> pl.Series:
+    """The same of the values of lists; among numbers, words such as `unknown` are missing."""
+    found = typed(values, mark, time_format)
+    if found.dtype != pl.String:
+        return found
+    numbers = typed(found.set(found.str.to_lowercase().is_in(FILLERS), None), mark, time_format)
+    return numbers if numbers.dtype in (pl.Int64, pl.Float64) else found
 
 
 def _decimals(column: pl.Series) -> pl.Series:

@@ -8,7 +8,7 @@ import pytest
 
 from pipelines.datasets.tables import DataError
 from pipelines.schema.__main__ import main
-from pipelines.schema.infer import propose
+from pipelines.schema.infer import propose, table_of
 from pipelines.schema.leaks import LeakTest
 from pipelines.schema.lists import separator_of, split_lists
 from pipelines.schema.log import Log, read_log
@@ -243,6 +243,17 @@ def test_delimiters_quotes_and_names(tmp_path, delimiter):
     assert log.column("user id", "--group") == "user_id"
 
 
+def test_names_that_a_schema_cannot_bear_are_changed(tmp_path):
+    log = written(tmp_path, "größe,a/b,2nd,価格,self,click\n1,2,3,4,5,0\n")
+    assert log.frame.columns == ["grosse", "a_b", "c_2nd", "column_4", "c_self", "click"]
+
+
+def test_fillers_among_ids_are_missing(tmp_path):
+    log = written(tmp_path, "seen;item;click\n1|unknown|2;7;0\n3;8;1\n2|1;9;0\nUnknown;1;1\n")
+    assert log.frame["seen"].to_list() == [[1, None, 2], [3], [2, 1], [None]]
+    assert log.remarks["seen"] == "'unknown' among the numbers is missing"
+
+
 # Proposals
 
 
@@ -432,6 +443,59 @@ def test_newest_first_is_said(table):
     found = findings(propose(Log(table.with_columns(times.alias("viewed_time")), {})))["viewed_time"]
     assert found.kind == "left out"
     assert "oldest first" in found.warning
+
+
+def test_ids_that_do_not_come_back_are_no_features(table):
+    random = np.random.default_rng(3)
+    rows = table.height
+    visit = pl.Series("visit_id", np.arange(rows) // 3)  # of three rows each
+    city = pl.Series("city_id", random.integers(0, 150, rows))
+    user = pl.Series("user_id", np.arange(rows) // 25)
+    log = table.sort("timestamp").with_columns(visit, city, user)
+    proposal = propose(Log(log, {}))
+    found = findings(proposal)
+    assert (found["visit_id"].kind, found["user_id"].kind) == ("left out", "group key")
+    assert (
+        found["visit_id"].remark
+        == "of the latest 20% of the rows 0.0% have a value that an earlier row has: no feature"
+    )
+    assert "city_id" in {f.name for f in proposal.schema.features}
+    assert proposal.schema.group == "user_id" and "user_id" not in {f.name for f in proposal.schema.features}
+    assert "visit_id" in {f.name for f in propose(Log(log.drop("timestamp"), {})).schema.features}
+
+
+def test_what_a_history_repeats_stays_a_feature(table):
+    log = table.sort("timestamp").with_columns(new_id=pl.int_range(pl.len()) // 3)
+    log = log.with_columns(seen_new=pl.concat_list(pl.col("new_id") // 2 * 2, pl.col("new_id") // 2 * 2))
+    assert "new_id" in {f.name for f in propose(Log(log, {})).schema.features}
+
+
+@pytest.mark.parametrize("name", ["position", "item_position", "slot", "PositionInList"])
+def test_where_a_row_was_shown_is_served_as_the_first_place(table, name):
+    place = pl.Series(name, np.arange(table.height) % 9 + 1)
+    proposal = propose(Log(table.with_columns(place), {}))
+    assert proposal.schema[name].serve_as == 1
+    assert "served as 1" in findings(proposal)[name].remark
+    many = propose(Log(table.with_columns(place * 7 + pl.Series(np.arange(table.height) % 7)), {}))
+    assert many.schema[name].serve_as == 7
+
+
+@pytest.mark.parametrize("name", ["price_position", "time_slot", "price_rank", "hour"])
+def test_what_is_no_place_is_asked_for(table, name):
+    place = pl.Series(name, np.arange(table.height) % 9 + 1)
+    assert propose(Log(table.with_columns(place), {})).schema[name].serve_as is None
+
+
+def test_ids_of_digits_share_the_table_of_names(table):
+    names = table["item_id"].cast(pl.String).replace("500", "none")
+    schema = propose(Log(table.with_columns(names), {})).schema
+    field = next(s for s in schema.sequences if s.name == "viewed").fields[0]
+    assert (field.table, field.dtype) == ("item_id", "string")
+
+
+def test_remarks_are_whole(table):
+    proposal = propose(Log(table.sort("timestamp").with_columns(visit_id=np.arange(1500) // 3), {}))
+    assert findings(proposal)["visit_id"].remark in table_of(proposal)
 
 
 TIME_CELLS = {

@@ -87,6 +87,15 @@ def test_fit_takes(way, expected):
     np.testing.assert_allclose(ranker.tower_click.trainable_weights[0].numpy(), expected, rtol=1e-4, atol=1e-6)
 
 
+def test_evaluate_and_predict_take_a_dataset_without_shapes():
+    ranker = made()
+    batches = [as_numpy(batch) for batch in encoded(ranker)]
+    assert ranker.evaluate(without_shapes(batches), verbose=0) == ranker.evaluate(Batches(batches), verbose=0)
+    found = ranker.predict(without_shapes([inputs for inputs, _ in batches]), verbose=0)["click"]
+    expected = np.concatenate([ranker.predict_on_batch(inputs)["click"] for inputs, _ in batches])
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
 def test_class_weight():
     """As a weight of each example."""
     ranker = made()

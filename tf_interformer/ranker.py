@@ -23,6 +23,7 @@ from tf_interformer.metrics import Calibration as Calibration
 from tf_interformer.metrics import NormalizedEntropy as NormalizedEntropy
 from tf_interformer.preprocessing import LIST_COLUMN, Preprocessor
 from tf_interformer.schema import FeatureSchema, Numeric, SchemaError
+from tf_interformer.shapes import with_shapes
 
 
 @register
@@ -323,6 +324,20 @@ class Ranker(keras.Model):
         if hasattr(self.optimizer, "build"):
             # Loading builds it too: a model that was saved before its first step must have the same state.
             self.optimizer.build(self.trainable_variables)
+
+    def fit(self, x: Any = None, *arguments: Any, **options: Any) -> Any:
+        """As `keras.Model.fit`; a dataset need not say its shapes."""
+        if isinstance(options.get("validation_data"), tf.data.Dataset):
+            options["validation_data"] = with_shapes(options["validation_data"], self.encoded_shapes)
+        return super().fit(with_shapes(x, self.encoded_shapes), *arguments, **options)
+
+    def evaluate(self, x: Any = None, *arguments: Any, **options: Any) -> Any:
+        """As `keras.Model.evaluate`; a dataset need not say its shapes."""
+        return super().evaluate(with_shapes(x, self.encoded_shapes), *arguments, **options)
+
+    def predict(self, x: Any, *arguments: Any, **options: Any) -> Any:
+        """As `keras.Model.predict`; a dataset need not say its shapes."""
+        return super().predict(with_shapes(x, self.encoded_shapes), *arguments, **options)
 
     def compile_network(self, jit_compile: bool | str = "auto") -> None:
         """Let XLA compile what lies behind the embedding tables, or not. `compile` calls it.

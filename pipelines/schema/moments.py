@@ -4,12 +4,23 @@ import re
 
 import polars as pl
 
-_DATES = (
-    "%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%d.%m.%Y", "%d.%m.%y", "%d %b %Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y",
-    "%d-%b-%Y", "%a, %d %b %Y",
-    "%d/%m/%Y", "%d/%m/%y", "%d-%m-%Y", "%d-%m-%y", "%m/%d/%Y", "%m/%d/%y", "%m-%d-%Y", "%m-%d-%y",
-)  # fmt: skip
-_CLOCKS = ("", " %H:%M:%S%.f", " %H:%M", " %I:%M:%S %p", " %I:%M %p", ", %H:%M:%S", ", %I:%M:%S %p", ", %I:%M %p")
+# How a date begins, and the formats that it may then have.
+_DATES = {
+    r"\d{4}-\d": ("%Y-%m-%d",),
+    r"\d{4}/\d": ("%Y/%m/%d",),
+    r"\d{4}\.\d": ("%Y.%m.%d",),
+    r"\d\d?\.\d\d?\.\d{4}": ("%d.%m.%Y",),
+    r"\d\d?\.\d\d?\.\d\d\b": ("%d.%m.%y",),
+    r"\d\d?/\d\d?/\d{4}": ("%d/%m/%Y", "%m/%d/%Y"),
+    r"\d\d?/\d\d?/\d\d\b": ("%d/%m/%y", "%m/%d/%y"),
+    r"\d\d?-\d\d?-\d{4}": ("%d-%m-%Y", "%m-%d-%Y"),
+    r"\d\d?-\d\d?-\d\d\b": ("%d-%m-%y", "%m-%d-%y"),
+    r"\d\d? [A-Za-z]+ \d": ("%d %b %Y", "%d %B %Y"),
+    r"\d\d?-[A-Za-z]+-\d": ("%d-%b-%Y",),
+    r"[A-Za-z]+ \d\d?, \d": ("%b %d, %Y", "%B %d, %Y"),
+    r"[A-Za-z]{3}, \d": ("%a, %d %b %Y",),
+}
+_ZONE = r"[-+]\d\d(:?\d\d)?$"
 _YEARS = (1900, 2200)
 _GLANCE = 20
 _SHARE = 0.9
@@ -22,10 +33,12 @@ def moments_of(words: pl.Series, form: str | None = None) -> pl.Series | None:
         words: A column of text, gaps missing.
         form: The format to read it by, as in `datetime.strptime`; tried first.
     """
-    found = _forms(words, form)
-    if not found or (found[0] != form and _contradict(found)):
-        return None
-    return _parsed(_plain(words), found[0])
+    if form is not None:
+        given = _parsed(words.str.strip_chars(), form.replace(".%f", "%.f"))  # as polars writes parts of a second
+        if given.null_count() == words.null_count() < words.len():
+            return given
+    found = _forms(words)
+    return None if not found or _contradict(found) else _parsed(_plain(words), found[0])
 
 
 def question_of(column: pl.Series) -> str:
@@ -51,28 +64,31 @@ def _plain(words: pl.Series) -> pl.Series:
     return words.str.replace(r"\s*(UTC|GMT|[Zz])$", "+00:00").str.replace(r"(\d)\s+([-+]\d\d:?\d\d)$", "${1}${2}")
 
 
-def _forms(words: pl.Series, form: str | None = None) -> list[str]:
+def _forms(words: pl.Series) -> list[str]:
     """The formats that all cells have."""
     plain = _plain(words).drop_nulls()
     if not plain.len():
         return []
-    if form is not None and _fits(plain, form):
-        return [form]
-    return [found for found in _candidates(plain.head(_GLANCE), 1.0) if _fits(plain, found)]
+    return [form for form in _candidates(plain.head(_GLANCE), 1.0) if not _parsed(plain, form).null_count()]
 
 
 def _candidates(head: pl.Series, share: float) -> list[str]:
-    if not head.str.contains(r"^[A-Za-z]{0,9},? ?\d").all() or not head.str.contains(r"\d.*[-/. ,].*\d").any():
-        return []
-    if (head.str.len_chars() > 48).any():
-        return []
-    zone = "%#z" if head.str.contains(r"[-+]\d\d:?(\d\d)?$").all() and head.str.contains(":").all() else ""
-    forms = (f"{date}{clock}{zone if clock else ''}" for date in _DATES for clock in _CLOCKS)
-    return [form for form in forms if (1 - share) * head.len() >= _parsed(head, form).null_count()]
+    """The formats that this share of some cells has."""
+    cells = head.to_list() if share < 1 else head.head(1).to_list()
+    forms = dict.fromkeys(form for cell in cells for form in _forms_of(cell))
+    return [form for form in forms if _parsed(head, form).null_count() <= (1 - share) * head.len()]
 
 
-def _fits(plain: pl.Series, form: str) -> bool:
-    return bool(_parsed(plain, form).null_count() == plain.null_count())
+def _forms_of(cell: str) -> list[str]:
+    """The formats that one cell looks like."""
+    dates = next((forms for begin, forms in _DATES.items() if re.match(begin, cell)), ())
+    zone = re.search(_ZONE, cell) if ":" in cell else None
+    bare = cell[: zone.start()] if zone else cell
+    seconds = "%M:%S%.f" if bare.count(":") > 1 else "%M"
+    half = re.search(r"[AaPp]\.?[Mm]\.?$", bare)
+    clock = f"%I:{seconds} %p" if half else f"%H:{seconds}"
+    between = ", " if re.search(r"\d, \d+:", bare) else " "
+    return [date + (between + clock if ":" in bare else "") + ("%#z" if zone else "") for date in dates]
 
 
 def _parsed(plain: pl.Series, form: str) -> pl.Series:

@@ -161,6 +161,8 @@ class Preprocessor(tf.Module):
         if not _is_symbolic(given):
             lists = columns.lists(feature.name, given, feature.dtype, feature.missing)
             return tf.convert_to_tensor(lists.first(feature.max_values, feature.missing), feature.dtype)
+        if isinstance(given, tf.RaggedTensor):
+            given = given.to_tensor(feature.missing, shape=[None, feature.max_values])
         return _exactly(_symbolic(feature.name, given, feature.dtype, 2, feature.missing), feature)
 
     def _value(self, feature: Categorical, raw: Mapping[str, Any]) -> tf.Tensor:
@@ -374,7 +376,7 @@ def _required(value: tf.Tensor, holds: tf.Tensor, message: str) -> tf.Tensor:
 def _symbolic(name: str, value: Any, dtype: str, rank: int, missing: Any = None) -> tf.Tensor:
     """A column of a graph, of one type and rank, checked as `tf_interformer.columns` checks arrays."""
     if isinstance(value, tf.RaggedTensor):
-        value = value.to_tensor(missing)
+        raise SchemaError(f"column {name!r} must hold one value in each row. Received: a ragged tensor")
     return _typed(name, _rank(name, tf.convert_to_tensor(value), rank), dtype, missing)
 
 

@@ -86,10 +86,16 @@ class DelimitedFile:
         return self._without_blank_lines(table.select(_stripped(name) for name in table.columns))
 
     def line_of_row(self, row: int) -> int:
-        """The line on which a row of `read` begins, from 1: behind the line breaks within the cells before it."""
-        before = self._split(None)[0].head(row)
-        breaks = before.select(pl.all().str.count_matches(_LINE_BREAK).sum().cast(pl.Int64))
-        return row + 1 + self.header + sum(breaks.row(0))
+        """The line on which a row of `read` begins, from 1."""
+        return int(self._lines_of_rows[row])
+
+    @cached_property
+    def _lines_of_rows(self) -> pl.Series:
+        """The line on which each row begins, behind the line breaks within the cells before it; and the one after."""
+        table = self._split(None)[0]
+        breaks = table.select(pl.sum_horizontal(pl.all().str.count_matches(_LINE_BREAK).fill_null(0)).cast(pl.Int64))
+        lines = (breaks.to_series() + 1).cum_sum() + 1 + self.header
+        return pl.concat([pl.Series([1 + self.header], dtype=pl.Int64), lines.cast(pl.Int64)])
 
     def _split(self, wanted: Sequence[str] | None) -> tuple[pl.DataFrame, tuple[int, int, str] | None, bool]:
         """What `_parse` finds, and whether quotation marks are taken for such."""
@@ -206,14 +212,16 @@ class DelimitedFile:
         empty = table.select(pl.all_horizontal(pl.all().is_null())).to_series()
         if not empty.any():
             return table
-        lines = self._bytes.splitlines()
+        blank = [line for line, text in enumerate(self._bytes.splitlines(), start=1) if not text.strip()]
+        rows_of = {line: row for row, line in enumerate(self._lines_of_rows.to_list())} if blank else {}
+        # Those that no row begins on are within a cell.
+        lost = [(line, rows_of[line]) for line in blank if line in rows_of]
         rows = table.height
-        while rows and empty[rows - 1] and not lines[self.line_of_row(rows - 1) - 1].strip():
+        while lost and lost[-1][1] == rows - 1:
+            lost.pop()
             rows -= 1
-        for row in empty.head(rows).arg_true().to_list():
-            line = self.line_of_row(row)
-            if not lines[line - 1].strip():
-                raise DataError(f"`{self.path}`, line {line} is blank. Remove the line or get the file again.")
+        if lost:
+            raise DataError(f"`{self.path}`, line {lost[0][0]} is blank. Remove the line or get the file again.")
         return table.head(rows)
 
     def _check_encoding(self) -> None:

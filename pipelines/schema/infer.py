@@ -100,9 +100,9 @@ def propose(
     if time is not None:
         # What a history repeats is told of new values, too.
         tables = {field.table for sequence in sequences for field in sequence.fields}
-        for name in scalars:
-            if name not in tables:
-                found[name] = without_strangers(found[name], frame[name], frame[time], group)
+        for column in scalars:
+            if column not in tables:
+                found[column] = without_strangers(found[column], frame[column], frame[time], group)
     for sequence in sequences:
         if sequence.length_column in found:
             found[sequence.length_column] = found[sequence.length_column].left_out("the events are counted instead")

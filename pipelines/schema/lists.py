@@ -5,7 +5,7 @@ import re
 import polars as pl
 
 from pipelines.schema.nested import flat, with_values
-from pipelines.schema.types import typed_values
+from pipelines.schema.types import FILLERS, typed_values
 
 _SEPARATORS = ("|", "^", ";", ",", " ")
 _BRACKETS = r"^\s*[\[\(\{].*[\]\)\}]\s*$"
@@ -42,7 +42,7 @@ def _separates(cells: pl.Series, separator: str) -> bool:
     lists = cells.str.split(separator)
     counts = lists.list.len()
     tokens = flat(lists).str.strip_chars()
-    present = tokens.filter(tokens != "")
+    present = tokens.filter((tokens != "") & ~tokens.str.to_lowercase().is_in(FILLERS))
     most, least = int(counts.max()), int(counts.min())  # type: ignore[arg-type]
     if most == least and most < 3 and not (separator in _PLAIN_SEPARATORS and present.len() < tokens.len()):
         return False

@@ -15,7 +15,7 @@ from tf_interformer.schema import Categorical, Sequence
 
 _HISTORY = {
     "hist", "history", "histories", "seq", "sequence", "viewed", "clicked", "watched", "bought", "searched",
-    "visited", "recent", "past", "previous", "prev", "last", "behavior", "behaviour", "log", "events",
+    "visited", "seen", "recent", "past", "previous", "prev", "last", "behavior", "behaviour", "log", "events",
 }  # fmt: skip
 _MAX_VALUES, _MAX_EVENTS = 20, 50
 _LONG = 10

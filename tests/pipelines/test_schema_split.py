@@ -350,7 +350,7 @@ def test_cuts_at_moments():
     assert moment_in(days, "2024-05-03", "--at") == dt.datetime(2024, 5, 3)
     for unit in (1, 1000, 1_000_000_000):
         epoch = days.dt.epoch("s") * unit
-        assert moment_in(epoch, "2024-05-03 UTC", "--at") == epoch[2]
+        assert moment_in(epoch, "2024-05-03", "--at") == epoch[2]
 
 
 @pytest.mark.parametrize("last", [1, 2])

@@ -1,13 +1,14 @@
 """Raw columns to the inputs of an ONNX file, in NumPy: without TensorFlow, Keras or pydantic."""
 
 import json
-import math
 import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from tf_interformer import columns
 
 _INT32 = np.int32
 # As `tf_interformer.schema.distance` has them, of which nothing is imported here.
@@ -21,9 +22,9 @@ class EncoderError(ValueError):
 class Encoder:
     """Looks up, hashes and normalises a raw batch as `Preprocessor(raw, serving=True)` does, to the same ids.
 
-    Columns may be NumPy arrays or lists. Lists of histories or of several values may differ in length; `None` is a
-    missing number. Features with `serve_as` take that value, whatever the batch holds, and other columns that the
-    schema lacks are ignored.
+    Columns may be NumPy arrays or lists. Lists of histories or of several values may differ in length; `None` and NaN
+    are missing, see `tf_interformer.columns`. Features with `serve_as` take that value, whatever the batch holds, and
+    other columns that the schema lacks are ignored.
 
     Args:
         schema: Path of the file `FILE.schema.json` that `serving.onnx` writes.
@@ -35,7 +36,8 @@ class Encoder:
 
     Raises:
         EncoderError: The file is no learned schema, or it hashes and `pyfarmhash` is not installed. From `encode`: a
-            column is missing, of a wrong type, shape or number of rows, or a length is negative or exceeds the events.
+            column is missing, of a wrong type, shape or number of rows, a number is infinite, or a length is negative
+            or exceeds the events.
 
     Example:
 
@@ -78,15 +80,21 @@ class Encoder:
         missing = [name for name in self.columns if name not in raw]
         if missing:
             raise EncoderError(f"the columns {missing} are missing. Received: {', '.join(sorted(raw))}")
+        try:
+            return self._encoded(raw)
+        except columns.ColumnError as error:
+            raise EncoderError(str(error)) from None
+
+    def _encoded(self, raw: Mapping[str, Any]) -> dict[str, np.ndarray]:
         rows = self._rows(raw)
         raw = {**raw, **{name: [value] * rows for name, value in self._served.items()}}
         encoded: dict[str, np.ndarray] = {}
         for feature in self._features:
             name = feature["name"]
             if feature["kind"] == "numeric":
-                encoded.update(_numeric(feature, _floats(name, raw[name], 1)))
+                encoded.update(_numeric(feature, columns.numbers(name, raw[name])))
             elif feature["kind"] == "vector":
-                encoded[name] = _vector(feature, raw[name])
+                encoded[name] = _vector(feature, columns.vectors(name, raw[name], feature["dim"]))
             else:
                 encoded[name] = self._ids[name](self._categorical(feature, raw))
         for sequence in self._sequences:
@@ -95,8 +103,9 @@ class Encoder:
 
     def _categorical(self, feature: Mapping[str, Any], raw: Mapping[str, Any]) -> np.ndarray:
         name, count = feature["name"], feature.get("max_values")
-        value = _values(name, feature, raw[name], 1 if count is None else 2)
-        return value if count is None else _widened(value, count, _missing(feature))
+        if count is None:
+            return columns.values(name, raw[name], _dtype(feature), _missing(feature))
+        return columns.lists(name, raw[name], _dtype(feature), _missing(feature)).first(count, _missing(feature))
 
     def _rows(self, raw: Mapping[str, Any]) -> int:
         counts = {name: _length(name, raw[name]) for name in self.columns}
@@ -106,9 +115,7 @@ class Encoder:
 
     def _sequence(self, sequence: Mapping[str, Any], raw: Mapping[str, Any]) -> dict[str, np.ndarray]:
         name, limit = sequence["name"], sequence.get("max_length", 50)
-        length = _integers(f"{name}_length", raw[f"{name}_length"]).reshape(-1)
-        if length.size and length.min() < 0:
-            raise EncoderError(f"column '{name}_length' must not be negative. Received: {length.min()}")
+        length = columns.counts(f"{name}_length", raw[f"{name}_length"])
         kept = np.minimum(length, limit)
         steps = np.arange(limit)[None]  # [1, max_length]
         encoded = {}
@@ -117,18 +124,12 @@ class Encoder:
         distances: dict[str, np.ndarray] = {}
         for field in sequence["fields"]:
             column = f"{name}_{field['name']}"
-            events = _values(column, field, raw[column], 2)
-            if length.size and length.max() > events.shape[1]:
-                raise EncoderError(
-                    f"column '{name}_length' exceeds the events in {column!r}, {events.shape[1]}. "
-                    f"Received: {length.max()}"
-                )
-            padded = _widened(events, events.shape[1] + limit, _missing(field))
-            window = np.take_along_axis(padded, steps + (length - kept)[:, None], axis=1)
-            window[steps >= kept[:, None]] = _missing(field)
+            events = columns.lists(column, raw[column], _dtype(field), _missing(field))
+            columns.check_lengths(f"{name}_length", length, column, events)
+            window = events.last(length, limit, _missing(field))
             encoded[column] = self._ids[column](window)
             if field["name"] in matched | distant:
-                known = _texts(window) != _missing(field)
+                known = window != _missing(field)
                 if field["name"] in matched:
                     ours[column] = known & self._is_candidate(window, field["table"], raw)
                 if field["name"] in distant:
@@ -143,8 +144,8 @@ class Encoder:
     def _is_candidate(self, events: np.ndarray, name: str, raw: Mapping[str, Any]) -> np.ndarray:
         """Which events hold the value, or one of the values, of a feature."""
         feature = next(feature for feature in self._features if feature["name"] == name)
-        values = _texts(self._categorical(feature, raw)).reshape(len(events), -1)
-        same = _texts(events)[:, :, None] == values[:, None, :]
+        values = self._categorical(feature, raw).reshape(len(events), -1)
+        same = events[:, :, None] == values[:, None, :]
         return np.any(same & (values != _missing(feature))[:, None, :], axis=2)
 
     def _distance(
@@ -191,15 +192,6 @@ def _match(
     return columns
 
 
-def _texts(values: np.ndarray) -> np.ndarray:
-    """Strings where some of them may be bytes; integers as they are."""
-    if values.dtype != object:
-        return values
-    made = np.empty(values.shape, object)
-    made.ravel()[:] = [_text(value) for value in values.ravel().tolist()]
-    return made
-
-
 def _read(path: Path) -> dict[str, Any]:
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
@@ -219,11 +211,15 @@ def _length(name: str, column: Any) -> int:
         raise EncoderError(f"column {name!r} must hold a value for each row. Received: {column!r:.80}") from None
 
 
+def _dtype(feature: Mapping[str, Any]) -> str:
+    return feature.get("dtype", "string")
+
+
 def _missing(feature: Mapping[str, Any]) -> Any:
     value = feature.get("missing")
     if value is not None:
         return value
-    return -1 if feature.get("dtype") == "int64" else ""
+    return -1 if _dtype(feature) == "int64" else ""
 
 
 # Categorical values
@@ -244,16 +240,10 @@ def _lookup(path: str, key: str, owner: Mapping[str, Any]) -> Callable[[np.ndarr
         return _hashing(path, key, buckets, missing)
     if vocabulary is None:
         raise EncoderError(f"{path}: feature {key!r} has no vocabulary: the schema is not learned")
-    known = [missing, *vocabulary]
-    ids = np.array([0, *range(2, 2 + len(vocabulary))], _INT32)
-    if owner.get("dtype") == "int64":
-        return _search(np.array(known, np.int64), ids)
-    table = dict(zip(known, ids.tolist(), strict=True))
-
-    def look_up(values: np.ndarray) -> np.ndarray:
-        return _each(values, lambda flat: (table.get(_text(value), 1) for value in flat))
-
-    return look_up
+    table = columns.ids_by_value(missing, vocabulary)
+    if _dtype(owner) == "int64":
+        return _search(np.array(list(table), np.int64), np.array(list(table.values()), _INT32))
+    return lambda values: _each(values, lambda flat: (table.get(value, 1) for value in flat))
 
 
 def _search(known: np.ndarray, ids: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
@@ -273,77 +263,14 @@ def _hashing(path: str, key: str, buckets: int, missing: Any) -> Callable[[np.nd
     except ImportError:
         raise EncoderError(f"{path}: feature {key!r} is hashed, which needs: pip install pyfarmhash") from None
 
-    nothing = {missing, missing.encode()} if isinstance(missing, str) else {missing}
-
     def bucket(value: Any) -> int:
-        if value in nothing:
-            return 0
-        text = value if isinstance(value, bytes) else str(value).encode("utf-8", "surrogatepass")
-        return 2 + fingerprint64(text) % buckets
+        return 0 if value == missing else 2 + fingerprint64(str(value).encode()) % buckets
 
     return lambda values: _each(values, lambda flat: map(bucket, flat))
 
 
 def _each(values: np.ndarray, function: Callable[[list[Any]], Iterable[int]]) -> np.ndarray:
     return np.fromiter(function(values.ravel().tolist()), _INT32, values.size).reshape(values.shape)
-
-
-def _text(value: str | bytes) -> str:
-    # Bytes that are no UTF-8 equal no value of a vocabulary.
-    return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else value
-
-
-def _values(name: str, feature: Mapping[str, Any], column: Any, rank: int) -> np.ndarray:
-    """A categorical column, as strings or bytes (dtype object) or int64."""
-    if not isinstance(column, np.ndarray):
-        # Not by way of NumPy's own strings, which lose zeros at the end.
-        column = _rectangle(name, column, _missing(feature)) if rank == 2 else _objects(column)
-    if feature.get("dtype") == "int64":
-        return _of_rank(name, _integers(name, column), rank)
-    if column.dtype.kind not in "OUST":
-        raise EncoderError(f"column {name!r} must hold strings. Received: {column.dtype}")
-    array = column.astype(object)
-    wrong = [value for value in array.ravel().tolist() if not isinstance(value, (str, bytes))]
-    if wrong:
-        raise EncoderError(f"column {name!r} must hold strings. Received: {wrong[0]!r:.80}")
-    return _of_rank(name, array, rank)
-
-
-def _integers(name: str, column: Any) -> np.ndarray:
-    array = np.asarray(column)
-    if array.dtype.kind == "O":
-        wrong = [v for v in array.ravel().tolist() if not isinstance(v, int) or isinstance(v, bool)]
-    else:
-        wrong = array.ravel()[:1].tolist() if array.dtype.kind not in "iu" else []
-    if wrong:
-        raise EncoderError(f"column {name!r} must hold integers. Received: {wrong[0]!r:.80}")
-    if array.size and array.dtype.kind in "Ou" and not -(2**63) <= min(0, array.min()) <= array.max() < 2**63:
-        raise EncoderError(f"column {name!r} must hold 64-bit integers. Received: {array.min()} to {array.max()}")
-    return array.astype(np.int64)
-
-
-def _objects(values: Any) -> np.ndarray:
-    array = np.empty(len(values), object)
-    for place, value in enumerate(values):
-        array[place] = value
-    return array
-
-
-def _rectangle(name: str, rows: Any, missing: Any) -> np.ndarray:
-    """Rows of different lengths as one array, the shorter ones padded on the right."""
-    if any(not isinstance(row, (list, tuple, np.ndarray)) for row in rows):
-        raise EncoderError(f"column {name!r} must hold a list in each row")
-    array = np.full((len(rows), max((len(row) for row in rows), default=0)), missing, object)
-    for place, row in enumerate(rows):
-        array[place, : len(row)] = row
-    return array
-
-
-def _widened(values: np.ndarray, width: int, missing: Any) -> np.ndarray:
-    """So many values in each row, those after the given ones missing."""
-    wider = np.full((len(values), width), missing, values.dtype)
-    wider[:, : values.shape[1]] = values[:, :width]
-    return wider
 
 
 # Numbers
@@ -364,35 +291,8 @@ def _numeric(feature: Mapping[str, Any], value: np.ndarray) -> dict[str, np.ndar
     return encoded
 
 
-def _vector(feature: Mapping[str, Any], column: Any) -> np.ndarray:
-    name, dim = feature["name"], feature["dim"]
-    if not isinstance(column, np.ndarray):
-        column = [[math.nan] * dim if row is None else row for row in column]
-    value = _floats(name, column, 2)
-    if value.shape[1] != dim:
-        raise EncoderError(f"column {name!r} must hold vectors of length {dim}. Received: shape {value.shape}")
+def _vector(feature: Mapping[str, Any], value: np.ndarray) -> np.ndarray:
     value = np.where(np.isnan(value).any(axis=1, keepdims=True), np.float32(0), value)
     if not feature.get("normalize", True):
         return value
     return value / np.sqrt(np.maximum(np.sum(value * value, axis=1, keepdims=True), np.float32(1e-12)))
-
-
-def _floats(name: str, column: Any, rank: int) -> np.ndarray:
-    try:
-        array = np.asarray(column)
-    except ValueError:
-        raise EncoderError(f"column {name!r} must hold equally many numbers in each row") from None
-    flat = array.ravel().tolist() if array.dtype.kind == "O" else []
-    wrong = [value for value in flat if value is not None and not isinstance(value, (int, float, np.number))]
-    if wrong or (array.size and array.dtype.kind not in "fiuO"):
-        raise EncoderError(f"column {name!r} must hold numbers. Received: {(wrong or array.ravel().tolist())[0]!r:.80}")
-    with np.errstate(over="ignore"):  # what float32 cannot hold is infinite, in TensorFlow, too
-        return _of_rank(name, array.astype(np.float32), rank)
-
-
-def _of_rank(name: str, array: np.ndarray, rank: int) -> np.ndarray:
-    if array.ndim == rank + 1 and array.shape[-1] == 1:
-        array = array[..., 0]
-    if array.ndim != rank:
-        raise EncoderError(f"column {name!r} must have rank {rank}. Received: shape {array.shape}")
-    return array

@@ -125,10 +125,16 @@ def test_labels():
 WRONG = {
     "missing": (lambda raw: raw.pop("age"), "column 'age' is missing. Received: "),
     "missing length": (lambda raw: raw.pop("viewed_length"), "column 'viewed_length' .* is missing"),
-    "string for number": (lambda raw: raw.update(age=np.array(["x"] * 32)), "column 'age' must hold numbers. Rec.*str"),
-    "float for id": (lambda raw: raw.update(user=np.ones(32)), "column 'user' must hold integers. Received: float64"),
-    "id for string": (lambda raw: raw.update(item=np.arange(32)), "column 'item' must hold strings. Received: int64"),
-    "rank": (lambda raw: raw.update(tags=np.arange(32)), "column 'tags' must have rank 2. Received: shape \\(32,\\)"),
+    "string for number": (
+        lambda raw: raw.update(age=np.array(["x"] * 32)),
+        "column 'age' must hold numbers. Received: 'x'",
+    ),
+    "fraction for id": (
+        lambda raw: raw.update(user=np.full(32, 1.5)),
+        "column 'user' must hold integers. Received: 1.5",
+    ),
+    "id for string": (lambda raw: raw.update(item=np.arange(32)), "column 'item' must hold strings. Received: 0"),
+    "rank": (lambda raw: raw.update(tags=np.arange(32)), "column 'tags' must hold a list in each row. Received: 0"),
 }
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from tf_interformer._keras import keras, ops, register
-from tf_interformer.layers._common import build_sublayer, check_choice, check_rate, repeat_rows, wide
+from tf_interformer.layers._common import attach, build_sublayer, check_choice, check_rate, repeat_rows, wide
 from tf_interformer.layers._lookup import NO_AUTOCAST, take_rows
 from tf_interformer.layers.mlp import MLP
 from tf_interformer.schema import Categorical, FeatureSchema
@@ -219,7 +219,7 @@ class TokenEmbedder(keras.layers.Layer):
                 dtype=self.dtype_policy,
             )
             build_sublayer(made, (None, feature.dim))
-            setattr(self, f"vector_{feature.name}", made)
+            attach(self, f"vector_{feature.name}", made)
             self._vector_maps[feature.name] = made
         self.forget = keras.layers.Dropout(self.unknown, dtype="float32", name="forget") if self.unknown else None
         self.drop = keras.layers.Dropout(self.dropout, dtype=self.dtype_policy) if self.dropout else None

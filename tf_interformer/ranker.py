@@ -14,7 +14,7 @@ from tf_interformer import backbones, optimizers
 from tf_interformer._keras import LEGACY, keras, ops, register
 from tf_interformer.backbones.base import sequences_of
 from tf_interformer.embedding import TokenEmbedder
-from tf_interformer.layers._common import build_sublayer, repeat_rows, wide
+from tf_interformer.layers._common import attach, build_sublayer, repeat_rows, wide
 from tf_interformer.layers.mlp import MLP
 from tf_interformer.losses import list_losses
 
@@ -23,6 +23,7 @@ from tf_interformer.metrics import Calibration as Calibration
 from tf_interformer.metrics import NormalizedEntropy as NormalizedEntropy
 from tf_interformer.preprocessing import LIST_COLUMN, Preprocessor
 from tf_interformer.schema import FeatureSchema, Numeric, SchemaError
+from tf_interformer.shapes import with_shapes
 from tf_interformer.traced_columns import TracedColumns
 
 
@@ -144,7 +145,7 @@ class Ranker(keras.Model):
             for label in schema.labels
         }
         for name, tower in self.towers.items():
-            setattr(self, f"tower_{name}", tower)
+            attach(self, f"tower_{name}", tower)
         if task_weighting == "uncertainty":
             self.log_variances = self._log_variances()
         self._compiled_network = None
@@ -169,7 +170,7 @@ class Ranker(keras.Model):
                 for of, start in starts.items()
             }
             for layer in self.linear_maps[task].values():
-                setattr(self, layer.name, layer)
+                attach(self, layer.name, layer)
 
     def _linear(self, task: str, tokens: Mapping[str, Any]) -> Any:
         terms = [layer(tokens[of]) for of, layer in self.linear_maps[task].items()]
@@ -336,6 +337,20 @@ class Ranker(keras.Model):
             # Loading builds it too: a model that was saved before its first step must have the same state.
             self.optimizer.build(self.trainable_variables)
 
+    def fit(self, x: Any = None, *arguments: Any, **options: Any) -> Any:
+        """As `keras.Model.fit`; a dataset need not say its shapes."""
+        if isinstance(options.get("validation_data"), tf.data.Dataset):
+            options["validation_data"] = with_shapes(options["validation_data"], self.encoded_shapes)
+        return super().fit(with_shapes(x, self.encoded_shapes), *arguments, **options)
+
+    def evaluate(self, x: Any = None, *arguments: Any, **options: Any) -> Any:
+        """As `keras.Model.evaluate`; a dataset need not say its shapes."""
+        return super().evaluate(with_shapes(x, self.encoded_shapes), *arguments, **options)
+
+    def predict(self, x: Any, *arguments: Any, **options: Any) -> Any:
+        """As `keras.Model.predict`; a dataset need not say its shapes."""
+        return super().predict(with_shapes(x, self.encoded_shapes), *arguments, **options)
+
     def compile_network(self, jit_compile: bool | str = "auto") -> None:
         """Let XLA compile what lies behind the embedding tables, or not. `compile` calls it.
 
@@ -419,7 +434,7 @@ class Ranker(keras.Model):
     def preprocessor(self) -> Preprocessor:
         """The schema's `Preprocessor`: map it over a dataset of raw batches before `fit`."""
         with tf.init_scope():  # its tables outlive the graph in which it may be asked for first
-            return Preprocessor(self.schema)
+            return Preprocessor(self.schema, dtype=self.compute_dtype)
 
     def score(self, raw: Mapping[str, Any]) -> dict[str, np.ndarray]:
         """Probability per task `[B]` of a raw batch.

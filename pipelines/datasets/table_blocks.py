@@ -13,7 +13,8 @@ from pathlib import Path
 import polars as pl
 from polars.datatypes import DataType, DataTypeClass
 
-from pipelines.datasets.tables import DataError, _cast, _check_columns, _head, _shown
+from pipelines.datasets.errors import DataError, shown
+from pipelines.datasets.tables import _cast, _check_columns, _head
 
 LIST = pl.List(pl.Int64)
 _LIST_DELIMITER = "^"
@@ -107,7 +108,7 @@ def _check_widths(path: Path, block: bytes, width: int, row: int) -> None:
         if cells != width:
             raise DataError(
                 f"`{path}`, line {number} must have {width} cells. Received: {cells} cells, "
-                f"{_shown(line.decode('utf8', 'replace'))}. The file may be cut off or damaged: get it again."
+                f"{shown(line.decode('utf8', 'replace'))}. The file may be cut off or damaged: get it again."
             )
 
 
@@ -121,7 +122,7 @@ def _column(path: Path, column: pl.Series, dtype: DataType | DataTypeClass, requ
     if bad is not None:
         raise DataError(
             f"`{path}`, line {row + bad + 2}: column `{column.name}` must hold {what}. Received: "
-            f"{_shown(column[bad])}. Correct the cell or get the file again."
+            f"{shown(column[bad])}. Correct the cell or get the file again."
         )
     if required and result.null_count():
         empty = result.is_null().arg_max()

@@ -6,30 +6,30 @@ the file, the column, the line and the value, and says what to do.
 
 Rules:
 
-- An empty cell is a missing value (null), unless the column is in `required`.
+- Blanks around a cell are not part of it, and an empty cell is a missing value (null), unless the column is in
+  `required`.
 - A whole number may be written as a float (`1.0`), as pandas writes integer columns with gaps.
-- A row with too few or too many cells is an error, not a row padded with missing values.
+- A row with too few or too many cells is an error, not a row padded with missing values; so is a blank line, but for
+  those at the end.
+- A quotation mark counts where it opens a cell, unless only without it every line is a row.
 - Columns that were not asked for are not read.
 """
 
 from __future__ import annotations
 
-import csv
 import io
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import polars as pl
 from polars.datatypes import DataType, DataTypeClass
 
+from pipelines.datasets.delimited import DelimitedFile
+from pipelines.datasets.errors import DataError as DataError
+from pipelines.datasets.errors import shown
+
 _HEAD_BYTES = 1 << 16
-# Splits cells where the delimiter has several characters, which polars does not take.
-_UNIT_SEPARATOR = "\x1f"
 _SHOWN = 40
-
-
-class DataError(ValueError):
-    """A data file that cannot be used; the message says which one, why, and what to do."""
 
 
 def read_table(
@@ -69,17 +69,15 @@ def read_table(
     path = Path(path)
     head = _head(path)
     is_parquet = ".parquet" in path.suffixes
-    if is_parquet:
-        table = _read_parquet(path, head, columns)
-    else:
-        table = _read_text(path, head, columns, delimiter, header, encoding)
+    file = DelimitedFile(path, delimiter, header, encoding, () if header else tuple(columns))
+    table = _read_parquet(path, head, columns) if is_parquet else _read_text(path, head, columns, file)
     if table.height == 0:
         raise DataError(f"`{path}` has no rows: it holds a header only. Get the complete file.")
 
     def place(row: int) -> str:
         if is_parquet:
             return f"row {row + 1}"
-        return f"line {_line_of_row(path, row, delimiter, header, encoding)}"
+        return f"line {file.line_of_row(row)}"
 
     cast = {}
     for name, dtype in columns.items():
@@ -88,7 +86,7 @@ def read_table(
         if bad is not None:
             raise DataError(
                 f"`{path}`, {place(bad)}: column `{name}` must hold {dtype}. Received: "
-                f"{_shown(column[bad])}. Correct the cell or get the file again."
+                f"{shown(column[bad])}. Correct the cell or get the file again."
             )
         if name in required and column.null_count():
             row = column.is_null().arg_max()
@@ -144,10 +142,10 @@ def _check_columns(path: Path, columns: Collection[str], there: Collection[str],
         other = next((d for d in ("::", "\t", ";", "|", ",") if d != delimiter and d in next(iter(there))), None)
         if other:
             hint = f"Is its delimiter {other!r} rather than {delimiter!r}?"
-    shown = [_shown(name) for name in list(there)[:_SHOWN]]
+    some = [shown(name) for name in list(there)[:_SHOWN]]
     raise DataError(
         f"`{path}` must have the column{'s' if len(missing) > 1 else ''} {', '.join(map(repr, missing))}. "
-        f"Received: {', '.join(shown)}. {hint}"
+        f"Received: {', '.join(some)}. {hint}"
     )
 
 
@@ -169,108 +167,26 @@ def _read_parquet(path: Path, head: bytes, columns: Mapping[str, DataType | Data
 
 
 def _read_text(
-    path: Path,
-    head: bytes,
-    columns: Mapping[str, DataType | DataTypeClass],
-    delimiter: str,
-    header: bool,
-    encoding: str,
+    path: Path, head: bytes, columns: Mapping[str, DataType | DataTypeClass], file: DelimitedFile
 ) -> pl.DataFrame:
-    if head.startswith((b"\xff\xfe", b"\xfe\xff")) and encoding == "utf8":
-        raise DataError(f"`{path}` is UTF-16. Pass `encoding='utf16'` or save it as UTF-8.")
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")) and file.encoding == "utf8":
+        raise DataError(f"`{path}` is UTF-16. Give its encoding (`--encoding utf-16`), or save it as UTF-8.")
     if head.startswith(b"PAR1"):
         raise DataError(f"`{path}` is a Parquet file. Give its name the ending `.parquet`.")
-    if b"\x00" in head and encoding == "utf8":
+    if b"\x00" in head and file.encoding == "utf8":
+        if min(head[::2].count(0), head[1::2].count(0)) == 0 and head.count(0) > len(head) / 4:
+            order = "le" if head[1::2].count(0) else "be"
+            raise DataError(
+                f"`{path}` is UTF-16 without a mark that says so. Give its encoding (`--encoding utf-16-{order}`), or "
+                "save it as UTF-8."
+            )
         raise DataError(f"`{path}` is a binary file, not text. Get the file again.")
-
-    first = next(_records(path, delimiter, encoding), ([], 0))[0]
-    if header:
-        names = first
-        twice = sorted({n for n in names if names.count(n) > 1})
-        if twice:
-            raise DataError(f"`{path}` must name every column once. Received twice: {', '.join(twice)}.")
-        _check_columns(path, columns, names, delimiter)
-    else:
-        names = list(columns)
-        if len(first) != len(names):
-            raise DataError(
-                f"`{path}`, line 1 must have {len(names)} cells separated by {delimiter!r} "
-                f"({', '.join(names)}). Received: {len(first)} cells, {_shown(delimiter.join(first))}."
-            )
-
-    long_delimiter = len(delimiter) > 1
-    try:
-        source: Path | io.BytesIO = path
-        if long_delimiter or encoding != "utf8":
-            text = path.read_bytes().decode(encoding)
-            source = io.BytesIO((text.replace(delimiter, _UNIT_SEPARATOR) if long_delimiter else text).encode())
-        table = pl.read_csv(
-            source,
-            has_header=header,
-            new_columns=None if header else names,
-            separator=_UNIT_SEPARATOR if long_delimiter else delimiter,
-            quote_char=None if long_delimiter else '"',
-            infer_schema=False,
-            glob=False,
-        )
-    except (pl.exceptions.PolarsError, UnicodeDecodeError) as error:
-        _check_encoding(path, encoding)
-        _check_widths(path, len(names), delimiter, encoding)
-        reason = " ".join(str(error).splitlines()[:2])
-        raise DataError(f"`{path}` is not a readable text table: {reason}. Get the file again.") from error
-    # polars fills short rows up with nulls, which then show in the last column.
-    if table.height and table.to_series(table.width - 1).null_count():
-        _check_widths(path, len(names), delimiter, encoding)
-    table.columns = names
-    return table.select(list(columns))
-
-
-def _check_encoding(path: Path, encoding: str) -> None:
-    for number, line in enumerate(path.read_bytes().split(b"\n"), start=1):
-        try:
-            line.decode(encoding)
-        except UnicodeDecodeError as error:
-            around = line[max(0, error.start - 10) : error.start + 10]
-            raise DataError(
-                f"`{path}`, line {number} must be {encoding} text. Received: {around!r}. "
-                "Pass `encoding=` (older files are often 'latin1') or get the file again."
-            ) from error
-
-
-def _records(path: Path, delimiter: str, encoding: str) -> Iterator[tuple[list[str], int]]:
-    """Yields the cells of each record and the line it begins on."""
-    codec = "utf-8-sig" if encoding == "utf8" else encoding
-    with path.open(encoding=codec, errors="replace", newline="") as file:
-        if len(delimiter) > 1:
-            for number, line in enumerate(file, start=1):
-                yield line.rstrip("\r\n").split(delimiter), number
-            return
-        reader = csv.reader(file, delimiter=delimiter)
-        begins = 1
-        try:
-            for cells in reader:
-                yield cells, begins
-                begins = reader.line_num + 1
-        except csv.Error as error:
-            raise DataError(f"`{path}`, line {begins} is not a readable record: {error}.") from error
-
-
-def _check_widths(path: Path, width: int, delimiter: str, encoding: str) -> None:
-    for cells, line in _records(path, delimiter, encoding):
-        if len(cells) != width and (cells or width == 1):
-            raise DataError(
-                f"`{path}`, line {line} must have {width} cells. Received: {len(cells)} cells, "
-                f"{_shown(delimiter.join(cells))}. The file may be cut off or damaged: get it again."
-            )
-        if not cells:
-            raise DataError(f"`{path}`, line {line} is blank. Remove the line or get the file again.")
-
-
-def _line_of_row(path: Path, row: int, delimiter: str, header: bool, encoding: str) -> int:
-    for record, (_, line) in enumerate(_records(path, delimiter, encoding)):
-        if record == row + int(header):
-            return line
-    return row + 1 + int(header)
+    names = file.columns
+    twice = sorted({n for n in names if names.count(n) > 1})
+    if twice:
+        raise DataError(f"`{path}` must name every column once. Received twice: {', '.join(twice)}.")
+    _check_columns(path, columns, names, file.delimiter)
+    return file.read(list(columns))
 
 
 def _cast(column: pl.Series, dtype: DataType | DataTypeClass) -> tuple[pl.Series, int | None]:
@@ -291,8 +207,3 @@ def _cast(column: pl.Series, dtype: DataType | DataTypeClass) -> tuple[pl.Series
         return column, 0
     lost = result.is_null() & column.is_not_null()
     return result, lost.arg_max() if lost.any() else None
-
-
-def _shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."

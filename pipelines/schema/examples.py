@@ -4,8 +4,8 @@ import polars as pl
 
 from pipelines.config import ConfigError
 from pipelines.datasets.tables import DataError
-from pipelines.schema.history import list_series
 from pipelines.schema.lists import as_lists
+from pipelines.schema.nested import list_series, with_lone_gaps
 from pipelines.schema.roles import check_label
 from tf_interformer.schema import Categorical, FeatureSchema, Numeric, Sequence, Vector
 
@@ -120,12 +120,18 @@ def _lists(column: pl.Series, feature: Categorical, name: str) -> pl.Series:
 
 
 def _sequence(frame: pl.DataFrame, sequence: Sequence) -> dict[str, pl.Series]:
+    sources = {field.name: as_lists(_source(frame, sequence, field.name)).fill_null([]) for field in sequence.fields}
     columns: dict[str, pl.Series] = {}
     for field in sequence.fields:
         name = sequence.column(field.name)
-        source = _source(frame, sequence, field.name)
+        source = with_lone_gaps(sources[field.name], list(sources.values()))
         columns[name] = _lists(source, field, name)
     first, *others = columns
+    if not columns[first].list.len().sum():
+        raise DataError(
+            f"sequence {sequence.name!r} is empty in every row: the log's column `{first}` holds no event. Fill it, "
+            "take the sequence out of the schema, or build one by --history"
+        )
     for other in others:
         unequal = columns[first].list.len() != columns[other].list.len()
         if unequal.any():

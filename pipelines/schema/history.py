@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from pipelines.config import ConfigError
@@ -29,12 +27,15 @@ class HistorySpec:
         fields: Columns of the log, features or labels of the schema, that make an event.
         max_length: Only the most recent so many events are kept.
         where: Label that must be 1 for a row to be an event; every row is one when `None`.
+        by: Column of the log whose earlier rows are the events, such as the session; the schema's group key when
+            `None`.
     """
 
     name: str
     fields: tuple[str, ...]
     max_length: int = _DEFAULT_LENGTH
     where: str | None = None
+    by: str | None = None
 
     @classmethod
     def parse(cls, text: str, where: str | None = None) -> HistorySpec:
@@ -55,14 +56,17 @@ class HistorySpec:
         """The schema with this sequence; a sequence of its name must have the same fields and keeps its own ways.
 
         A field that is a feature shares its table, and is compared with the row's own value if that is the candidate's
-        (or nobody says whose) and not the group key. A field that is a label, as what came of the event, has a table of
-        its own.
+        (or nobody says whose), not the group key, and known when the row is scored (no `serve_as`). A field that is a
+        label, as what came of the event, has a table of its own.
 
         Raises:
             ConfigError: A field is no categorical feature with one value, and no label; or there is no group key.
         """
-        if schema.group is None:
-            raise ConfigError(f"--history {self.name}: the schema needs a group key, whose earlier rows are the events")
+        if schema.group is None and self.by is None:
+            raise ConfigError(
+                f"--history {self.name}: whose earlier rows are the events? The schema has no group key: name a column "
+                "by --history-by"
+            )
         if self.where is not None and self.where not in schema.tasks:
             raise ConfigError(
                 f"--history-where must be a label of the schema, {list(schema.tasks)}. Received: {self.where!r}"
@@ -73,7 +77,8 @@ class HistorySpec:
                     return schema
                 raise ConfigError(f"--history {self.name}: the schema has a sequence of this name with other fields")
         fields = tuple(self._field(schema, name) for name in self.fields)
-        items = [name for name in schema.candidate or (f.name for f in schema.features) if name != schema.group]
+        names = schema.candidate or tuple(f.name for f in schema.features)
+        items = [name for name in names if name != schema.group and name not in schema.served_as]
         match, distance = compared([field for field in fields if field.table in items])
         added = Sequence(name=self.name, fields=fields, max_length=self.max_length, match=match, distance=distance)
         return FeatureSchema(**{**dict(schema), "sequences": (*schema.sequences, added)})
@@ -133,11 +138,3 @@ class Histories:
         offsets = np.concatenate([[0], np.cumsum(length)]).astype(np.int64)
         places = np.arange(offsets[-1]) + np.repeat(start - offsets[:-1], length)
         return self._rows[places], offsets
-
-
-def list_series(name: str, values: pl.Series, offsets: Ints) -> pl.Series:
-    """Values as lists that begin at the offsets."""
-    array: Any = pa.LargeListArray.from_arrays(pa.array(offsets), values.to_arrow())
-    series = pl.from_arrow(array)
-    assert isinstance(series, pl.Series)
-    return series.rename(name)

@@ -2,8 +2,8 @@
 
 import math
 import shlex
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import polars as pl
@@ -13,14 +13,13 @@ from pipelines.datasets.tables import DataError
 from pipelines.schema.finding import Finding
 from pipelines.schema.leaks import THRESHOLD, LeakTest
 from pipelines.schema.log import Log, read_log
-from pipelines.schema.roles import find_group, find_labels, find_request, find_time
-from pipelines.schema.scalars import describe, propose_scalar
+from pipelines.schema.roles import find_group, find_labels, find_request, find_time, unread_times
+from pipelines.schema.scalars import describe, propose_scalar, without_strangers
 from pipelines.schema.sequences import propose_lists
 from pipelines.schema.types import feature_dtype
 from tf_interformer.schema import Categorical, FeatureSchema, Label, Numeric
 from tf_interformer.schema import Sequence as History
 
-_CELL = 64
 # What a column that is kept, but may be a leak, is remarked with.
 _STRONG_AUC, _STRONG = 0.8, "strong alone: is it known before the impression?"
 
@@ -34,12 +33,14 @@ class Proposal:
         findings: One per column of the log, in its order.
         time: Name of the column that says when a row was; None when there is none.
         notes: Lines for a person to read.
+        unread: Columns that are called like a time, where none could be read, and what must be known of each.
     """
 
     schema: FeatureSchema
     findings: tuple[Finding, ...]
     time: str | None
     notes: tuple[str, ...] = ()
+    unread: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -91,11 +92,17 @@ def propose(
     tests = [LeakTest(frame, label) for label in labels]
     for series in others:
         if not isinstance(series.dtype, pl.List):
-            found[series.name] = _tested(propose_scalar(series, group), series, tests)
+            found[series.name] = _tested(_read(propose_scalar(series, group), log), series, tests)
     scalars = {name: frame[name] for name, f in found.items() if isinstance(f.feature, Categorical) and f.is_feature}
     findings, sequences = propose_lists(lists, scalars)
-    found |= {f.column: _tested_list(f, frame, tests) for f in findings}
+    found |= {f.column: _tested_list(_read(f, log), frame, tests) for f in findings}
     sequences = _without(sequences, found)
+    if time is not None:
+        # What a history repeats is told of new values, too.
+        tables = {field.table for sequence in sequences for field in sequence.fields}
+        for column in scalars:
+            if column not in tables:
+                found[column] = without_strangers(found[column], frame[column], frame[time], group)
     for sequence in sequences:
         if sequence.length_column in found:
             found[sequence.length_column] = found[sequence.length_column].left_out("the events are counted instead")
@@ -119,7 +126,17 @@ def propose(
     notes = [f"the column {old!r} is called {new!r} from here on" for old, new in log.renamed.items()]
     if not all(test.enough for test in tests):
         notes.append("too few rows to look for leaks: an AUC needs 20 rows of each label in half of the log")
-    return Proposal(schema, tuple(found[column] for column in frame.columns), time, tuple(notes))
+    unread = unread_times(log) if time is None else {}
+    return Proposal(schema, tuple(found[column] for column in frame.columns), time, tuple(notes), unread)
+
+
+def _read(finding: Finding, log: Log) -> Finding:
+    """The finding with what is to be known of how the column was read; left out where that is a question."""
+    question = log.questions.get(finding.column)
+    if question is not None and finding.is_feature:
+        return finding.left_out(f"cannot be read: {question}", f"`{finding.column}` cannot be read: {question}")
+    remarks = [remark for remark in (log.remarks.get(finding.column), finding.remark) if remark]
+    return replace(finding, remark="; ".join(remarks))
 
 
 def _tested(finding: Finding, column: pl.Series, tests: list[LeakTest]) -> Finding:
@@ -190,8 +207,7 @@ def table_of(proposal: Proposal) -> str:
     rows = [head]
     for f in proposal.findings:
         lone = "" if math.isnan(f.lone_auc) else f"{f.lone_auc:.3f}"
-        remark = f.remark if len(f.remark) <= _CELL else f"{f.remark[: _CELL - 3]}..."
-        rows.append((f.column, f.kind, f"{f.distinct:,}", f"{f.missing:.1%}", lone, remark))
+        rows.append((f.column, f.kind, f"{f.distinct:,}", f"{f.missing:.1%}", lone, f.remark))
     widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
     right = {2, 3, 4}
     return "\n".join(
@@ -211,6 +227,8 @@ def infer(
     delimiter: str | None = None,
     say: Callable[[str], None] = print,
     request: str | None = None,
+    encoding: str = "utf8",
+    time_format: str | None = None,
 ) -> Proposal:
     """Read a log, write the proposed schema and say what it is; see the package's text.
 
@@ -223,7 +241,7 @@ def infer(
         raise ConfigError(f"{target} exists already, perhaps edited: give another --output, or remove it first")
     if not target.parent.is_dir():
         raise ConfigError(f"the folder {target.parent} of --output does not exist")
-    log = read_log(log_file, delimiter)
+    log = read_log(log_file, delimiter, encoding=encoding, time_format=time_format)
     say(f"{log_file}: {log.frame.height:,} rows, {log.frame.width} columns")
     proposal = propose(log, labels, group, time, name=_name(log_file), request=request)
     say(table_of(proposal))
@@ -231,6 +249,8 @@ def infer(
         say(f"note: {note}")
     for warning in proposal.warnings:
         say(f"WARNING: {warning}")
+    for column, question in proposal.unread.items():
+        say(f"QUESTION: is `{column}` the time? As such it cannot be read: {question}")
     left_out = [f.column for f in proposal.findings if f.kind == "left out"]
     if left_out:
         example = _entry(next(f for f in proposal.findings if f.column == left_out[0]), log.frame[left_out[0]])
@@ -239,7 +259,9 @@ def infer(
         say(f"sequences: {', '.join(s.name for s in proposal.schema.sequences)}; their events must be oldest first")
     proposal.schema.to_json(target)
     say(f"{target} holds the proposal: read it, edit it. Then:")
-    say(f"  {_next_command(log_file, target, proposal, time, delimiter)}")
+    options = {"--delimiter": delimiter, "--encoding": None if encoding == "utf8" else encoding,
+               "--time-format": time_format}  # fmt: skip
+    say(f"  {_next_command(log_file, target, proposal, time, options)}")
     return proposal
 
 
@@ -253,12 +275,18 @@ def _entry(found: Finding, column: pl.Series) -> str:
     return feature.model_dump_json(include={"kind", "name", "dtype", "transform"})
 
 
-def _next_command(log_file: str, schema: Path, proposal: Proposal, time: str | None, delimiter: str | None) -> str:
+def _next_command(
+    log_file: str, schema: Path, proposal: Proposal, time: str | None, options: Mapping[str, str | None]
+) -> str:
     parts = ["python", "-m", "pipelines.schema", "split", log_file, "--schema", str(schema), "--output", "FOLDER"]
-    if proposal.time is None:
+    if proposal.unread:
+        # Rows of a log with a time are never proposed to be split at random.
+        parts += ["--time", next(iter(proposal.unread))]
+        options = {**options, "--time-format": options["--time-format"] or "FORMAT"}
+    elif proposal.time is None:
         parts += ["--random"]
     elif time is not None:
         parts += ["--time", proposal.time]
-    if delimiter is not None:
-        parts += ["--delimiter", delimiter]
+    for option, value in options.items():
+        parts += [option, value] if value is not None else []
     return shlex.join(parts)

@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Sequence
+from typing import Any
 
 import polars as pl
 
 from pipelines.config import ConfigError
 from pipelines.datasets.tables import DataError
 from pipelines.schema.log import Log
+from pipelines.schema.moments import moments_of, question_of
 from tf_interformer.schema import Categorical
 
 # In order of preference
@@ -25,9 +27,9 @@ _OUTCOMES = {
 }  # fmt: skip
 # Of whole numbers that say how much or how far; those of one event and another can be subtracted.
 _SCALES = {"position", "pos", "rank", "place", "slot", "level", "tier", "stars", "rating", "price", "age", "size"}
-_TIMES = {"time", "timestamp", "ts", "date", "datetime", "day", "at"}
-# What a whole number may be that counts seconds, milliseconds or microseconds since 1970: the years 1990 to 2100.
-_EPOCHS = tuple((unit * 631_152_000, unit * 4_102_444_800) for unit in (1, 1_000, 1_000_000))
+_TIMES = {"time", "timestamp", "ts", "date", "datetime", "day", "at", "dt", "datum"}
+# What a number may be that counts seconds, milli-, micro- or nanoseconds since 1970: the years 1990 to 2100.
+_EPOCHS = tuple((unit * 631_152_000, unit * 4_102_444_800) for unit in (1, 1_000, 1_000_000, 1_000_000_000))
 # The same as a day such as 20240501.
 _DAYS = (19_000_101, 21_001_231)
 _MANY = 60
@@ -191,9 +193,46 @@ def find_time(log: Log, named: str | None = None) -> str | None:
         name = log.column(named, "--time")
         dtype = log.frame[name].dtype
         if not (dtype.is_numeric() or isinstance(dtype, pl.Datetime)):
-            example = next(iter(log.frame[name].drop_nulls().head(1)), None)
-            raise ConfigError(f"--time {name!r} must hold numbers or moments such as 2024-05-01 12:00:00. "
-                              f"Received: {example!r}")  # fmt: skip
+            why = question_of(log.frame[name]) if dtype == pl.String else f"it holds {dtype}"
+            raise ConfigError(f"--time {name!r} must hold numbers or moments such as 2024-05-01 12:00:00: {why}")
         return name
     found = [name for name in log.frame.columns if is_moment(log.frame[name])]
     return max(found, key=lambda name: log.frame[name].n_unique(), default=None)
+
+
+def moment_in(column: pl.Series, text: str, option: str) -> Any:
+    """A time that an option names, as the time column has it: a number of its own unit, or a moment.
+
+    Raises:
+        ConfigError: It is no time.
+    """
+    moments = moments_of(pl.Series([text.strip()]))
+    if moments is not None and isinstance(column.dtype, pl.Datetime):
+        return moments[0]
+    try:
+        if isinstance(column.dtype, pl.Datetime):
+            raise ValueError
+        if moments is None:
+            return float(text)
+        low, _ = next(span for span in _EPOCHS if column.drop_nulls().is_between(*span).all())
+        return moments.dt.epoch("us")[0] / 1_000_000 * (low // 631_152_000)
+    except (ValueError, StopIteration):
+        example = str(column.drop_nulls().head(1)[0])
+        raise ConfigError(
+            f"{option} takes times as `{column.name}` holds them, such as {example}. Received: {text!r}"
+        ) from None
+
+
+def unread_times(log: Log) -> dict[str, str]:
+    """Columns that are called like a time but hold none that can be read, and what must be known of each."""
+    found = {}
+    for column in log.frame.get_columns():
+        if not set(words_of(column.name)) & _TIMES or is_moment(column):
+            continue
+        known = column.drop_nulls()
+        if column.dtype == pl.String and known.len() and known.str.contains(r"\d").mean() > 0.5:  # type: ignore[operator]
+            found[column.name] = question_of(column)
+        elif column.dtype.is_numeric() and known.n_unique() > 2:
+            cells = ", ".join(str(value) for value in known.unique(maintain_order=True).head(3))
+            found[column.name] = f"it holds {cells}, which count no seconds or parts of them since 1970"
+    return found

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from pipelines.schema.finding import Finding
@@ -27,6 +28,25 @@ _SKEWED = 1.0
 # An id that comes up less often than this says nothing about the next row.
 _ID_ROWS, _GROUP_ROWS = 2, 20
 _ROWS_TO_JUDGE = 100
+# Of the latest rows; an id that fewer of them have in common with an earlier row says nothing about the others.
+_LATER, _RECURRING = 0.2, 0.2
+# Where a row was shown: known of logged rows alone.
+_PLACES = {"position", "pos", "slot"}
+_OF_PLACES = {
+    "rank",
+    "list",
+    "item",
+    "display",
+    "displayed",
+    "shown",
+    "page",
+    "search",
+    "result",
+    "ad",
+    "index",
+    "in",
+    "id",
+}
 _PROSE = 40
 
 
@@ -69,9 +89,38 @@ def propose_scalar(column: pl.Series, group: str | None) -> Finding:
     if column.dtype == pl.String or (column.dtype == pl.Int64 and _is_code(column, found)):
         feature, remark = _categorical(column, found)
         kind = "categorical, group key" if column.name == group else "categorical"
-        return replace(found, kind=kind, remark=remark, feature=feature)
+        return _served(replace(found, kind=kind, remark=remark, feature=feature), column)
     number, remark = _numeric(column)
-    return replace(found, kind="numeric", remark=remark, feature=number)
+    return _served(replace(found, kind="numeric", remark=remark, feature=number), column)
+
+
+def _served(found: Finding, column: pl.Series) -> Finding:
+    """The finding of where a row was shown, with `serve_as`: nobody knows it of a row that is yet to be shown."""
+    words = set(words_of(column.name))
+    if not words & _PLACES or words - _PLACES - _OF_PLACES or column.dtype == pl.String or found.feature is None:
+        return found
+    first: Any = column.min()
+    feature = found.feature.model_copy(update={"serve_as": first})
+    remark = f"where the row was shown, known of logged rows only: served as {first}"
+    return replace(found, feature=feature, remark=f"{remark}; {found.remark}".removesuffix("; "))
+
+
+def without_strangers(found: Finding, column: pl.Series, time: pl.Series, group: str | None) -> Finding:
+    """The finding; left out, or no more than the group key, where the values of later rows are mostly new ones."""
+    if not isinstance(found.feature, Categorical) or found.distinct <= _SMALL or column.len() < _ROWS_TO_JUDGE:
+        return found
+    ranks = time.rank("dense").fill_null(0).to_numpy()
+    cut = np.quantile(ranks, 1 - _LATER)
+    earlier, later = column.filter(ranks < cut), column.filter(ranks >= cut).drop_nulls()
+    if not earlier.len() or not later.len():
+        return found
+    share: Any = later.is_in(earlier.drop_nulls().unique().implode()).mean()
+    if share >= _RECURRING:
+        return found
+    remark = f"of the latest {_LATER:.0%} of the rows {share:.1%} have a value that an earlier row has: no feature"
+    if column.name == group:
+        return replace(found, kind="group key", remark=remark, feature=None)
+    return found.left_out(remark)
 
 
 def _is_identifier(column: pl.Series, found: Finding) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 import polars as pl
 
 from pipelines.schema.finding import Finding
+from pipelines.schema.nested import same_lengths
 from pipelines.schema.roles import compared, is_moment, words_of
 from pipelines.schema.scalars import describe, vocabulary_or_hash
 from pipelines.schema.types import feature_dtype
@@ -14,7 +15,7 @@ from tf_interformer.schema import Categorical, Sequence
 
 _HISTORY = {
     "hist", "history", "histories", "seq", "sequence", "viewed", "clicked", "watched", "bought", "searched",
-    "visited", "recent", "past", "previous", "prev", "last", "behavior", "behaviour", "log", "events",
+    "visited", "seen", "recent", "past", "previous", "prev", "last", "behavior", "behaviour", "log", "events",
 }  # fmt: skip
 _MAX_VALUES, _MAX_EVENTS = 20, 50
 _LONG = 10
@@ -74,6 +75,8 @@ def propose_lists(columns: list[pl.Series], scalars: Mapping[str, pl.Series]) ->
             findings.append(found.left_out(remark, warning))
         else:
             table, shared = _shared_table(values, inner, scalars)
+            if table is not None and scalars[table].dtype != inner.dtype:
+                values = values.cast(pl.List(scalars[table].dtype))
             history = _is_history(values, scalars.get(table or ""))
             lists.append(ListColumn(values, found, table, shared, history))
     groups = _aligned(lists)
@@ -124,10 +127,11 @@ def _shared_table(values: pl.Series, inner: pl.Series, scalars: Mapping[str, pl.
     own = inner.drop_nulls().unique()
     best: tuple[tuple[bool, float], str, float] | None = None
     for name, column in scalars.items():
-        if column.dtype != inner.dtype:
-            continue
         theirs = column.drop_nulls().unique()
-        common = int(own.is_in(theirs.implode()).sum())
+        if column.dtype not in (inner.dtype, pl.String):
+            continue
+        # Ids that are all digits here need not be so there.
+        common = int(own.cast(column.dtype).is_in(theirs.implode()).sum())
         known, covered = common / own.len(), common / theirs.len()
         named = _ends_with(values.name, name)
         enough = _ENOUGH["string" if inner.dtype == pl.String else "int64"]
@@ -148,9 +152,8 @@ def _aligned(lists: list[ListColumn]) -> list[list[ListColumn]]:
     for item in sorted(lists, key=lambda item: not item.is_history):
         lengths = item.values.list.len()
         for group in groups:
-            theirs = group[0].values.list.len()
             telling = lengths.n_unique() > 2 or _prefix([item.values.name, group[0].values.name]) != ""
-            if group[0].is_history and telling and (lengths == theirs).all():
+            if group[0].is_history and telling and same_lengths(group[0].values, item.values):
                 group.append(item)
                 break
         else:

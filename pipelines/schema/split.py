@@ -16,9 +16,10 @@ from pipelines.config import ConfigError
 from pipelines.datasets.tables import DataError
 from pipelines.input import SPLITS
 from pipelines.schema.examples import examples, scalar_columns
-from pipelines.schema.history import Histories, HistorySpec, list_series
-from pipelines.schema.log import read_log
-from pipelines.schema.roles import find_time
+from pipelines.schema.history import Histories, HistorySpec
+from pipelines.schema.log import Log, read_log
+from pipelines.schema.nested import list_series
+from pipelines.schema.roles import find_time, moment_in, unread_times
 from tf_interformer.schema import FeatureSchema
 
 FRACTIONS = (0.8, 0.1, 0.1)
@@ -35,8 +36,12 @@ def split(
     time: str | None = None,
     fractions: Sequence[float] = FRACTIONS,
     random: bool = False,
+    at: Sequence[str] | None = None,
+    last: int | None = None,
     histories: Sequence[HistorySpec] = (),
     delimiter: str | None = None,
+    encoding: str = "utf8",
+    time_format: str | None = None,
     say: Callable[[str], None] = print,
 ) -> None:
     """Write `schema.json` and the Parquet files of train, validation and test.
@@ -51,8 +56,13 @@ def split(
         time: Name of the time column; found by its name and values when `None`.
         fractions: Shares of the rows.
         random: Split at random rather than by time.
+        at: The times at which validation and test begin, instead of shares.
+        last: Of each group's moments the last so many are test and the so many before these validation, instead of
+            shares; a group of fewer than three times as many is all in train.
         histories: Sequences to build from each group's earlier rows.
         delimiter: What separates the cells of a text file; found when `None`.
+        encoding: Encoding of a text file, by its Python name.
+        time_format: How the log writes times, as in `datetime.strptime`; told by the cells when `None`.
         say: Where progress goes, a line at a time.
 
     Raises:
@@ -63,30 +73,46 @@ def split(
     if target.exists():
         raise ConfigError(f"{target} exists already: give another --output, or remove it first")
     _check_fractions(fractions)
+    if (at is not None) + (last is not None) + random > 1:
+        raise ConfigError("--at, --last and --random exclude each other: give one of them")
     schema = FeatureSchema.from_json(schema_file)
     scalars = scalar_columns(schema)
     for history in histories:
         schema = history.add_to(schema)
-    log = read_log(log_file, delimiter, scalars)
+    log = read_log(log_file, delimiter, scalars, encoding=encoding, time_format=time_format)
     frame = log.frame
     say(f"{log_file}: {frame.height:,} rows read")
     when = find_time(log, time)
     if when is None and (histories or not random):
         what = "a history needs one" if histories else "split by it, or ask for --random"
-        raise ConfigError(f"no column holds a time: name one with --time ({what})")
+        unread = "; ".join(f"is `{name}` one? {question}" for name, question in unread_times(log).items())
+        raise ConfigError(f"no column holds a time: name one with --time ({what}){'. ' if unread else ''}{unread}")
     if when is not None and frame[when].null_count() and (histories or not random):
         raise DataError(f"the time column `{when}` has {frame[when].null_count():,} empty cells. Remove these rows.")
     table = examples(frame, schema, {history.name for history in histories})
     if when is not None and when not in table.columns:
         table = table.with_columns(frame[when])
-    places = _random_places(frame.height, fractions) if random else _places(frame[str(when)], fractions, str(when))
+    if random:
+        places = _random_places(frame.height, fractions)
+    else:
+        assert when is not None
+        if at is not None:
+            places = _places_at(frame[when], at)
+        elif last is not None:
+            places = _last_places(_owners(None, schema, log, table), frame[when], last)
+        else:
+            places = _places(frame[when], fractions, when)
     builders = {}
     for history in histories:
-        assert when is not None and schema.group is not None
-        groups = table[schema.group]
-        groups = groups.set(groups == _missing_group(schema), None)
+        assert when is not None
+        owners = _owners(history.by, schema, log, table)
         events = None if history.where is None else table[history.where] == 1
-        builders[history] = Histories(groups, frame[when], events)
+        builders[history] = Histories(owners, frame[when], events)
+        if not builders[history].before(np.arange(frame.height), 1)[1][-1]:
+            raise DataError(
+                f"--history {history.name} is empty in every row: no row of one `{owners.name}` is later than an event "
+                "of the same. Name whose rows are the events by --history-by."
+            )
     temporary = target.with_name(f"{target.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     try:
@@ -102,6 +128,16 @@ def split(
         shutil.rmtree(temporary, ignore_errors=True)
     say(f"{target} holds schema.json and the splits. Train with:")
     say(f"  {_next_command(target)}")
+
+
+def _owners(by: str | None, schema: FeatureSchema, log: Log, table: pl.DataFrame) -> pl.Series:
+    """Whose each row is; null where nobody's."""
+    if by is not None:
+        return log.frame[log.column(by, "--history-by")]
+    if schema.group is None:
+        raise ConfigError("--last needs a schema with a group key, whose last moments are held back")
+    groups = table[schema.group]
+    return groups.set(groups == _missing_group(schema), None)
 
 
 def _missing_group(schema: FeatureSchema) -> int | str | None:
@@ -133,8 +169,47 @@ def _places(time: pl.Series, fractions: Sequence[float], name: str) -> dict[str,
             f"the split {', '.join(empty)} would be empty: `{name}` has {time.n_unique():,} different times in "
             f"{len(order):,} rows. Name a finer time column with --time, or change --fractions."
         )
-    places["train"] = np.random.default_rng(0).permutation(places["train"])
-    return places
+    return _shuffled(places)
+
+
+def _places_at(time: pl.Series, at: Sequence[str]) -> dict[str, Ints]:
+    if len(at) != 2:
+        raise ConfigError(f"--at takes two times, where validation and where test begin. Received: {','.join(at)!r}")
+    first, second = (moment_in(time, text, "--at") for text in at)
+    if not first < second:
+        raise ConfigError(f"--at: test must begin after validation. Received: {','.join(at)!r}")
+    split = (time >= first).cast(pl.Int64) + (time >= second).cast(pl.Int64)
+    return _by_number(split, time, f"`{time.name}` goes from {time.min()!s} to {time.max()!s}: change --at")
+
+
+def _last_places(group: pl.Series, time: pl.Series, last: int) -> dict[str, Ints]:
+    if last < 1:
+        raise ConfigError(f"--last must be at least 1. Received: {last}")
+    rows = pl.DataFrame({"group": group, "time": time}).with_columns(
+        from_end=pl.col("time").rank("dense", descending=True).over("group").cast(pl.Int64),
+        moments=pl.col("time").n_unique().over("group").cast(pl.Int64),
+    )
+    held = pl.col("group").is_not_null() & (pl.col("moments") >= len(SPLITS) * last)
+    number = (
+        pl.when(~held | (pl.col("from_end") > 2 * last)).then(0).when(pl.col("from_end") > last).then(1).otherwise(2)
+    )
+    split = rows.select(number.alias("split"))["split"]
+    return _by_number(split, time, f"no `{group.name}` has {len(SPLITS) * last} moments: change --last")
+
+
+def _by_number(split: pl.Series, time: pl.Series, hint: str) -> dict[str, Ints]:
+    """Places of the rows of splits 0, 1 and 2, in the order of time."""
+    order = time.arg_sort().to_numpy().astype(np.int64)
+    numbers = split.to_numpy()[order]
+    places = {name: order[numbers == number] for number, name in enumerate(SPLITS)}
+    empty = [name for name, rows in places.items() if not len(rows)]
+    if empty:
+        raise DataError(f"the split {', '.join(empty)} would be empty: {hint}")
+    return _shuffled(places)
+
+
+def _shuffled(places: dict[str, Ints]) -> dict[str, Ints]:
+    return {**places, "train": np.random.default_rng(0).permutation(places["train"])}
 
 
 def _random_places(rows: int, fractions: Sequence[float]) -> dict[str, Ints]:

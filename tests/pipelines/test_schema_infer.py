@@ -1,4 +1,7 @@
+import datetime as dt
+import decimal
 import json
+import re
 
 import numpy as np
 import polars as pl
@@ -6,9 +9,9 @@ import pytest
 
 from pipelines.datasets.tables import DataError
 from pipelines.schema.__main__ import main
-from pipelines.schema.infer import propose
+from pipelines.schema.infer import propose, table_of
 from pipelines.schema.leaks import LeakTest
-from pipelines.schema.lists import separator_of
+from pipelines.schema.lists import separator_of, split_lists
 from pipelines.schema.log import Log, read_log
 from pipelines.schema.types import typed
 from tests.pipelines.own_log import listed_log, own_log, write_csv
@@ -54,6 +57,16 @@ def proposed(**columns):
         (["NA", "NL", "BR"], pl.String, ["NA", "NL", "BR"]),
         (["1", "2", "x"], pl.String, ["1", "2", "x"]),
         (["", " ", None], pl.String, [None, None, None]),
+        (["3,14", "2,5", "7"], pl.Float64, [3.14, 2.5, 7.0]),
+        (["1.234,5", "12", "1.000.000"], pl.Float64, [1234.5, 12.0, 1e6]),
+        (["1,234.5", "12", "1,000,000"], pl.Float64, [1234.5, 12.0, 1e6]),
+        (["1,234,567", "12"], pl.Int64, [1234567, 12]),
+        (["1'234.5", "2'000"], pl.Float64, [1234.5, 2000.0]),
+        (["1\u202f234,5", "2"], pl.Float64, [1234.5, 2.0]),
+        (["12,5 %", "3%"], pl.Float64, [12.5, 3.0]),
+        (["1,234", "2,500"], pl.String, ["1,234", "2,500"]),
+        (["0,123", "2,500"], pl.Float64, [0.123, 2.5]),
+        ([" a ", "b\t"], pl.String, ["a", "b"]),
     ],
 )
 def test_types_of_text(cells, dtype, values):
@@ -70,11 +83,97 @@ def test_types_of_text(cells, dtype, values):
         ["2024-05-01T00:00:00.000Z", "2024-05-02T00:00:00.000Z"],
         ["2024-05-01 02:00:00+02:00", "2024-05-02 02:00:00+02:00"],
         ["2024/05/01", "2024/05/02"],
+        ["2024-05-01 00:00:00 UTC", "2024-05-02 00:00:00.5 UTC"],
+        ["2024-05-01 02:00:00 +0200", "2024-05-02 02:00:00 +02:00"],
+        ["01.05.2024 00:00", "02.05.2024 00:00"],
+        ["1 May 2024", "2 May 2024"],
+        ["05/01/2024 12:00:00 AM", "05/02/2024 12:00:00 AM", "05/13/2024 01:00:00 PM"],
+        ["01/05/24", "02/05/24", "31/05/24"],
+        [dt.date(2024, 5, 1), dt.date(2024, 5, 2)],
     ],
 )
 def test_moments_of_text(cells):
     column = typed(pl.Series("c", cells))
-    assert column.to_list() == pl.Series(["2024-05-01", "2024-05-02"]).str.to_datetime("%Y-%m-%d").to_list()
+    assert column.dt.truncate("1d").head(2).to_list() == [dt.datetime(2024, 5, 1), dt.datetime(2024, 5, 2)]
+
+
+def test_where_day_and_month_cannot_be_told_apart_the_format_decides():
+    cells = pl.Series("c", ["01/05/2024", "02/05/2024"])
+    assert typed(cells).dtype == pl.String
+    assert typed(cells, time_format="%d/%m/%Y").dt.month().to_list() == [5, 5]
+    assert typed(cells, time_format="%m/%d/%Y").dt.month().to_list() == [1, 2]
+    assert typed(cells, time_format="nonsense").dtype == pl.String
+
+
+D, BIG = decimal.Decimal, 2**70
+
+
+@pytest.mark.parametrize(
+    ("column", "dtype", "values"),
+    [
+        (pl.Series([D("7"), D("8.00"), None], dtype=pl.Decimal(10, 2)), pl.Int64, [7, 8, None]),
+        (pl.Series([D("7.5")], dtype=pl.Decimal(10, 2)), pl.Float64, [7.5]),
+        (pl.Series([D(BIG), D(1)], dtype=pl.Decimal(38, 0)), pl.String, [str(BIG), "1"]),
+        (pl.Series([D(BIG), D(1)], dtype=pl.Decimal(38, 2)), pl.String, [str(BIG), "1"]),
+        (pl.Series([2**63 + 1, 1], dtype=pl.UInt64), pl.String, [str(2**63 + 1), "1"]),
+        (pl.Series([1.0, float("inf")]), pl.Int64, [1, None]),
+        (pl.Series([None, None], dtype=pl.Null), pl.String, [None, None]),
+        (pl.Series(["a", "b"], dtype=pl.Enum(["a", "b"])), pl.String, ["a", "b"]),
+        (pl.Series(["é".encode()]), pl.String, ["é"]),
+        (pl.Series([b"\xff"]), pl.Binary, [b"\xff"]),
+        (pl.Series([["1", ""], None, []]), pl.List(pl.Int64), [[1, None], None, []]),
+        (pl.Series([["1.0"], ["2.0", "3"]]), pl.List(pl.Int64), [[1], [2, 3]]),
+        (pl.Series([["true"], ["false"]]), pl.List(pl.Int64), [[1], [0]]),
+        (pl.Series([[True, None], []]), pl.List(pl.Int64), [[1, None], []]),
+        (pl.Series([[1.5, float("inf")]]), pl.List(pl.Float64), [[1.5, None]]),
+        (pl.Series([["a"], ["b", "a"]], dtype=pl.List(pl.Categorical)), pl.List(pl.String), [["a"], ["b", "a"]]),
+        (pl.Series([[1, 2], [3, 4]], dtype=pl.Array(pl.UInt8, 2)), pl.List(pl.Int64), [[1, 2], [3, 4]]),
+    ],
+)
+def test_types_of_parquet(column, dtype, values):
+    found = typed(column)
+    assert found.dtype == dtype
+    assert found.to_list() == values
+
+
+@pytest.mark.parametrize("value", [dt.timedelta(seconds=1), dt.time(1), {"a": 1}, b"\xff", [{"a": 1}], [[1]]])
+def test_what_no_feature_can_hold_is_left_out_with_a_remark(value):
+    finding = findings(proposed(odd=pl.Series([value] * 40), hour=list(range(20)) * 2))["odd"]
+    assert finding.kind == "left out" and finding.remark
+
+
+def written(tmp_path, text):
+    (tmp_path / "log.csv").write_text(text, encoding="utf-8")
+    return read_log(tmp_path / "log.csv")
+
+
+def test_the_log_tells_what_one_column_does_not(tmp_path):
+    log = written(tmp_path, "a;b;c;click\n1,234;1.234;2,5;0\n5,678;2.345;3;1\n")
+    assert log.frame["a"].to_list() == [1.234, 5.678]
+    assert log.frame["b"].to_list() == [1234, 2345]
+    assert log.remarks["a"] == "1,234 is read as 1.234: send it so to the model"
+    log = written(tmp_path, "a;b;c;click\n1,234;1.234;2.5;0\n5,678;2.345;3;1\n")
+    assert log.frame["a"].to_list() == [1234, 5678] and log.frame["b"].to_list() == [1.234, 2.345]
+
+
+def test_a_number_that_may_be_two_is_asked_about(tmp_path):
+    log = written(tmp_path, "a;b;click\n" + "1,234;x;0\n5,678;y;1\n" * 30)
+    found = findings(propose(log))["a"]
+    assert (found.kind, "is 1,234 1234 or 1.234?" in found.warning) == ("left out", True)
+
+
+def test_a_column_of_nearly_only_numbers_says_what_is_none(tmp_path):
+    rows = "".join(f"{'n.a.' if i % 30 == 3 else i + 0.5};{i % 2}\n" for i in range(60))
+    log = written(tmp_path, "price;click\n" + rows)
+    assert log.remarks["price"].startswith("a number in 96.7% of the filled cells, but not 'n.a.':")
+    assert "not 'n.a.'" in findings(propose(log))["price"].remark
+
+
+def test_infinite_numbers_are_told(tmp_path):
+    log = written(tmp_path, "price;x;click\n" + "inf;1;0\n2.5;2;1\n" * 3)
+    assert log.remarks["price"] == "infinite in 3 rows: missing there"
+    pl.DataFrame({"price": [[1.0, float("inf")], [2.0]]}).write_parquet(tmp_path / "log.parquet")
+    assert read_log(tmp_path / "log.parquet").remarks["price"] == "1 infinite values are taken for missing"
 
 
 @pytest.mark.parametrize(
@@ -86,6 +185,10 @@ def test_moments_of_text(cells):
         (["[1, 2]", "[]", "[3]"] * 5, "[,"),
         (["['a', 'b']", "['a']"] * 5, "[,"),
         (["[1 2]", "[3]"] * 5, "[ "),
+        (["a^b", "b", "a^c^b", "c"] * 5, "^"),
+        (["||123", "7|", "|", "123|7|9"] * 5, "|"),
+        (["|123", "7|", "|", "123|9"] * 5, "|"),
+        (["Action Comedy", "Drama", "Comedy Drama War"] * 5, None),
         (["Smith, Ann", "Smith, Bob", "Jones, Ann"] * 5, None),
         (["1,234", "12,345", "7"] * 5, None),
         (["3,14", "2,71", "1"] * 5, None),
@@ -97,6 +200,26 @@ def test_moments_of_text(cells):
 )
 def test_lists_of_text(cells, separator):
     assert separator_of(pl.Series("c", cells)) == separator
+
+
+def test_words_with_blanks_between_are_a_list_where_the_name_says_so():
+    cells = ["Action Comedy", "Drama", "Comedy Drama War", "War", "Drama War", "Action Drama"]
+    assert separator_of(pl.Series("movie_genres", cells)) == " "
+    assert separator_of(pl.Series("title", cells)) is None
+
+
+@pytest.mark.parametrize(
+    ("cells", "values"),
+    [
+        (["||123", "7|", None], [[None, None, 123], [7, None], None]),
+        (["['a', \"\", 'b']", "[]"], [["a", None, "b"], []]),
+        (["[1, , 2]", '["", "3"]'], [[1, None, 2], [None, 3]]),
+    ],
+)
+def test_lists_with_empty_values(cells, values):
+    column = pl.Series("c", cells)
+    found = split_lists(column, separator_of(column) or "|")
+    assert [v or [] for v in found.to_list()] == [v or [] for v in values]
 
 
 def test_csv_and_parquet_hold_the_same_log(table, tmp_path):
@@ -119,6 +242,17 @@ def test_delimiters_quotes_and_names(tmp_path, delimiter):
     assert log.frame.columns == ["user_id", "c_2nd", "column_3", "click"]
     assert log.frame["c_2nd"].to_list() == ['x,;|\t "y', "z"]
     assert log.column("user id", "--group") == "user_id"
+
+
+def test_names_that_a_schema_cannot_bear_are_changed(tmp_path):
+    log = written(tmp_path, "größe,a/b,2nd,価格,self,click\n1,2,3,4,5,0\n")
+    assert log.frame.columns == ["grosse", "a_b", "c_2nd", "column_4", "c_self", "click"]
+
+
+def test_fillers_among_ids_are_missing(tmp_path):
+    log = written(tmp_path, "seen;item;click\n1|unknown|2;7;0\n3;8;1\n2|1;9;0\nUnknown;1;1\n")
+    assert log.frame["seen"].to_list() == [[1, None, 2], [3], [2, 1], [None]]
+    assert log.remarks["seen"] == "'unknown' among the numbers is missing"
 
 
 # Proposals
@@ -310,6 +444,115 @@ def test_newest_first_is_said(table):
     found = findings(propose(Log(table.with_columns(times.alias("viewed_time")), {})))["viewed_time"]
     assert found.kind == "left out"
     assert "oldest first" in found.warning
+
+
+def test_ids_that_do_not_come_back_are_no_features():
+    rows = 2400
+    log = own_log(rows).sort("timestamp")
+    log = log.with_columns(
+        visit_id=pl.int_range(rows) // 3,
+        user_id=pl.int_range(rows) // 22,
+        city_id=pl.Series(np.random.default_rng(3).integers(0, 150, rows)),
+    )
+    proposal = propose(Log(log, {}))
+    found = findings(proposal)
+    assert (found["visit_id"].kind, found["user_id"].kind) == ("left out", "group key")
+    assert re.match(r"of the latest 20% of the rows 0\.\d% have a value that an earlier row", found["visit_id"].remark)
+    names = {f.name for f in proposal.schema.features}
+    assert proposal.schema.group == "user_id" and "user_id" not in names and "city_id" in names
+    assert {"visit_id", "user_id"} <= {f.name for f in propose(Log(log.drop("timestamp"), {})).schema.features}
+
+
+def test_what_a_history_repeats_stays_a_feature(table):
+    log = table.sort("timestamp").with_columns(new_id=pl.int_range(pl.len()) // 3)
+    log = log.with_columns(seen_new=pl.concat_list(pl.col("new_id") // 2 * 2, pl.col("new_id") // 2 * 2))
+    assert "new_id" in {f.name for f in propose(Log(log, {})).schema.features}
+
+
+@pytest.mark.parametrize("name", ["position", "item_position", "slot", "PositionInList"])
+def test_where_a_row_was_shown_is_served_as_the_first_place(table, name):
+    place = pl.Series(name, np.arange(table.height) % 9 + 1)
+    proposal = propose(Log(table.with_columns(place), {}))
+    assert proposal.schema[name].serve_as == 1
+    assert "served as 1" in findings(proposal)[name].remark
+    many = propose(Log(table.with_columns(place * 7 + pl.Series(np.arange(table.height) % 7)), {}))
+    assert many.schema[name].serve_as == 7
+
+
+@pytest.mark.parametrize("name", ["price_position", "time_slot", "price_rank", "hour"])
+def test_what_is_no_place_is_asked_for(table, name):
+    place = pl.Series(name, np.arange(table.height) % 9 + 1)
+    assert propose(Log(table.with_columns(place), {})).schema[name].serve_as is None
+
+
+def test_ids_of_digits_share_the_table_of_names(table):
+    names = table["item_id"].cast(pl.String).replace("500", "none")
+    schema = propose(Log(table.with_columns(names), {})).schema
+    field = next(s for s in schema.sequences if s.name == "viewed").fields[0]
+    assert (field.table, field.dtype) == ("item_id", "string")
+
+
+def test_remarks_are_whole(table):
+    proposal = propose(Log(table.sort("timestamp").with_columns(visit_id=np.arange(1500) // 3), {}))
+    assert findings(proposal)["visit_id"].remark in table_of(proposal)
+
+
+TIME_CELLS = {
+    "03/04/2024 05:06": "'03/04/2024 05:06', %d/%m/%Y %H:%M or %m/%d/%Y %H:%M: give --time-format",
+    "soon, 5": "it holds 'soon, 5': give --time-format",
+}
+
+
+@pytest.mark.parametrize("cell", TIME_CELLS)
+def test_a_time_that_cannot_be_read_is_asked_about_and_not_split_at_random(tmp_path, capsys, cell):
+    rows = "".join(f'"{cell}",{i % 9},{i % 2}\n' for i in range(60))
+    (tmp_path / "log.csv").write_text("event_time,hour,click\n" + rows)
+    paths = [str(tmp_path / "log.csv"), "--output", str(tmp_path / "schema.json")]
+    assert main(["infer", *paths]) == 0
+    out = capsys.readouterr().out
+    assert TIME_CELLS[cell] in out
+    assert "--time event_time --time-format FORMAT" in out and "--random" not in out
+    command = ["split", paths[0], "--schema", paths[2], "--output", str(tmp_path / "folder")]
+    assert main(command) == 2
+    assert f"is `event_time` one? it holds {cell!r}" in capsys.readouterr().err
+    assert main([*command, "--time", "event_time", "--time-format", "%H"]) == 2
+    assert "--time 'event_time' must hold numbers or moments" in capsys.readouterr().err
+
+
+def test_a_time_with_some_cells_of_another_format_names_one(tmp_path):
+    cells = ["31/12/2024"] * 50 + ["yesterday 1"]
+    frame = pl.DataFrame({"day": cells, "click": [0, 1] * 25 + [1], "hour": [i % 7 for i in range(51)]})
+    proposal = propose(Log(frame, {}))
+    assert proposal.unread == {
+        "day": "it holds '31/12/2024', 'yesterday 1' (%d/%m/%Y), but in 1 rows not, such as 'yesterday 1': "
+        "correct these"
+    }
+
+
+@pytest.mark.parametrize("unit", [1, 1_000, 1_000_000, 1_000_000_000])
+def test_numbers_since_1970_are_times(table, unit):
+    log = table.with_columns(pl.col("timestamp") * unit).rename({"timestamp": "event_time"})
+    assert propose(Log(log, {})).time == "event_time"
+
+
+def test_a_number_called_like_a_time_is_asked_about(table):
+    log = table.drop("timestamp").with_columns(elapsed_time=pl.int_range(pl.len()) % 97)
+    assert "it holds 0, 1, 2, which count no seconds" in propose(Log(log, {})).unread["elapsed_time"]
+
+
+def test_encodings(tmp_path, capsys):
+    path = tmp_path / "log.csv"
+    path.write_bytes("Größe,x,click\nüber,1,0\nklein,2,1\n".encode("utf-16"))
+    command = ["infer", str(path), "--output", str(tmp_path / "s.json")]
+    assert main(command) == 2
+    assert "is UTF-16. Give its encoding (`--encoding utf-16`)" in capsys.readouterr().err
+    assert main([*command, "--encoding", "utf-16"]) == 0
+    out = capsys.readouterr().out
+    assert "the column 'Größe' is called 'Grosse' from here on" in out
+    assert "--encoding utf-16" in out.splitlines()[-1]
+    path.write_bytes("Größe,x,click\nüber,1,0\n".encode("latin-1"))
+    assert main(["infer", str(path), "--output", str(tmp_path / "t.json")]) == 2
+    assert "line 1 must be utf8 text" in capsys.readouterr().err
 
 
 # The command

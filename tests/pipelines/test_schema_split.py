@@ -1,3 +1,4 @@
+import datetime as dt
 import itertools
 import json
 import re
@@ -8,11 +9,14 @@ import pytest
 
 from pipelines import train
 from pipelines.config import ConfigError, DatasetConfig, load_config
+from pipelines.datasets.tables import DataError
 from pipelines.input import SPLITS, open_source
 from pipelines.schema.__main__ import main
+from pipelines.schema.examples import examples
 from pipelines.schema.history import Histories, HistorySpec
+from pipelines.schema.roles import moment_in
 from tests.pipelines.own_log import listed_log, own_log, write_csv
-from tf_interformer.schema import Categorical, FeatureSchema, Label
+from tf_interformer.schema import Categorical, FeatureSchema, Label, Sequence
 
 TINY = ["model.backbone_config={num_layers: 1, interaction: dot}", "model.embedding.dim=8", "model.tower_units=[8]",
         "training.epochs=1", "training.batch_size=64", "training.jit_compile=false"]  # fmt: skip
@@ -326,3 +330,107 @@ def test_trains(log, tmp_path):
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
     assert metrics["training_examples"] == read(tmp_path / "data", "train").height
     assert (tmp_path / "run" / "saved_model" / "1" / "saved_model.pb").is_file()
+
+
+# Other cuts than shares
+
+
+def test_cuts_at_given_times(log, tmp_path):
+    times = log[1]["timestamp"].sort()
+    first, second = int(times[300]), int(times[450])
+    assert split(log, tmp_path / "out", "--at", f"{first},{second}") == 0
+    found = {name: read(tmp_path / "out", name)["timestamp"] for name in SPLITS}
+    assert found["train"].max() < first <= found["validation"].min() < second <= found["test"].min()
+    assert found["validation"].max() < second
+    assert sum(part.len() for part in found.values()) == 600
+
+
+def test_cuts_at_moments():
+    days = pl.Series("day", pl.datetime_range(dt.datetime(2024, 5, 1), dt.datetime(2024, 5, 9), "1d", eager=True))
+    assert moment_in(days, "2024-05-03", "--at") == dt.datetime(2024, 5, 3)
+    for unit in (1, 1000, 1_000_000_000):
+        epoch = days.dt.epoch("s") * unit
+        assert moment_in(epoch, "2024-05-03", "--at") == epoch[2]
+
+
+@pytest.mark.parametrize("last", [1, 2])
+def test_the_last_moments_of_each_group_are_held_back(log, tmp_path, last):
+    assert split(log, tmp_path / "out", "--last", str(last)) == 0
+    parts = pl.concat(read(tmp_path / "out", name).with_columns(split=pl.lit(name)) for name in SPLITS)
+    assert parts.height == 600
+    for (_,), rows in parts.group_by("user_id"):
+        moments = sorted(rows["timestamp"].unique())
+        held = moments[-last:], moments[-2 * last : -last]
+        if len(moments) < 3 * last:
+            held = [], []
+        for row in rows.iter_rows(named=True):
+            expected = (
+                "test" if row["timestamp"] in held[0] else "validation" if row["timestamp"] in held[1] else "train"
+            )
+            assert row["split"] == expected
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--at", "5"], "--at takes two times"),
+        (["--at", "soon,later"], "--at takes times as `timestamp` holds them, such as 1700"),
+        (["--at", "1700000300,1700000200"], "test must begin after validation"),
+        (["--at", "1,2"], "the split train, validation would be empty: `timestamp` goes from 1700"),
+        (["--last", "0"], "--last must be at least 1. Received: 0"),
+        (["--last", "900"], "the split validation, test would be empty: no `user_id` has 2700 moments"),
+        (["--last", "1", "--random"], "--at, --last and --random exclude each other"),
+        (["--history", "seen=item_id", "--history-by", "nobody"], "--history-by 'nobody' is no column of the log"),
+        (["--history-by", "hour"], "--history-by: there is no --history for hour"),
+        (["--history", "seen=item_id", "--history-by", "request_id"],
+         "--history seen is empty in every row: no row of one `request_id` is later than an event"),
+    ],
+)  # fmt: skip
+def test_cuts_and_owners_that_do_not_fit(log, tmp_path, capsys, options, message):
+    assert split(log, tmp_path / "out", *options) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_owner_of_a_history_need_not_be_the_group(log, tmp_path):
+    options = ["--history", "seen=item_id:3", "--history-by", "category"]
+    assert split(log, tmp_path / "out", *options) == 0
+    rows = log[1].sort("timestamp").to_dicts()
+    for row in read(tmp_path / "out", "test").iter_rows(named=True):
+        earlier = [r["item_id"] for r in rows if r["category"] == row["category"] and r["timestamp"] < row["timestamp"]]
+        assert row["seen_item_id"] == earlier[-3:]
+
+
+def test_a_history_that_is_empty_everywhere_is_an_error():
+    frame = pl.DataFrame(
+        {"hour": [1, 2], "click": [0, 1], "seen_hour": [[], []]}, schema_overrides={"seen_hour": pl.List(pl.Int64)}
+    )
+    schema = FeatureSchema(
+        features=[Categorical("hour", dtype="int64")],
+        sequences=[Sequence("seen", fields=[Categorical("hour", dtype="int64", table="hour")])],
+        labels=[Label("click")],
+    )
+    with pytest.raises(DataError, match="sequence 'seen' is empty in every row"):
+        examples(frame, schema, set())
+
+
+def test_an_event_without_a_value_is_an_event_as_text_too(tmp_path):
+    """A cell of one empty value looks like a cell of none."""
+    lines = ["hour,seen_item,seen_action,click"]
+    for row in range(60):
+        cells = [("", "search"), ("|7", "view|view"), ("", ""), ("3|4|5", "view|cart|view")][row % 4]
+        lines.append(f"{row % 5},{cells[0]},{cells[1]},{row % 2}")
+    (tmp_path / "log.csv").write_text("\n".join(lines))
+    assert main(["infer", str(tmp_path / "log.csv"), "--output", str(tmp_path / "schema.json")]) == 0
+    schema = FeatureSchema.from_json(tmp_path / "schema.json")
+    assert [(s.name, [f.name for f in s.fields]) for s in schema.sequences] == [("seen", ["item", "action"])]
+    assert split((tmp_path, None), tmp_path / "out", "--random") == 0
+    events = set(
+        zip(*(map(tuple, read(tmp_path / "out", "train")[f"seen_{name}"]) for name in ("item", "action")), strict=True)
+    )
+    assert events == {
+        ((-1,), ("search",)),
+        ((-1, 7), ("view", "view")),
+        ((), ()),
+        ((3, 4, 5), ("view", "cart", "view")),
+    }

@@ -229,12 +229,12 @@ def test_a_wrong_schema_names_the_feature(case):
 
 BROKEN = {
     "missing column": (lambda batch: batch.pop("item"), "needs the column 'item'"),
-    "label out of range": (lambda batch: batch.update(click=np.full(32, 2.0)), "Label 'click' must be 0 or 1. Rec"),
-    "NaN label": (lambda batch: batch.update(click=np.full(32, np.nan)), "Label 'click' must be 0 or 1"),
-    "text in a number": (lambda batch: batch.update(age=np.array(["old"] * 32)), "Numeric 'age' must hold numbers"),
-    "infinite": (lambda batch: batch.update(age=np.full(32, np.inf)), "Numeric 'age' must be finite"),
-    "float ids": (lambda batch: batch.update(user=np.full(32, 0.5)), "Categorical 'user' must hold integers"),
-    "integer words": (lambda batch: batch.update(item=np.arange(32)), "Categorical 'item' must hold strings"),
+    "label out of range": (lambda batch: batch.update(click=np.full(32, 2.0)), "label 'click' must be 0 or 1. Rec"),
+    "NaN label": (lambda batch: batch.update(click=np.full(32, np.nan)), "label 'click' must be 0 or 1"),
+    "text in a number": (lambda batch: batch.update(age=np.array(["old"] * 32)), "column 'age' must hold numbers"),
+    "infinite": (lambda batch: batch.update(age=np.full(32, np.inf)), "column 'age' must hold finite numbers"),
+    "float ids": (lambda batch: batch.update(user=np.full(32, 0.5)), "column 'user' must hold integers"),
+    "integer words": (lambda batch: batch.update(item=np.arange(32)), "column 'item' must hold strings"),
 }
 
 

@@ -57,6 +57,13 @@ def wide(x: Tensor) -> Tensor:
     return ops.cast(x, "float32") if dtype in ("float16", "bfloat16") else x
 
 
+def attach(owner: Any, name: str, layer: Any) -> None:
+    """Makes a layer that is named after something of a user's an attribute; with a `_` more where there is one."""
+    while hasattr(owner, name):
+        name += "_"
+    setattr(owner, name, layer)
+
+
 def build_sublayer(layer: Any, input_shape: Any) -> None:
     """Builds a sub-layer so that its weights carry its name in both Kerases."""
     if LEGACY:

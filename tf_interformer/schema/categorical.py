@@ -2,11 +2,21 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, StrictInt, StrictStr, model_validator
+from pydantic import AfterValidator, Field, StrictInt, StrictStr, model_validator
 
 from tf_interformer.schema._model import SchemaModel
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
+# TensorFlow exports no signature with an input of this name.
+RESERVED = "self"
+
+
+def _is_free(name: str) -> str:
+    if name == RESERVED:
+        raise ValueError(f"no column may be called {RESERVED!r}: TensorFlow exports no model with such an input")
+    return name
+
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$"), AfterValidator(_is_free)]
 
 
 class Categorical(SchemaModel):

@@ -396,14 +396,15 @@ class FeatureSchema(SchemaModel):
         """Learn vocabularies and statistics in one pass.
 
         Args:
-            batches: iterable of raw batches (dicts of arrays) of the *training* split, and of nothing else.
+            batches: iterable of raw batches (dicts of arrays, lists or tensors, see `tf_interformer.columns`) of the
+                *training* split, and of nothing else.
 
         Returns:
             A copy of the schema in which everything that was not given by hand is filled in.
 
         Raises:
-            SchemaError: A column is missing, a label is neither 0 nor 1, a weight is negative, or there is no
-                example.
+            SchemaError: A column is missing or holds what it may not, a label is neither 0 nor 1, a weight is negative,
+                or there is no example.
         """
         from tf_interformer.schema.learning import learn
 

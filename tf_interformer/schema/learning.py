@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from tf_interformer import columns
 from tf_interformer.schema.categorical import Categorical
-from tf_interformer.schema.errors import SchemaError
+from tf_interformer.schema.errors import SchemaError, as_schema_errors
 from tf_interformer.schema.feature_schema import Feature, FeatureSchema
 from tf_interformer.schema.label import Label
 from tf_interformer.schema.numeric import Numeric
@@ -33,13 +34,7 @@ class _NumericLearner:
         self.random = np.random.default_rng(0)
 
     def update(self, values: np.ndarray) -> None:
-        try:
-            values = np.asarray(values, np.float64).ravel()
-        except ValueError:
-            raise SchemaError(f"Numeric {self.feature.name!r} must hold numbers. Received: {values!r:.80}") from None
-        if np.isinf(values).any():
-            raise SchemaError(f"Numeric {self.feature.name!r} must be finite (NaN means missing). Received: inf")
-        values = values[~np.isnan(values)]
+        values = values[~np.isnan(values)].astype(np.float64)
         if not values.size:
             return
         transformed = log_transform(values) if self.feature.transform == "log" else values
@@ -84,6 +79,9 @@ class _TableLearner:
         self.counts: Counter = Counter()
 
     def update(self, values: np.ndarray) -> None:
+        if values.dtype == object:  # not sorted as NumPy's own strings, which are all as wide as the longest
+            self.counts.update(values.tolist())
+            return
         unique, counts = np.unique(values, return_counts=True)
         self.counts.update(dict(zip(unique.tolist(), counts.tolist(), strict=True)))
 
@@ -103,7 +101,8 @@ def learn(schema: FeatureSchema, batches: Iterable[Mapping[str, Any]]) -> Featur
     positives = dict.fromkeys(schema.tasks, 0.0)
     examples = 0
     for batch in batches:
-        examples += _learn_batch(schema, batch, tables, numerics, positives)
+        with as_schema_errors():
+            examples += _learn_batch(schema, batch, tables, numerics, positives)
     if not examples:
         raise SchemaError(f"schema {schema.name!r}: the training split holds no example")
 
@@ -148,71 +147,39 @@ def _learn_batch(
     numerics: dict[str, _NumericLearner],
     positives: dict[str, float],
 ) -> int:
-    columns = _Columns(schema, batch)
     for feature in schema.features:
+        column = _given(schema, batch, feature.name)
         if isinstance(feature, Numeric):
-            numerics[feature.name].update(columns[feature.name])
+            numerics[feature.name].update(columns.numbers(feature.name, column))
         elif isinstance(feature, Vector):
-            _check_vectors(feature, columns[feature.name])
+            columns.vectors(feature.name, column, feature.dim)
         else:
-            tables[schema.table_of(feature.name)].update(columns.values(feature.name, feature))
+            several = columns.values if feature.max_values is None else _all_values
+            found = several(feature.name, column, feature.dtype, feature.missing)
+            tables[schema.table_of(feature.name)].update(found)
     for sequence in schema.sequences:
-        length = columns[sequence.length_column]
+        name = sequence.length_column
+        length = columns.counts(name, _given(schema, batch, name))
         for field in sequence.fields:
             key = sequence.column(field.name)
-            events = columns.values(key, field)
-            real = np.arange(events.shape[1])[None] < length[:, None]
-            tables[schema.table_of(key)].update(events[real])
+            events = columns.lists(key, _given(schema, batch, key), field.dtype, field.missing)
+            columns.check_lengths(name, length, key, events)
+            tables[schema.table_of(key)].update(events.real(length))
     examples = 0
     for name in positives:
-        label = columns[name].astype(np.float64)
-        wrong = label[(label != 0) & (label != 1)]
-        if wrong.size:
-            raise SchemaError(f"Label {name!r} must be 0 or 1. Received: {wrong[0]}")
-        positives[name] += float(label.sum())
+        label = columns.labels(name, _given(schema, batch, name))
+        positives[name] += float(label.sum(dtype=np.float64))
         examples = label.size
     if schema.weight is not None:
-        weight = columns[schema.weight].astype(np.float64)
-        wrong = weight[~(np.isfinite(weight) & (weight >= 0))]
-        if wrong.size:
-            raise SchemaError(f"weight {schema.weight!r} must be finite and at least 0. Received: {wrong[0]}")
+        columns.weights(schema.weight, _given(schema, batch, schema.weight))
     return examples
 
 
-def _check_vectors(feature: Vector, values: np.ndarray) -> None:
-    if values.dtype.kind not in "fiu" or values.ndim != 2 or values.shape[1] != feature.dim:
-        raise SchemaError(
-            f"Vector {feature.name!r} must hold numbers of the shape [batch, {feature.dim}]. "
-            f"Received: {values.dtype} {values.shape}"
-        )
-    if np.isinf(values).any():
-        raise SchemaError(f"Vector {feature.name!r} must be finite (NaN means missing). Received: inf")
+def _all_values(name: str, column: Any, dtype: str, missing: Any) -> np.ndarray:
+    return columns.lists(name, column, dtype, missing).values
 
 
-class _Columns:
-    """The batch as NumPy arrays, with an error that names a missing column."""
-
-    def __init__(self, schema: FeatureSchema, batch: Mapping[str, Any]) -> None:
-        self.schema, self.batch = schema, batch
-
-    def __getitem__(self, name: str) -> np.ndarray:
-        if name not in self.batch:
-            raise SchemaError(
-                f"schema {self.schema.name!r} needs the column {name!r}. Received: {', '.join(sorted(self.batch))}"
-            )
-        return np.asarray(self.batch[name])
-
-    def values(self, name: str, feature: Categorical) -> np.ndarray:
-        """Values of a categorical column, as str or int64."""
-        array = self[name]
-        if feature.dtype == "int64":
-            if not np.issubdtype(array.dtype, np.integer):
-                raise SchemaError(f"Categorical {name!r} must hold integers. Received: {array.dtype} {array!r:.80}")
-            return array.astype(np.int64)
-        if array.dtype == object:  # TensorFlow's bytes
-            return np.array([v.decode() if isinstance(v, bytes) else v for v in array.ravel()], str).reshape(
-                array.shape
-            )
-        if array.dtype.kind not in "US":
-            raise SchemaError(f"Categorical {name!r} must hold strings. Received: {array.dtype} {array!r:.80}")
-        return array.astype(str)
+def _given(schema: FeatureSchema, batch: Mapping[str, Any], name: str) -> Any:
+    if name not in batch:
+        raise SchemaError(f"schema {schema.name!r} needs the column {name!r}. Received: {', '.join(sorted(batch))}")
+    return batch[name]

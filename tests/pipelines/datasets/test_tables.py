@@ -8,6 +8,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from pipelines.datasets import delimited
 from pipelines.datasets.tables import DataError, read_table
 
 INTS = {"a": pl.Int64, "b": pl.Int64}
@@ -37,6 +38,47 @@ def test_reads_the_named_columns_in_the_order_asked_for(write):
 )
 def test_ways_to_write_the_same_table(write, text):
     assert read_table(write(text), INTS).rows() == [(1, 2)]
+
+
+WORDS = {"a": pl.String, "b": pl.String}
+STRAY = [('17" screen', "x"), ('"big', "y"), ("z", 'small"')]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("delimiter", [",", "\t", "::"])
+def test_quotation_marks_that_quote_nothing_are_text(write, delimiter, end):
+    text = end.join(delimiter.join(cells) for cells in [("a", "b"), *STRAY])
+    assert read_table(write(text), WORDS, delimiter=delimiter).rows() == STRAY
+
+
+def test_quotation_marks_that_quote_line_breaks(write):
+    text = 'a,b\r\n"one\r\ntwo","say ""hi"", you"\r\n17" x,2\r\n'
+    assert read_table(write(text), WORDS).rows() == [("one\r\ntwo", 'say "hi", you'), ('17" x', "2")]
+
+
+def test_a_cell_of_any_length(write, monkeypatch):
+    monkeypatch.setattr(delimited, "_BLOCKS", (1 << 16, (1 << 31) - 1))
+    long = "q" * 140_000
+    assert read_table(write(f"a,b\n1,{long}\n2,\n"), WORDS).rows() == [("1", long), ("2", None)]
+    assert read_table(write(f"a,b\n{long},2\n"), WORDS).rows() == [(long, "2")]
+
+
+def test_blanks_around_a_value_are_not_part_of_it(write):
+    assert read_table(write(' a , "b" \n x y ,\t\n'), {"a": pl.String, '"b"': pl.String}).rows() == [("x y", None)]
+
+
+def test_blank_lines_at_the_end_are_no_rows(write):
+    assert read_table(write("a,b\n1,2\n,\n\n\n"), WORDS).rows() == [("1", "2"), (None, None)]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "latin1", "cp1252"])
+def test_encodings(write, encoding):
+    assert read_table(write("a,b\n1,é\n".encode(encoding)), WORDS, encoding=encoding).rows() == [("1", "é")]
+
+
+def test_an_unknown_encoding(write):
+    with pytest.raises(DataError, match="no encoding is called 'nonsense'"):
+        read_table(write("a,b\n1,2\n"), WORDS, encoding="nonsense")
 
 
 def test_large_integers_stay_exact(write):
@@ -78,10 +120,16 @@ def test_parquet(tmp_path):
         (b"a,b\n1,2.5\n", "line 2: column `b` must hold Int64. Received: '2.5'"),
         (b"a,b\n1,99999999999999999999\n", "line 2: column `b` must hold Int64"),
         (b"a,b\n,2\n", "line 2: column `a` must not be empty"),
-        (b"a,b\n1,2\n3\n", "line 3 must have 2 cells. Received: 1 cells, '3'"),
-        (b"a,b\n1,2\n3,4,5\n", "line 3 must have 2 cells. Received: 3 cells, '3,4,5'"),
+        (b"a,b\n1,2\n3\n", "line 3 must have 2 cells separated by ','. Received: 1 cells, '3'"),
+        (b"a,b\n1,2\n3,4,5\n", "line 3 must have 2 cells separated by ','. Received: 3 cells, '3,4,5'"),
         (b"a,b\n1,2\n\n3,4\n", "line 3 is blank"),
-        (b'a,b\n1,"2\n3,4\n', "is not a readable text table"),
+        (b"a,b\n\n1,2\n\n\n", "line 2 is blank"),
+        (b'a,b\n1,"2\n3\n4\n', "line 2: a quotation mark opens a cell and nothing closes it. Received: '2\\n3\\n4"),
+        (
+            "a,b\n1,2\n".encode("utf-16-le"),
+            "is UTF-16 without a mark that says so. Give its encoding (`--encoding utf-16-le`)",
+        ),
+        ("a,b\n1,2\n".encode("utf-16-be"), "(`--encoding utf-16-be`)"),
     ],
 )
 def test_broken_text(write, data, message):

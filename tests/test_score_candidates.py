@@ -97,7 +97,7 @@ def test_what_is_shared_is_computed_for_one_row(ranker, monkeypatch):
 
     monkeypatch.setattr(type(ranker.backbone), "shared", spy)
     user, items, _ = request()
-    ranker.score_candidates(user, items)
+    ranker.served_candidate_logits(user | items)  # eagerly: a graph may have been traced before
     assert set(seen) == {1}
 
 

@@ -439,6 +439,9 @@ class Ranker(keras.Model):
     def score(self, raw: Mapping[str, Any]) -> dict[str, np.ndarray]:
         """Probability per task `[B]` of a raw batch.
 
+        Columns that are arrays, or tensors, of the signature's kinds are computed as one graph, which the first call
+        traces and every number of rows shares; whatever else `Preprocessor` takes is computed eagerly.
+
         Args:
             raw: dict of arrays, by column, as in `FeatureSchema.signature`. Features with `serve_as` take that
                 value, whatever the batch holds.

@@ -9,7 +9,7 @@ from pipelines.reading import Reading
 from tf_interformer.preprocessing import as_text
 from tf_interformer.schema import FeatureSchema, Label
 
-_HEAD = 1 << 16
+_HEAD, _RECORD_HEAD = 1 << 16, 12
 
 
 def tfrecord_batches(
@@ -61,8 +61,8 @@ def compression(file: str) -> str:
     with tf.io.gfile.GFile(file, "rb") as stream:
         head = stream.read(_HEAD)
     try:
-        # The first bytes alone could be the length of a record.
-        found = zlib.decompressobj(zlib.MAX_WBITS | 32).decompress(head)
+        # The first two bytes alone could be the length of a record; what comes later may be damaged.
+        found = zlib.decompressobj(zlib.MAX_WBITS | 32).decompress(head, _RECORD_HEAD)
     except zlib.error:
         return ""
     if not found:

@@ -209,6 +209,16 @@ def ids_by_value(missing: Any, vocabulary: Iterable[Any]) -> dict[Any, int]:
     return found
 
 
+def count_rows(column: Any) -> int:
+    """How many rows a column has; 0 where it is none."""
+    if hasattr(column, "nrows"):  # a RaggedTensor
+        return int(column.nrows())
+    try:
+        return len(column)
+    except TypeError:
+        return 0
+
+
 # From what users have to arrays
 
 

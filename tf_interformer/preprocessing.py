@@ -123,9 +123,8 @@ class Preprocessor(tf.Module):
                 f"{sorted(self.schema.key_columns) or 'neither group nor request'}"
             )
         name, dtype = self.schema.key_columns[by]
-        feature = Categorical(name=name, dtype=dtype)
         with as_schema_errors():
-            keys = tf.reshape(self._value(feature, raw), [-1])
+            keys = _value(name, raw, dtype, "" if dtype == "string" else -1)
         return tf.cast(tf.strings.to_hash_bucket_fast(as_text(keys), 2**31 - 1), tf.int32)
 
     def training_batch(self, raw: Mapping[str, Any], lists: str | None = None) -> tuple[Any, ...]:
@@ -146,7 +145,12 @@ class Preprocessor(tf.Module):
         # A column of the user where there is one: with several candidates the others have more rows.
         column = min(self.schema.signature(), key=lambda name: name in self.schema.candidate)
         given = _given(raw, column)
-        rows = tf.shape(given)[0] if _is_symbolic(given) and not isinstance(given, tf.RaggedTensor) else _rows(given)
+        symbolic = _is_symbolic(given)
+        rows = (
+            (given.nrows() if hasattr(given, "nrows") else tf.shape(given)[0])
+            if symbolic
+            else columns.count_rows(given)
+        )
         served = {}
         for name, value in self.schema.served_as.items():
             feature = self.schema[name]
@@ -156,7 +160,7 @@ class Preprocessor(tf.Module):
 
     def _categorical(self, feature: Categorical, raw: Mapping[str, Any]) -> tf.Tensor:
         if feature.max_values is None:
-            return self._value(feature, raw)
+            return _value(feature.name, raw, feature.dtype, feature.missing)
         given = _given(raw, feature.name)
         if not _is_symbolic(given):
             lists = columns.lists(feature.name, given, feature.dtype, feature.missing)
@@ -164,13 +168,6 @@ class Preprocessor(tf.Module):
         if isinstance(given, tf.RaggedTensor):
             given = given.to_tensor(feature.missing, shape=[None, feature.max_values])
         return _exactly(_symbolic(feature.name, given, feature.dtype, 2, feature.missing), feature)
-
-    def _value(self, feature: Categorical, raw: Mapping[str, Any]) -> tf.Tensor:
-        given = _given(raw, feature.name)
-        if _is_symbolic(given):
-            return _symbolic(feature.name, given, feature.dtype, 1, feature.missing)
-        found = columns.values(feature.name, given, feature.dtype, feature.missing)
-        return tf.convert_to_tensor(found, feature.dtype)
 
     def _ids(self, key: str, values: tf.Tensor) -> tf.Tensor:
         name = self.schema.table_of(key)
@@ -354,8 +351,12 @@ def _is_symbolic(value: Any) -> bool:
     return tf.is_tensor(value) and not hasattr(value, "numpy")
 
 
-def _rows(value: Any) -> int:
-    return int(value.nrows()) if isinstance(value, tf.RaggedTensor) else len(value)
+def _value(name: str, raw: Mapping[str, Any], dtype: str, missing: Any) -> tf.Tensor:
+    """A column of one value in each row."""
+    given = _given(raw, name)
+    if _is_symbolic(given):
+        return _symbolic(name, given, dtype, 1, missing)
+    return tf.convert_to_tensor(columns.values(name, given, dtype, missing), dtype)
 
 
 def _plain(check: Callable[[str, Any], np.ndarray], raw: Mapping[str, Any], name: str) -> tf.Tensor:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import tensorflow as tf
 
-from tf_interformer import backbones, optimizers
+from tf_interformer import backbones, columns, optimizers
 from tf_interformer._keras import LEGACY, keras, ops, register
 from tf_interformer.backbones.base import sequences_of
 from tf_interformer.embedding import TokenEmbedder
@@ -506,7 +506,7 @@ class Ranker(keras.Model):
             if name not in given:
                 raise SchemaError(f"`{owner}` lacks the column {name!r}. Received: {', '.join(sorted(given))}")
             raw[name] = given[name]
-        rows = {name: np.shape(value)[0] if np.ndim(value) else 0 for name, value in raw.items()}
+        rows = {name: columns.count_rows(value) for name, value in raw.items()}
         for name, count in rows.items():
             if name not in names and count != 1:
                 raise SchemaError(f"`user` must hold one row. Received: {count} rows of column {name!r}")

@@ -418,8 +418,8 @@ def test_an_event_without_a_value_is_an_event_as_text_too(tmp_path):
     """A cell of one empty value looks like a cell of none."""
     lines = ["hour,seen_item,seen_action,click"]
     for row in range(60):
-        cells = [("", "search"), ("|7", "view|view"), ("", ""), ("3|4|5", "view|cart|view")][row % 4]
-        lines.append(f"{row % 5},{cells[0]},{cells[1]},{row % 2}")
+        cells = [("", "search"), ("|7", "view|view"), ("", ""), ("3|4|5", "view|cart|view"), ("9|3", "cart|view")]
+        lines.append(f"{row % 7},{','.join(cells[row % 5])},{row // 5 % 2}")
     (tmp_path / "log.csv").write_text("\n".join(lines))
     assert main(["infer", str(tmp_path / "log.csv"), "--output", str(tmp_path / "schema.json")]) == 0
     schema = FeatureSchema.from_json(tmp_path / "schema.json")
@@ -433,4 +433,5 @@ def test_an_event_without_a_value_is_an_event_as_text_too(tmp_path):
         ((-1, 7), ("view", "view")),
         ((), ()),
         ((3, 4, 5), ("view", "cart", "view")),
+        ((9, 3), ("cart", "view")),
     }

@@ -117,8 +117,14 @@ WRONG = {
     ),
     "dim": (lambda: Vector("v", dim=0), "Vector 'v', dim: .*Received: 0"),
     "negative weight": (lambda: declared().learn([log() | {"importance": -np.ones(64)}]), "weight 'importance' must"),
-    "vector width": (lambda: declared().learn([log() | {"text": np.ones((64, 3))}]), r"'text' must hold .*batch, 2"),
-    "infinite vector": (lambda: declared().learn([log() | {"text": np.full((64, 2), np.inf)}]), "must be finite"),
+    "vector width": (
+        lambda: declared().learn([log() | {"text": np.ones((64, 3))}]),
+        "'text' must hold vectors of length 2",
+    ),
+    "infinite vector": (
+        lambda: declared().learn([log() | {"text": np.full((64, 2), np.inf)}]),
+        "'text' must hold finite",
+    ),
 }
 
 

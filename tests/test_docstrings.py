@@ -11,8 +11,8 @@ import tf_interformer
 from tf_interformer._keras import LEGACY
 
 MODULES = [module.name for module in pkgutil.walk_packages(tf_interformer.__path__, "tf_interformer.")]
-# Base classes and records, which nobody makes by hand
-NO_EXAMPLE = {"Backbone", "Predictions", "GroupedAUC", "SchemaError"}
+# Base classes, records and errors, which nobody makes by hand
+NO_EXAMPLE = {"Backbone", "Predictions", "GroupedAUC", "SchemaError", "ColumnError"}
 
 
 @pytest.mark.parametrize("name", MODULES)

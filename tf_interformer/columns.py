@@ -32,6 +32,11 @@ class Lists:
     Args:
         values: `[all values]`.
         lengths: int64 `[rows]`.
+
+    Example:
+
+    >>> Lists(np.array([7, 8, 9]), np.array([1, 2])).last(np.array([1, 2]), count=1, missing=0).tolist()
+    [[7], [9]]
     """
 
     values: np.ndarray

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from tf_interformer import backbones, columns, optimizers
 from tf_interformer._keras import LEGACY, keras, ops, register
+from tf_interformer._traced_columns import TracedColumns
 from tf_interformer.backbones.base import sequences_of
 from tf_interformer.embedding import TokenEmbedder
 from tf_interformer.layers._common import attach, build_sublayer, repeat_rows, wide
@@ -24,7 +25,6 @@ from tf_interformer.metrics import NormalizedEntropy as NormalizedEntropy
 from tf_interformer.preprocessing import LIST_COLUMN, Preprocessor
 from tf_interformer.schema import FeatureSchema, Numeric, SchemaError
 from tf_interformer.shapes import with_shapes
-from tf_interformer.traced_columns import TracedColumns
 
 
 @register

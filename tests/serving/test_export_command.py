@@ -71,5 +71,5 @@ def test_what_is_wrong_is_one_error(run, tmp_path, capsys):
         assert error.startswith("error: ") and message in error
     (tmp_path / "metrics.json").write_text("{}")
     assert main([str(tmp_path), "--output", str(tmp_path / "out")]) == 2
-    assert "cannot load " in capsys.readouterr().err
+    assert "model.keras does not exist" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

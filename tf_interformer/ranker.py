@@ -24,7 +24,7 @@ from tf_interformer.metrics import Calibration as Calibration
 from tf_interformer.metrics import NormalizedEntropy as NormalizedEntropy
 from tf_interformer.preprocessing import LIST_COLUMN, Preprocessor
 from tf_interformer.schema import FeatureSchema, Numeric, SchemaError
-from tf_interformer.shapes import with_shapes
+from tf_interformer.shapes import with_shapes, with_widths
 
 
 @register
@@ -256,6 +256,7 @@ class Ranker(keras.Model):
 
     def _tokens(self, inputs: Mapping[str, Any], training: bool | None) -> dict[str, Any]:
         """What is read from the tables; `"linear"` `[B, N]` for the linear terms."""
+        inputs = with_widths(inputs, self.encoded_shapes)
         tokens: dict[str, Any] = self.embedder(inputs, training=training)
         if not self.linear_terms:
             return tokens

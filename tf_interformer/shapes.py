@@ -6,6 +6,30 @@ from typing import Any
 import tensorflow as tf
 
 
+def with_widths(inputs: Mapping[str, Any], shapes: Mapping[str, tuple[int | None, ...]]) -> dict[str, Any]:
+    """An encoded batch of a graph, its lists and vectors of known width: tf_keras forgets it of what a generator gives.
+
+    Args:
+        inputs: Column -> tensor or array.
+        shapes: Shape of every column of an encoded batch.
+
+    Example:
+
+    >>> spec = {"a": tf.TensorSpec((None, None))}
+    >>> tf.function(lambda batch: print(with_widths(batch, {"a": (None, 3)})["a"].shape)).get_concrete_function(spec)
+    (None, 3)
+    ...
+    """
+    return {
+        key: tf.ensure_shape(value, shapes[key]) if key in shapes and _has_no_width(value) else value
+        for key, value in inputs.items()
+    }
+
+
+def _has_no_width(value: Any) -> bool:
+    return isinstance(value, tf.Tensor) and (value.shape.rank is None or None in value.shape[1:])
+
+
 def with_shapes(data: Any, shapes: Mapping[str, tuple[int | None, ...]]) -> Any:
     """The data as `fit` takes them, their columns of the shapes that encoded batches have.
 

@@ -61,8 +61,8 @@ class InterFormer(Targets, Backbone):
         tasks: list of str. Names of the tasks; they share the representation. Defaults to `("label",)`.
         num_layers: int. The paper's industrial model has 3. Defaults to `2`.
         interaction: str, dict or layer. What the Interaction Arch holds, see `interactions.get`. Defaults to `"dhen"`,
-            as in the paper's experiments. One layer of `"vector_cross"` costs less than half; it was as good on
-            KuaiRand-Pure and trivago, and worse on Globo's log.
+            as in the paper's experiments. One layer of `"vector_cross"` costs less; it was a little better on
+            KuaiRand-Pure, a little worse on trivago, and worse on Globo's log.
         interaction_config: dict or `None`. Arguments for an interaction given by name. Defaults to `None`.
         interaction_mlp: str. `"flatten"` or `"lce"`, see `InteractionArch`. Defaults to `"flatten"`.
         interaction_mlp_units: list of int. Hidden layers of the Interaction Arch's MLP. Defaults to `()`.

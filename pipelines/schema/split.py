@@ -2,7 +2,6 @@
 
 import os
 import shlex
-import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from pipelines.schema.history import Histories, HistorySpec
 from pipelines.schema.log import Log, read_log
 from pipelines.schema.nested import list_series
 from pipelines.schema.roles import find_time, moment_in, unread_times
+from pipelines.whole import whole_folder
 from tf_interformer.schema import FeatureSchema
 
 FRACTIONS = (0.8, 0.1, 0.1)
@@ -113,19 +113,15 @@ def split(
                 f"--history {history.name} is empty in every row: no row of one `{owners.name}` is later than an event "
                 "of the same. Name whose rows are the events by --history-by."
             )
-    temporary = target.with_name(f"{target.name}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
     try:
-        temporary.mkdir(parents=True)
-        for name, rows in places.items():
-            _write(temporary, name, rows, table, schema, builders)
-            say(_summary(name, rows, frame, schema, None if random else when))
-        schema.to_json(temporary / "schema.json")
-        temporary.rename(target)
+        with whole_folder(target) as folder:
+            folder.mkdir()
+            for name, rows in places.items():
+                _write(folder, name, rows, table, schema, builders)
+                say(_summary(name, rows, frame, schema, None if random else when))
+            schema.to_json(folder / "schema.json")
     except OSError as error:
         raise ConfigError(f"cannot write {target}: {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     say(f"{target} holds schema.json and the splits. Train with:")
     say(f"  {_next_command(target)}")
 

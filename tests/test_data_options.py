@@ -15,6 +15,7 @@ from serving.request import RequestError, parse_request, to_request
 from tf_interformer._keras import keras
 from tf_interformer.embedding import TokenEmbedder
 from tf_interformer.evaluation import evaluate, predict
+from tf_interformer.metrics import Calibration, NormalizedEntropy
 from tf_interformer.preprocessing import Preprocessor
 from tf_interformer.ranker import Ranker
 from tf_interformer.sampling import downsample_negatives
@@ -262,6 +263,36 @@ def test_a_model_of_down_sampled_negatives_is_calibrated_on_all(tmp_path):
     np.testing.assert_allclose(tf.sigmoid(outputs["logit"]), outputs["probability"], rtol=1e-5)
     ranker.save(tmp_path / "ranker.keras")
     np.testing.assert_allclose(Ranker.from_file(tmp_path / "ranker.keras").score(fresh)["click"], scores, rtol=1e-5)
+
+
+def test_every_evaluation_corrects_for_dropped_negatives():
+    """The right values are NumPy's, of the logits that `call` returns and the rate."""
+    rate, held = 0.1, clicks(300, seed=6)
+    schema = clicks_schema(negative_rate=rate, mean=0.1).learn([clicks(100, 0)])
+    ranker = Ranker(schema, **SMALL)
+    metrics = [NormalizedEntropy(base_rate=0.1), Calibration(), keras.metrics.AUC(name="auc", from_logits=True)]
+    ranker.compile(keras.optimizers.SGD(0.0), metrics={"click": metrics}, jit_compile=False)
+    data = tf.data.Dataset.from_tensor_slices(held).batch(128).map(ranker.preprocessor.training_batch)
+
+    learned = np.asarray(ranker(ranker.preprocessor(held))["click"], np.float64)[:, 0]
+    np.testing.assert_allclose(ranker.predict(data, verbose=0)["click"][:, 0], learned, atol=1e-5)
+
+    def log_loss(logits):
+        return (np.logaddexp(0, logits) - held["click"] * logits).mean()
+
+    logits = learned + np.log(rate)
+    expected = {
+        "loss": log_loss(logits),
+        "ne": log_loss(logits) / -(0.1 * np.log(0.1) + 0.9 * np.log(0.9)),
+        "calibration": (1 / (1 + np.exp(-logits))).sum() / held["click"].sum(),
+    }
+    logs = ranker.evaluate(data, verbose=0, return_dict=True)
+    history = ranker.fit(data, validation_data=data, shuffle=False, verbose=0).history
+    for name, value in expected.items():
+        of_metric = [key for key in logs if key.split("_")[-1] == name and key != "click_loss"]
+        assert [logs[key] for key in of_metric] == pytest.approx([value], rel=1e-4), name
+        assert history[f"val_{of_metric[0]}"] == pytest.approx([value], rel=1e-4)
+    assert history["loss"] == pytest.approx([log_loss(learned)], rel=1e-4)  # training keeps what it has
 
 
 def test_served_probabilities_start_at_the_base_rate():

@@ -4,6 +4,7 @@ import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cached_property
 from typing import Any, Literal
 
@@ -25,6 +26,9 @@ from tf_interformer.metrics import NormalizedEntropy as NormalizedEntropy
 from tf_interformer.preprocessing import LIST_COLUMN, Preprocessor
 from tf_interformer.schema import FeatureSchema, Numeric, SchemaError
 from tf_interformer.shapes import with_shapes, with_widths
+
+# Whether a `test_step` runs. Not an attribute: replicas trace their steps in threads of their own.
+_EVALUATING = ContextVar("evaluating", default=False)
 
 
 @register
@@ -250,9 +254,9 @@ class Ranker(keras.Model):
 
     def call(self, inputs: Mapping[str, Any], training: bool | None = None) -> dict[str, Any]:
         tokens = self._tokens(inputs, training)
-        if self._compiled_network is not None and _in_graph(tokens["features"]):
-            return self._compiled_network(tokens, training)
-        return self._network(tokens, training)
+        compiled = self._compiled_network is not None and _in_graph(tokens["features"])
+        logits = (self._compiled_network if compiled else self._network)(tokens, training)
+        return self.corrected(logits) if _EVALUATING.get() else logits
 
     def _tokens(self, inputs: Mapping[str, Any], training: bool | None) -> dict[str, Any]:
         """What is read from the tables; `"linear"` `[B, N]` for the linear terms."""
@@ -345,12 +349,24 @@ class Ranker(keras.Model):
         return super().fit(with_shapes(x, self.encoded_shapes), *arguments, **options)
 
     def evaluate(self, x: Any = None, *arguments: Any, **options: Any) -> Any:
-        """As `keras.Model.evaluate`; a dataset need not say its shapes."""
+        """As `keras.Model.evaluate`; a dataset need not say its shapes.
+
+        Loss and metrics are of the logits that `corrected` gives, as are those of `validation_data` in `fit`: the
+        dataset is taken to hold all negatives.
+        """
         return super().evaluate(with_shapes(x, self.encoded_shapes), *arguments, **options)
 
     def predict(self, x: Any, *arguments: Any, **options: Any) -> Any:
         """As `keras.Model.predict`; a dataset need not say its shapes."""
         return super().predict(with_shapes(x, self.encoded_shapes), *arguments, **options)
+
+    def test_step(self, *data: Any) -> Any:
+        """One step of evaluation on a batch, its logits corrected for the down-sampling of the training split."""
+        before = _EVALUATING.set(True)
+        try:
+            return super().test_step(*data)
+        finally:
+            _EVALUATING.reset(before)
 
     def compile_network(self, jit_compile: bool | str = "auto") -> None:
         """Let XLA compile what lies behind the embedding tables, or not. `compile` calls it.
@@ -548,7 +564,7 @@ class Ranker(keras.Model):
     def corrected(self, logits: Mapping[str, Any]) -> dict[str, Any]:
         """The logits that `call` returned, corrected for the down-sampling of the training split.
 
-        See `Label.negative_rate`. `call` itself, and so `fit`, `predict` and the training loss, does not correct.
+        See `Label.negative_rate`. `call` itself, and so `predict` and the training loss, does not correct.
         """
         rates = {label.name: label.logit_correction for label in self.schema.labels}
         return {task: logit + rates[task] if rates[task] else logit for task, logit in logits.items()}

@@ -69,7 +69,10 @@ def fit(config: TrainConfig, source: Source, run: RunDirectory) -> tuple[dict[st
     parameters = {**_PARAMETERS, **config.model.backbone_config, "seed": config.training.seed}
     columns, labels, _, categories = tables["train"]
     data = lightgbm.Dataset(columns, labels, categorical_feature=categories, params={"verbosity": -1})
-    validation = data.create_valid(*tables["validation"][:2])
+    label = schema.labels[0]
+    columns, labels = tables["validation"][:2]
+    # Trees are counted by the loss of corrected logits: the split holds all negatives.
+    validation = data.create_valid(columns, labels, init_score=np.full(len(labels), label.logit_correction))
     before = time.monotonic()
     booster = lightgbm.train(
         parameters,
@@ -79,7 +82,6 @@ def fit(config: TrainConfig, source: Source, run: RunDirectory) -> tuple[dict[st
         callbacks=[lightgbm.early_stopping(_PATIENCE, verbose=False)],
     )
     seconds = time.monotonic() - before
-    label = schema.labels[0]
     metrics: dict[str, Any] = {}
     for split in ("validation", "test"):
         columns, labels, keys, _ = tables[split]

@@ -183,6 +183,24 @@ def test_metrics_are_of_the_whole_evaluation():
     assert not {"click_auc", "click_ne", "click_gauc"} & set(history)  # none on training batches
 
 
+def test_an_evaluation_corrects_for_dropped_negatives():
+    schema = learned_schema()
+    label = schema.labels[0].model_copy(update={"negative_rate": 0.1, "mean": 0.1})
+    keras.utils.set_random_seed(1)
+    own = Ranker(schema.model_copy(update={"labels": (label,)}), **SMALL, embedding={"dim": 8})
+    made = RankingModel(own, metrics=["ne", "calibration", "auc", "gauc"])
+    made.compile(keras.optimizers.SGD(0.0), jit_compile=False)
+    columns = raw()
+    learned = own(own.preprocessor(columns))["click"].numpy()[:, 0].astype(float)
+    logits, clicked = learned + np.log(0.1), columns["click"]
+    losses = [(np.logaddexp(0, z) - clicked * z).mean() for z in (learned, logits)]
+    entropy = -(0.1 * np.log(0.1) + 0.9 * np.log(0.9))
+    history = made.fit(encoded(made), validation_data=encoded(made), verbose=0).history
+    assert history["val_ne"][0] == pytest.approx(losses[1] / entropy, rel=1e-5)
+    assert history["val_calibration"][0] == pytest.approx((1 / (1 + np.exp(-logits))).sum() / clicked.sum(), rel=1e-5)
+    assert (history["loss"][0], history["val_loss"][0]) == pytest.approx(losses, rel=1e-5)
+
+
 def test_metrics_of_training_batches_where_asked():
     made = model(training_metrics=True)
     history = made.fit(encoded(made), verbose=0).history

@@ -14,7 +14,7 @@ class Label(SchemaModel):
 
     A training split in which only a share `r` of the negatives was kept teaches `logit(p) - log(r)`, where `p`
     is the probability among all impressions. With `negative_rate=r`, `log(r)` is added to the logits in
-    `Ranker.score`, in evaluation and in an exported model, not in the training loss: the correction
+    `Ranker.score`, in every evaluation and in an exported model, not in the training loss: the correction
     `p = p' / (p' + (1 - p') / r)`. Validation and test splits hold all negatives.
 
     Args:

@@ -31,6 +31,8 @@ class RankingModel(tfrs.models.Model):
       values, so that they can be monitored. With several tasks each has its `TASK_loss`, without the task's weight.
     - Under `mixed_float16` the loss is scaled, under `mixed_bfloat16` it need not be. The logits are float32.
     - Metrics are computed in evaluation only, unless `training_metrics`.
+    - Where the training split is down-sampled (`Label.negative_rate`), losses and metrics of an evaluation are of
+      corrected logits: its data are taken to hold all negatives.
     - Grouped AUC is exact, over the whole evaluation.
     - The ranker's `list_loss` goes by the groups of the batch.
 
@@ -173,7 +175,7 @@ class RankingModel(tfrs.models.Model):
         return self.ranker({name: x for name, x in inputs.items() if name in columns}, training=training)
 
     def corrected(self, logits: Mapping[str, Any]) -> dict[str, Any]:
-        """`Ranker.corrected`, for `tf_interformer.evaluation`; `fit` and `evaluate` here use the logits as they are."""
+        """`Ranker.corrected`: of the logits in evaluation, not of those that `call` returns."""
         return self.ranker.corrected(logits)
 
     def compute_loss(self, inputs: Any, training: bool = False) -> tf.Tensor:
@@ -215,6 +217,8 @@ class RankingModel(tfrs.models.Model):
         """Loss and regularisation loss: summed over the replicas they are means over the global batch."""
         features, labels, others = unpack(inputs, self.schema.tasks, (self.weight_column, self.group_column))
         logits = self(features, training=training)
+        if not training:
+            logits = self.corrected(logits)
         with_metrics = self.training_metrics or not training
         groups = others[self.group_column]
         lists = group_ids(self._needed(groups, "list_loss")) if self.ranker.list_loss else None

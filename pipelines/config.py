@@ -127,8 +127,9 @@ class TrainingConfig(_Section):
         patience: Stop after so many epochs without a better `monitor`.
         monitor: Metric of the whole validation split, `TASK/METRIC`, or `METRIC` of the first task: `auc`,
             `gauc`, `log_loss`, `ne`, or, where the schema has a `request` column, `request_gauc`, `mrr`, `ndcg_10`.
-        optimizer: `lazy_adam`, `lazy_adamw`, `row_wise_adagrad` or `sparse_ftrl`, of which a step touches only the
-            rows of its batch, or the name of a Keras optimizer, of which it passes over whole tables.
+        optimizer: `lazy_adam`, `lazy_adamw`, `row_wise_adagrad` (an accumulator per row), `sparse_adagrad` (one per
+            number) or `sparse_ftrl`, of which a step touches only the rows of its batch, or the name of a Keras
+            optimizer, of which it passes over whole tables.
         learning_rate: Its peak learning rate.
         table_optimizer: Name of the optimizer of the embedding tables; absent: as the network's.
         table_learning_rate: Peak learning rate of the embedding tables; absent: as the network's. A smaller one lets

@@ -8,7 +8,14 @@ if TYPE_CHECKING:
     from tf_interformer.callbacks import RankingMetrics
     from tf_interformer.embedding import TokenEmbedder
     from tf_interformer.evaluation import evaluate, predict
-    from tf_interformer.optimizers import LazyAdam, LazyAdamW, RowWiseAdagrad, SparseFtrl, TableOptimizer
+    from tf_interformer.optimizers import (
+        LazyAdam,
+        LazyAdamW,
+        RowWiseAdagrad,
+        SparseAdagrad,
+        SparseFtrl,
+        TableOptimizer,
+    )
     from tf_interformer.preprocessing import Preprocessor
     from tf_interformer.ranker import Ranker
     from tf_interformer.sampling import downsample_negatives
@@ -32,6 +39,7 @@ __all__ = [
     "RowWiseAdagrad",
     "SchemaError",
     "Sequence",
+    "SparseAdagrad",
     "SparseFtrl",
     "TableOptimizer",
     "TokenEmbedder",
@@ -47,7 +55,7 @@ _MODULES = {
     "callbacks": ("RankingMetrics",),
     "embedding": ("TokenEmbedder",),
     "evaluation": ("evaluate", "predict"),
-    "optimizers": ("LazyAdam", "LazyAdamW", "RowWiseAdagrad", "SparseFtrl", "TableOptimizer"),
+    "optimizers": ("LazyAdam", "LazyAdamW", "RowWiseAdagrad", "SparseAdagrad", "SparseFtrl", "TableOptimizer"),
     "preprocessing": ("Preprocessor",),
     "ranker": ("Ranker",),
     "sampling": ("downsample_negatives",),

@@ -254,8 +254,10 @@ class Ranker(keras.Model):
 
     def call(self, inputs: Mapping[str, Any], training: bool | None = None) -> dict[str, Any]:
         tokens = self._tokens(inputs, training)
-        compiled = self._compiled_network is not None and _in_graph(tokens["features"])
-        logits = (self._compiled_network if compiled else self._network)(tokens, training)
+        network: Any = self._network
+        if self._compiled_network is not None and _in_graph(tokens["features"]):
+            network = self._compiled_network
+        logits: dict[str, Any] = network(tokens, training)
         return self.corrected(logits) if _EVALUATING.get() else logits
 
     def _tokens(self, inputs: Mapping[str, Any], training: bool | None) -> dict[str, Any]:

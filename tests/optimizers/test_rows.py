@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from tests.reference import optimizers as reference
 from tf_interformer._keras import LEGACY, keras
-from tf_interformer.optimizers import LazyAdam, LazyAdamW, RowWiseAdagrad, SparseFtrl
+from tf_interformer.optimizers import LazyAdam, LazyAdamW, RowWiseAdagrad, SparseAdagrad, SparseFtrl
 
 ROWS, DIM, STEPS = 9, 3, 5
 RATE = 0.05
@@ -57,8 +57,18 @@ def looped_adagrad(**config):
     return table
 
 
+def looped_row_wise(**config):
+    table, state = start("float64"), {"accumulator": np.full(ROWS, 0.1)}
+    for rows, values in batches():
+        reference.row_wise_adagrad(table, state, list(zip(rows, values, strict=True)), RATE, **config)
+    return table
+
+
 def looped_ftrl(**config):
-    table, state = start("float64"), {"accumulator": zeros() + 0.1, "linear": zeros()}
+    table, accumulator = start("float64"), zeros() + 0.1
+    starting = {name: value for name, value in config.items() if name != "shrinkage"}
+    linear = reference.ftrl_start(table, accumulator, RATE, **starting)
+    state = {"accumulator": accumulator, "linear": linear}
     for rows, values in batches():
         reference.ftrl(table, state, list(zip(rows, values, strict=True)), RATE, **config)
     return table
@@ -74,9 +84,15 @@ CASES = {
     "adam": (lambda: LazyAdam(RATE), looped_adam),
     "amsgrad": (lambda: LazyAdam(RATE, amsgrad=True, beta_2=0.7), lambda: looped_adam(amsgrad=True, beta_2=0.7)),
     "adamw": (lambda: LazyAdamW(RATE, weight_decay=0.3), lambda: looped_adam(weight_decay=0.3)),
-    "adagrad": (lambda: RowWiseAdagrad(RATE), looped_adagrad),
-    "adagrad, decay": (lambda: RowWiseAdagrad(RATE, weight_decay=0.3), lambda: looped_adagrad(weight_decay=0.3)),
+    "adagrad": (lambda: SparseAdagrad(RATE), looped_adagrad),
+    "adagrad, decay": (lambda: SparseAdagrad(RATE, weight_decay=0.3), lambda: looped_adagrad(weight_decay=0.3)),
+    "row-wise": (lambda: RowWiseAdagrad(RATE), looped_row_wise),
+    "row-wise, decay": (lambda: RowWiseAdagrad(RATE, weight_decay=0.3), lambda: looped_row_wise(weight_decay=0.3)),
     "ftrl": (lambda: SparseFtrl(RATE), looped_ftrl),
+    "ftrl, l1": (  # weights become 0, and leave it again
+        lambda: SparseFtrl(RATE, learning_rate_power=-0.3, l1_regularization_strength=4.0),
+        lambda: looped_ftrl(power=-0.3, l1=4.0),
+    ),
     "ftrl, all terms": (
         lambda: SparseFtrl(RATE, **FTRL),
         lambda: looped_ftrl(l1=0.6, l2=0.1, shrinkage=0.2, beta=0.3),
@@ -101,6 +117,75 @@ def test_rows_outside_the_batch_stay_as_they_are(case):
     np.testing.assert_array_equal(np.flatnonzero(changed), seen)
 
 
+@pytest.mark.parametrize("case", [case for case in CASES if "row-wise" in case or "ftrl" in case])
+def test_dense_gradients_follow_the_same_rule(case):
+    make, _ = CASES[case]
+    results = []
+    for whole in (False, True):
+        optimizer, table = make(), tf.Variable(start("float32"))
+        for _, values in batches():
+            every = np.tile(values, (2, 1))[:ROWS]
+            gradient = tf.constant(every, "float32") if whole else sparse(np.arange(ROWS), every, "float32")
+            optimizer.apply_gradients([(gradient, table)])
+        results.append(table.numpy())
+    np.testing.assert_allclose(*results, rtol=1e-6, atol=1e-7)
+
+
+def test_weights_that_ftrl_sets_to_zero_come_back():
+    seen = looped_ftrl(power=-0.3, l1=4.0)[1:8]
+    assert 0 < (seen == 0).sum() < seen.size  # or the case above would not tell
+
+
+def test_ftrl_of_weights_that_start_at_zero_is_that_of_keras():
+    results = []
+    for kind in (SparseFtrl, keras.optimizers.Ftrl):
+        variable = tf.Variable(tf.zeros((2, DIM)))
+        optimizer = kind(RATE, **FTRL)
+        for _, values in batches():
+            optimizer.apply_gradients([(tf.constant(values[:2], "float32"), variable)])
+        results.append(variable.numpy())
+    assert (results[0] != 0).any()
+    np.testing.assert_allclose(*results, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("accumulator", [0.1, 0.0])
+def test_ftrl_moves_a_weight_by_what_the_rate_of_the_step_allows(accumulator):
+    """Without a gradient, or at a rate of 0, as a warm-up begins, nothing moves."""
+    rates = [0.0, 0.01, 0.5, 0.001]
+    schedule = keras.optimizers.schedules.PiecewiseConstantDecay([0, 1, 2], rates)
+    optimizer, table = SparseFtrl(schedule, initial_accumulator_value=accumulator), tf.Variable(start("float64"))
+    gradient, squares = np.array([[1.0, -2.0, 0.0]]), np.full((1, DIM), accumulator)
+    for rate in rates:
+        before = table.numpy()[1:2]
+        optimizer.apply_gradients([(sparse([1], gradient, "float64"), table)])
+        squares = squares + gradient**2
+        step = np.divide(rate * gradient, np.sqrt(squares), out=np.zeros((1, DIM)), where=squares > 0)
+        np.testing.assert_allclose(table.numpy()[1:2], before - step, rtol=1e-6)
+    np.testing.assert_array_equal(table.numpy()[2:], start("float64")[2:])
+
+
+def test_row_wise_keeps_one_accumulator_per_row():
+    optimizer = RowWiseAdagrad(RATE)
+    optimizer.build([tf.Variable(tf.zeros((ROWS, DIM))), tf.Variable(tf.zeros((4, 2, 3))), tf.Variable(tf.zeros(5))])
+    shapes = [tuple(variable.shape) for variable in optimizer.variables if len(variable.shape)]
+    assert shapes == [(ROWS, 1), (4, 1, 1), (5,)]
+
+
+def test_what_was_saved_as_row_wise_before_is_sparse_adagrad():
+    saved = keras.saving.serialize_keras_object(RowWiseAdagrad(RATE, clipnorm=0.5))
+    del saved["config"]["accumulator_per"]
+    again = keras.saving.deserialize_keras_object(saved)
+    assert type(again) is SparseAdagrad
+    assert again.clipnorm == 0.5
+    old, new = SparseAdagrad(RATE), RowWiseAdagrad(RATE)
+    for optimizer in (old, new):
+        optimizer.build([tf.Variable(tf.zeros((ROWS, DIM)))])
+    store = {}
+    old.save_own_variables(store)
+    with pytest.raises(ValueError, match=r"is SparseAdagrad: load it into that. Received: shapes .*\(9, 3\)"):
+        new.load_own_variables(store)
+
+
 def test_moments_of_other_rows_stay_too():
     optimizer, table = LazyAdam(RATE), tf.Variable(start("float32"))
     for rows in ([1, 2], [2, 3], [3, 4]):
@@ -121,8 +206,7 @@ CLIPPING = [{}, {"clipnorm": 0.5}, {"global_clipnorm": 0.5}, {"clipvalue": 0.1},
 PAIRS = [
     (LazyAdam, "Adam"),
     (LazyAdamW, "AdamW"),
-    (RowWiseAdagrad, "Adagrad"),
-    (SparseFtrl, "Ftrl"),
+    (SparseAdagrad, "Adagrad"),
 ]
 
 
@@ -146,7 +230,7 @@ def test_global_norm_counts_every_row_once(graph):
     rows, values = [2, 2, 5], np.array([[3.0, 0, 0], [-1.0, 4, 0], [0, 0, 2]])
     dense = np.array([1.0, -1.0])
     table, bias = tf.Variable(start("float64")), tf.Variable([0.5, 0.5], dtype="float64")
-    optimizer = RowWiseAdagrad(RATE, global_clipnorm=0.7)
+    optimizer = SparseAdagrad(RATE, global_clipnorm=0.7)
     optimizer.build([table, bias])
 
     def step():
@@ -185,7 +269,7 @@ def test_no_operation_is_as_large_as_the_table():
 
 def test_learning_rate_schedule():
     schedule = keras.optimizers.schedules.PiecewiseConstantDecay([0], [0.5, 0.0])
-    optimizer, table = RowWiseAdagrad(schedule), tf.Variable(start("float32"))
+    optimizer, table = SparseAdagrad(schedule), tf.Variable(start("float32"))
     seen = []
     for _ in range(3):
         optimizer.apply_gradients([(sparse([1], np.ones((1, DIM)), "float32"), table)])
@@ -199,7 +283,7 @@ def test_loss_scale_factor():
     tables = []
     for config, scale in (({}, 1.0), ({"loss_scale_factor": 8.0}, 8.0)):
         table = tf.Variable(start("float32"))
-        optimizer = RowWiseAdagrad(RATE, **config)
+        optimizer = SparseAdagrad(RATE, **config)
         gradients = [(sparse([1, 1], np.full((2, DIM), scale), "float32"), table)]
         optimizer.apply_gradients(gradients)
         assert float(optimizer.scale_loss(1.0)) == scale
@@ -212,7 +296,7 @@ def test_accumulation_is_refused():
         LazyAdam(gradient_accumulation_steps=2)
 
 
-@pytest.mark.parametrize(("ours", "name"), PAIRS, ids=[name for _, name in PAIRS])
+@pytest.mark.parametrize(("ours", "name"), [*PAIRS, (RowWiseAdagrad, "Adagrad"), (SparseFtrl, "Ftrl")])
 def test_config_round_trip(ours, name):
     schedule = keras.optimizers.schedules.ExponentialDecay(0.1, 10, 0.5)
     made = ours(schedule, clipnorm=0.5, name="mine")

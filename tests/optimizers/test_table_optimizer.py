@@ -11,7 +11,7 @@ from tests.small_log import learned_schema, raw_batch
 from tf_interformer import Ranker, optimizers
 from tf_interformer._keras import keras, ops
 from tf_interformer.layers._lookup import NO_AUTOCAST, take_rows
-from tf_interformer.optimizers import LazyAdam, LazyAdamW, RowWiseAdagrad, SparseFtrl, TableOptimizer
+from tf_interformer.optimizers import LazyAdam, LazyAdamW, RowWiseAdagrad, SparseAdagrad, SparseFtrl, TableOptimizer
 
 ROWS = 20
 
@@ -174,6 +174,7 @@ def test_a_ranker(request, tmp_path, policy):
         ("lazy_adam", LazyAdam),
         ("lazy_adamw", LazyAdamW),
         ("row_wise_adagrad", RowWiseAdagrad),
+        ("sparse_adagrad", SparseAdagrad),
         ("sparse_ftrl", SparseFtrl),
         ("adam", keras.optimizers.Adam),
     ],
@@ -197,7 +198,7 @@ def test_without_a_name(tmp_path, monkeypatch):
 
 
 def test_names():
-    assert optimizers.names() == ["lazy_adam", "lazy_adamw", "row_wise_adagrad", "sparse_ftrl"]
+    assert optimizers.names() == ["lazy_adam", "lazy_adamw", "row_wise_adagrad", "sparse_adagrad", "sparse_ftrl"]
     with pytest.raises(ValueError, match=r"one of Keras or one of lazy_adam.*Received: 'adamant'"):
         optimizers.get("adamant")
     with pytest.raises(ValueError, match=r"by name takes arguments. Received: \['beta_1'\]"):

@@ -47,6 +47,22 @@ def adagrad(table, state, gradients, rate, epsilon=1e-7, weight_decay=0.0):
             table[row, j] -= rate * gradient[j] / math.sqrt(state["accumulator"][row, j] + epsilon)
 
 
+def row_wise_adagrad(table, state, gradients, rate, epsilon=1e-7, weight_decay=0.0):
+    for row, gradient in by_row(gradients).items():
+        table[row] -= rate * weight_decay * table[row]
+        state["accumulator"][row] += sum(float(g) ** 2 for g in gradient) / len(gradient)
+        table[row] -= rate * gradient / math.sqrt(state["accumulator"][row] + epsilon)
+
+
+def ftrl_start(table, accumulator, rate, power=-0.5, l1=0.0, l2=0.0, beta=0.0):
+    """The linear state of which `table` is the solution; 0 where a weight is 0."""
+    linear = np.zeros_like(table)
+    for at, w in np.ndenumerate(table):
+        if w != 0:
+            linear[at] = -w * (accumulator[at] ** -power / rate + 2 * (l2 + beta / (2 * rate))) - math.copysign(l1, w)
+    return linear
+
+
 def ftrl(table, state, gradients, rate, power=-0.5, l1=0.0, l2=0.0, shrinkage=0.0, beta=0.0):
     for row, gradient in by_row(gradients).items():
         for j in range(table.shape[1]):

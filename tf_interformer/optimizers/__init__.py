@@ -6,6 +6,7 @@ from tf_interformer.optimizers.lazy_adam import LazyAdam
 from tf_interformer.optimizers.lazy_adamw import LazyAdamW
 from tf_interformer.optimizers.row_loss_scale_optimizer import RowLossScaleOptimizer
 from tf_interformer.optimizers.row_wise_adagrad import RowWiseAdagrad
+from tf_interformer.optimizers.sparse_adagrad import SparseAdagrad
 from tf_interformer.optimizers.sparse_ftrl import SparseFtrl
 from tf_interformer.optimizers.table_optimizer import TableOptimizer
 
@@ -20,6 +21,7 @@ __all__ = [
     "LazyAdamW",
     "RowLossScaleOptimizer",
     "RowWiseAdagrad",
+    "SparseAdagrad",
     "SparseFtrl",
     "TableOptimizer",
     "get",

@@ -6,12 +6,14 @@ from tf_interformer._keras import keras, keras_backend
 from tf_interformer.optimizers.lazy_adam import LazyAdam
 from tf_interformer.optimizers.lazy_adamw import LazyAdamW
 from tf_interformer.optimizers.row_wise_adagrad import RowWiseAdagrad
+from tf_interformer.optimizers.sparse_adagrad import SparseAdagrad
 from tf_interformer.optimizers.sparse_ftrl import SparseFtrl
 
 CLASSES: dict[str, Any] = {
     "lazy_adam": LazyAdam,
     "lazy_adamw": LazyAdamW,
     "row_wise_adagrad": RowWiseAdagrad,
+    "sparse_adagrad": SparseAdagrad,
     "sparse_ftrl": SparseFtrl,
 }
 

@@ -12,10 +12,12 @@ from tf_interformer.optimizers._gradients import clipped, summed_rows
 class RowUpdates(keras.optimizers.Optimizer):
     """Goes in front of an optimiser of Keras, whose `update_step` is left to dense gradients.
 
-    A subclass has `_update_rows`. Clipping and weight decay, which in Keras pass over whole tables, are done here.
+    A subclass has `_update_rows`, for dense gradients too where it is `for_whole_tables`. Clipping and weight decay,
+    which in Keras pass over whole tables, are done here.
     """
 
     loss_scale_factor: float | None
+    for_whole_tables = False
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kind = type(self).__name__
@@ -44,15 +46,18 @@ class RowUpdates(keras.optimizers.Optimizer):
         else:
             if self._decays(self, variable):
                 self._decay(variable, self.weight_decay, rate)
-            super().update_step(gradient, variable, *learning_rate)
+            if self.for_whole_tables:
+                self._update_rows(variable, None, tf.cast(gradient, variable.dtype), rate)
+            else:
+                super().update_step(gradient, variable, *learning_rate)
 
     def _update_rows(self, variable: Any, rows: Any, gradient: Any, rate: Any) -> None:
         """Update distinct rows, and their moments.
 
         Args:
             variable: The table.
-            rows: `[R]`, each row once.
-            gradient: `[R, ...]`.
+            rows: `[R]`, each row once; or, where the optimiser is `for_whole_tables`, `None` for all of them.
+            gradient: `[R, ...]`, or of the variable's shape.
             rate: Learning rate, of the table's dtype.
         """
         raise NotImplementedError
@@ -64,9 +69,20 @@ class RowUpdates(keras.optimizers.Optimizer):
         return slots[self._get_variable_index(variable)].value
 
     @staticmethod
+    def _read(variable: Any, rows: Any) -> Any:
+        return tf.convert_to_tensor(variable) if rows is None else tf.gather(variable, rows)
+
+    @staticmethod
+    def _write(variable: Any, rows: Any, values: Any) -> None:
+        if rows is None:
+            variable.assign(values)
+        else:
+            variable.scatter_update(tf.IndexedSlices(values, rows))
+
+    @staticmethod
     def _subtract(variable: Any, rows: Any, change: Any) -> None:
         # `scatter_sub`, made for rows that come twice, takes longer than these two.
-        variable.scatter_update(tf.IndexedSlices(tf.gather(variable, rows) - change, rows))
+        RowUpdates._write(variable, rows, RowUpdates._read(variable, rows) - change)
 
     @staticmethod
     def _decays(optimizer: Any, variable: Any) -> bool:

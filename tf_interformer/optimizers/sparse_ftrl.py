@@ -12,9 +12,15 @@ from tf_interformer.optimizers._row_updates import RowUpdates
 class SparseFtrl(RowUpdates, keras.optimizers.Ftrl):
     """FTRL that updates, of an embedding table, the rows that the batch has read, and their accumulators.
 
-    FTRL computes a weight anew from its accumulators. Keras's does so for every row in every step, and thereby sets the
-    rows without a gradient to zero in the first; here a row keeps its initial value until it is read. Dense gradients
-    are left to Keras's FTRL.
+    FTRL computes a weight anew from its accumulators. Those of Keras know nothing of the weight that is there, so its
+    first step forgets all initial weights, and what looked up embeddings is left with nearly nothing. Here the linear
+    state is the one whose solution is the weight that is there, at the rate of the step, wherever a weight is not 0:
+
+        z = -w (n^p / rate + 2 l2 + beta / rate) - sign(w) l1
+
+    For a weight that started at 0, and a constant rate, the two are the same. Under a schedule a weight keeps its value
+    when the rate changes, where Keras's is multiplied by the ratio of the rates; a rate of 0 changes nothing. Dense
+    gradients are treated alike.
 
     Args:
         learning_rate: float or schedule. Defaults to `0.001`.
@@ -37,21 +43,24 @@ class SparseFtrl(RowUpdates, keras.optimizers.Ftrl):
     >>> import tensorflow as tf
     >>> table = tf.Variable(tf.ones((3, 1)))
     >>> gradient = tf.IndexedSlices(tf.ones((1, 1)), [1], (3, 1))
-    >>> _ = SparseFtrl(0.5, l1_regularization_strength=10.0).apply_gradients([(gradient, table)])
+    >>> _ = SparseFtrl(0.5, initial_accumulator_value=3.0).apply_gradients([(gradient, table)])
     >>> table.numpy()[:, 0].tolist()
-    [1.0, 0.0, 1.0]
+    [1.0, 0.75, 1.0]
     """
+
+    for_whole_tables = True
 
     def _update_rows(self, variable: Any, rows: Any, gradient: Any, rate: Any) -> None:
         accumulators, linears = self._slot(self._accumulators, variable), self._slot(self._linears, variable)
-        accumulator, linear, weight = (tf.gather(v, rows) for v in (accumulators, linears, variable))
-        power = -self.learning_rate_power
+        accumulator, linear, weight = (self._read(v, rows) for v in (accumulators, linears, variable))
         l1 = self.l1_regularization_strength
-        l2 = self.l2_regularization_strength + self.beta / (2.0 * rate)
-        shrunk = gradient + 2 * self.l2_shrinkage_regularization_strength * weight
-        new = accumulator + tf.square(gradient)
-        linear += shrunk - (tf.pow(new, power) - tf.pow(accumulator, power)) / rate * weight
-        quadratic = tf.pow(new, power) / rate + 2 * l2
-        accumulators.scatter_update(tf.IndexedSlices(new, rows))
-        linears.scatter_update(tf.IndexedSlices(linear, rows))
-        variable.scatter_update(tf.IndexedSlices((tf.clip_by_value(linear, -l1, l1) - linear) / quadratic, rows))
+        before, after = (tf.pow(n, -self.learning_rate_power) for n in (accumulator, accumulator + tf.square(gradient)))
+        # All are multiplied by the rate, which may be 0.
+        l2 = 2 * self.l2_regularization_strength * rate + self.beta
+        scaled = tf.where(weight == 0, rate * linear, -weight * (before + l2) - tf.sign(weight) * l1 * rate)
+        scaled += rate * (gradient + 2 * self.l2_shrinkage_regularization_strength * weight) - (after - before) * weight
+        solved = (tf.clip_by_value(scaled, -l1 * rate, l1 * rate) - scaled) / (after + l2)
+        self._write(accumulators, rows, accumulator + tf.square(gradient))
+        self._write(linears, rows, tf.where(rate > 0, scaled / rate, linear))
+        # No accumulator and no gradient: nothing to solve.
+        self._write(variable, rows, tf.where(after + l2 > 0, solved, weight))

@@ -224,16 +224,18 @@ class TorchInterFormer(nn.Module):
         tokens = [self.dense(torch.stack([columns[f.name] for f in self.schema.numerics], 1))] if self.dense else []
         tokens += [self.tables[self.schema.table_of(f.name)](columns[f.name]) for f in self.schema.categoricals]
         x = self.feature_norm(torch.stack(tokens, 1))
-        events, masks = [], []
+        events, lengths = [], []
         for sequence in sorted(self.schema.sequences, key=lambda s: s.name):
             keys = [sequence.column(f.name) for f in sequence.fields]
             embedded = torch.cat([self.tables[self.schema.table_of(key)](columns[key]) for key in keys], -1)
-            lengths = columns[sequence.length_column]
-            masks.append(torch.arange(embedded.shape[1], device=lengths.device) < lengths[:, None])
-            events.append(embedded * masks[-1][:, :, None])
-        time = max(mask.shape[1] for mask in masks)
-        joined = torch.cat([F.pad(e, (0, 0, 0, time - e.shape[1])) for e in events], -1)
-        mask = torch.stack([F.pad(m, (0, time - m.shape[1])) for m in masks]).any(0)
+            events.append(embedded)
+            lengths.append(columns[sequence.length_column])
+        time = max(e.shape[1] for e in events)
+        longest = torch.stack(lengths).amax(0)
+        steps = torch.arange(time, device=longest.device)
+        shifted = [_shifted(e, steps - (longest - n)[:, None], n) for e, n in zip(events, lengths, strict=True)]
+        joined = torch.cat(shifted, -1)
+        mask = steps < longest[:, None]
         sequence = self.sequence_norm(self.merge(joined * self.mask(joined)))
 
         target = x[:, self.candidate].flatten(1)
@@ -288,6 +290,13 @@ class TorchInterFormer(nn.Module):
             _load_dhen(arch.interaction, theirs.interaction)
         for i, layer in enumerate(self.tower[::2]):
             _load_dense(layer, ranker.towers[self.schema.tasks[0]], i)
+
+
+def _shifted(events: torch.Tensor, source: torch.Tensor, length: torch.Tensor) -> torch.Tensor:
+    """Events moved to the right, so that the last of all histories meet; zeros where there is none."""
+    place = source.clamp(0, events.shape[1] - 1)[:, :, None].expand(-1, -1, events.shape[2])
+    there = (source >= 0) & (source < length[:, None])
+    return events.gather(1, place) * there[:, :, None]
 
 
 def _load_dhen(mine: Dhen, theirs: Any) -> None:

@@ -81,7 +81,7 @@ def event_attention(ranker: Ranker, encoded: Mapping[str, Any]) -> list[EventAtt
 def event_positions(ranker: Ranker, lengths: Mapping[str, int]) -> dict[str, list[int]]:
     """Where the events of each history stand in the merged one."""
     longest = max(lengths.values(), default=0)
-    recent = getattr(ranker.backbone, "sequence_alignment", "oldest") == "recent"
+    recent = getattr(ranker.backbone, "sequence_alignment", None) == "recent"
     return {name: [i + (longest - count if recent else 0) for i in range(count)] for name, count in lengths.items()}
 
 

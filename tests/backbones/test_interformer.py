@@ -41,7 +41,7 @@ VARIANTS = {
     "target_alone": {"num_pma_tokens": 0, "num_recent_tokens": 0, "cls_tokens": False, "targets": TARGETS},
     "tanh": {"gating": "tanh", "gating_units": [4], "rotary": "behaviours"},
     "joint": {"rotary": "joint"},
-    "lce": {"interaction_mlp": "lce", "interaction": "dot", "sequence_alignment": "recent"},
+    "lce": {"interaction_mlp": "lce", "interaction": "dot", "sequence_alignment": "oldest"},
     "two_tasks": {"tasks": ["click", "like"], "sequence_mask_ratio": None, "interaction_mlp_units": [9]},
 }
 # The others differ from these in nothing that a compiler or a file could see.

@@ -66,26 +66,28 @@ def test_a_fresh_personalized_ffn_in_a_branch_is_close_to_the_identity():
             layers.PersonalizedFFN(start=wrong)
 
 
-def test_masknet_merge():
+@pytest.mark.parametrize("alignment", ["recent", "oldest"])
+def test_masknet_merge(alignment):
     inputs = {
         "sequences": {"b": rng.normal(size=(4, 3, 2)), "a": SEQUENCE},
         "lengths": {"b": np.array([0, 3, 2, 0], "int32"), "a": LENGTHS},
     }
-    layer = layers.MaskNetMerge(8, dtype="float64")
+    layer = layers.MaskNetMerge(8, alignment=alignment, dtype="float64")
     got = run(layer, inputs)
     np.testing.assert_array_equal(got["lengths"], [5, 3, 2, 0])
     for i, length in enumerate(got["lengths"]):
         lengths = [LENGTHS[i], inputs["lengths"]["b"][i]]
         pair = [SEQUENCE[i], inputs["sequences"]["b"][i]]
         if length:
-            close(got["sequence"][i, :length], reference.masknet_merge(pair, lengths, weights_of(layer)))
+            naive = reference.masknet_merge(pair, lengths, weights_of(layer), alignment)
+            close(got["sequence"][i, :length], naive)
         np.testing.assert_array_equal(got["sequence"][i, length:], 0.0)
 
 
 def test_recent_alignment_lets_the_latest_events_meet():
     one = np.arange(1.0, 6.0).reshape(1, 5, 1)
     two = 10.0 * np.arange(1.0, 4.0).reshape(1, 3, 1)
-    layer = layers.MaskNetMerge(2, mask_ratio=None, alignment="recent", dtype="float64")
+    layer = layers.MaskNetMerge(2, mask_ratio=None, dtype="float64")
     inputs = {"sequences": {"one": one, "two": two}, "lengths": {"one": np.array([4]), "two": np.array([2])}}
     layer(tensors(inputs))
     layer.set_weights([np.eye(2)])

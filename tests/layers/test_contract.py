@@ -40,7 +40,7 @@ CASES = {
     "merge": (layers.MaskNetMerge, {"dim": 6}, EVENTS),
     "merge_recent_sigmoid": (
         layers.MaskNetMerge,
-        {"dim": 6, "alignment": "recent", "mask_activation": "sigmoid", "mask_ratio": 0.5},
+        {"dim": 6, "alignment": "oldest", "mask_activation": "sigmoid", "mask_ratio": 0.5},
         EVENTS,
     ),
     "merge_without_mask": (

@@ -61,13 +61,17 @@ def gating(tokens, weights, sigma="identity"):
     return out
 
 
-def masknet_merge(sequences, lengths, weights):
-    """Eq. 6: per time step, `MLP_lce(S * MLP_mask(S))`; histories side by side, absent events zero."""
+def masknet_merge(sequences, lengths, weights, alignment="recent"):
+    """Eq. 6: per time step, `MLP_lce(S * MLP_mask(S))`; histories side by side, absent events zero.
+
+    `"recent"`: the last events of all histories stand at the last time step.
+    """
     merged = []
     for t in range(max(lengths)):
         event = []
         for sequence, length in zip(sequences, lengths, strict=True):
-            event += [float(v) if t < length else 0.0 for v in sequence[min(t, len(sequence) - 1)]]
+            at = t - (max(lengths) - length) if alignment == "recent" else t
+            event += [float(v) for v in sequence[at]] if 0 <= at < length else [0.0] * len(sequence[0])
         mask = mlp(event, weights["mask"], relu)
         merged.append(dense([a * b for a, b in zip(event, mask, strict=True)], weights["kernel"], None))
     return merged

@@ -126,9 +126,9 @@ def test_of_a_longer_history_the_most_recent_events_are_shown(ranker, log):
 
 
 def test_positions_follow_the_merge(ranker):
-    assert event_positions(ranker, {"viewed": 3, "searched": 1}) == {"viewed": [0, 1, 2], "searched": [0]}
-    recent = Ranker(ranker.schema, backbone_config=CONFIG | {"sequence_alignment": "recent"}, **SMALL)
-    assert event_positions(recent, {"viewed": 3, "searched": 1}) == {"viewed": [0, 1, 2], "searched": [2]}
+    assert event_positions(ranker, {"viewed": 3, "searched": 1}) == {"viewed": [0, 1, 2], "searched": [2]}
+    oldest = Ranker(ranker.schema, backbone_config=CONFIG | {"sequence_alignment": "oldest"}, **SMALL)
+    assert event_positions(oldest, {"viewed": 3, "searched": 1}) == {"viewed": [0, 1, 2], "searched": [0]}
 
 
 def test_endpoints(client, browser):

@@ -94,7 +94,7 @@ class InterFormer(Targets, Backbone):
             `"tokens"`, the last layer's feature tokens themselves: through a few summary tokens little of the candidate
             reaches the head. Defaults to `"tokens"`.
         final_summary: str. `"recompute"` or `"algorithm1"`. Defaults to `"recompute"`.
-        sequence_alignment: str. `"oldest"` or `"recent"`, see `MaskNetMerge`. Defaults to `"oldest"`.
+        sequence_alignment: str. `"oldest"` or `"recent"`, see `MaskNetMerge`. Defaults to `"recent"`.
         sequence_mask_ratio: float or `None`. Width of the merging mask's hidden layer relative to its input;
             `None` for no mask. Defaults to `1.0`.
         dropout: float. Rate in the Interaction and the Sequence Arch. Defaults to `0.0`.
@@ -149,7 +149,7 @@ class InterFormer(Targets, Backbone):
         aggregation: str = "selective",
         final_features: str = "tokens",
         final_summary: str = "recompute",
-        sequence_alignment: str = "oldest",
+        sequence_alignment: str = "recent",
         sequence_mask_ratio: float | None = 1.0,
         dropout: float = 0.0,
         faithful: bool = False,

@@ -33,9 +33,10 @@ class MaskNetMerge(keras.layers.Layer):
         mask_ratio: float or `None`. Width of the mask's hidden layer, as a multiple of its input; `None` leaves
             the mask out. Defaults to `1.0`.
         mask_activation: str or `None`. `"sigmoid"` bounds the mask. Defaults to `None`.
-        alignment: str. `"oldest"` merges by position, which suits histories whose events are the same;
-            `"recent"` first moves every history to the right end of the longest one of its example, so that the
-            most recent events meet. Defaults to `"oldest"`.
+        alignment: str. `"recent"` first moves every history to the right end of the longest one of its example, so
+            that the most recent events meet; `"oldest"` merges by position, which is the same where the histories of
+            an example are equally long, and otherwise joins events of different times. The paper does not say.
+            Defaults to `"recent"`.
 
     Input: `{"sequences": {name: [batch, time, width]}, "lengths": {name: [batch]}}`, or lists in place of the
     inner dicts. Dicts are read in the order of their sorted names.
@@ -63,7 +64,7 @@ class MaskNetMerge(keras.layers.Layer):
         dim: int,
         mask_ratio: float | None = 1.0,
         mask_activation: str | None = None,
-        alignment: str = "oldest",
+        alignment: str = "recent",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)

@@ -6,7 +6,7 @@ from tests.small_log import learned_schema, raw_batch
 from tf_interformer._keras import LEGACY, keras, ops
 from tf_interformer.embedding import TokenEmbedder
 from tf_interformer.preprocessing import Preprocessor
-from tf_interformer.schema import Categorical, FeatureSchema, Label, SchemaError, Sequence
+from tf_interformer.schema import Categorical, FeatureSchema, Label, Numeric, SchemaError, Sequence
 
 
 @pytest.fixture(scope="module")
@@ -170,6 +170,21 @@ def test_config_round_trip(schema, encoded):
 def test_sizes_must_be_positive(schema, argument):
     with pytest.raises(ValueError, match=f"`{argument}` must be at least 1. Received: {argument}=0"):
         TokenEmbedder(schema, **{argument: 0})
+
+
+@pytest.mark.parametrize("dense_units", [(), (2000,)])
+def test_how_loud_the_dense_tokens_start(dense_units):
+    names = [f"x{i}" for i in range(20)]
+    features = [Numeric(name, mean=0.0, std=1.0) for name in names]
+    schema = FeatureSchema(features=features, labels=[Label("y", mean=0.5)])
+    numbers = np.random.default_rng(0).normal(size=(20, 500)).astype("float32")
+    keras.utils.set_random_seed(0)
+    for stddev in (0.1, 0.02):
+        embedder = TokenEmbedder(schema, dim=64, dense_units=dense_units, dense_stddev=stddev)
+        tokens = np.asarray(embedder(dict(zip(names, numbers, strict=True)))["features"])
+        # Behind ReLU numbers of deviation 1 have a mean square of about 1 / 2 of Glorot's 2 * 20 / 2020.
+        loud = stddev if not dense_units else stddev * (0.5 * 2 * 20 / 2020) ** 0.5
+        assert tokens.std() == pytest.approx(loud, rel=0.15)
 
 
 def test_needs_a_learned_schema():

@@ -7,7 +7,15 @@ from typing import Any
 import numpy as np
 
 from tf_interformer._keras import keras, ops, register
-from tf_interformer.layers._common import attach, build_sublayer, check_choice, check_rate, repeat_rows, wide
+from tf_interformer.layers._common import (
+    attach,
+    build_sublayer,
+    check_choice,
+    check_rate,
+    check_ratio,
+    repeat_rows,
+    wide,
+)
 from tf_interformer.layers._lookup import NO_AUTOCAST, take_rows
 from tf_interformer.layers.mlp import MLP
 from tf_interformer.schema import Categorical, FeatureSchema
@@ -32,8 +40,9 @@ class TokenEmbedder(keras.layers.Layer):
 
     All columns of one width share one fused table, in which every vocabulary has rows of its own, and are
     read by a single gather. Id 0 embeds to zeros, always. All numbers together give the dense
-    token(s): `x_dense = W [x_1 .. x_m]` (InterFormer, section 3.1), or an MLP whose output is split evenly
-    (Hiformer). A `Vector` gives a token of its own, by a linear map without a bias.
+    token(s): `x_dense = W [x_1 .. x_m] + b` (InterFormer, section 3.1, which prints no bias b; it starts
+    at 0), or an MLP whose output is split evenly (Hiformer). A `Vector` gives a token of its own, by a
+    linear map without a bias.
 
     Order of the feature tokens: dense token(s), bucketised numerics, categorical features, what a `match` says of the
     latest event on the candidate and a `distance` of the latest event, vectors, each as in the schema.
@@ -48,6 +57,10 @@ class TokenEmbedder(keras.layers.Layer):
         dense_tokens: int. Tokens made of the numeric features. Defaults to 1.
         dense_units: tuple of int. Hidden units before them (ReLU). Defaults to none: one linear map.
         stddev: float. Standard deviation of the initial embeddings. Defaults to 0.05.
+        dense_stddev: float or None. Standard deviation at which the components of the dense tokens start, for
+            numbers of deviation 1 and without `dense_units`. Defaults to None: Glorot's kernel, by which they start at
+            0.3 (one number) to 1.2 (fifty), many times as loud as an id's token. What is better depends on the log,
+            see docs/figures.md.
         l2: float. Penalty `l2 * sum of squares` on the rows that a batch reads, divided by the batch size.
             Defaults to 0.
         dropout: float. Share of each feature token's and event's components dropped in training. Defaults to 0.
@@ -90,6 +103,7 @@ class TokenEmbedder(keras.layers.Layer):
         dense_tokens: int = 1,
         dense_units: Sequence[int] = (),
         stddev: float = 0.05,
+        dense_stddev: float | None = None,
         l2: float = 0.0,
         dropout: float = 0.0,
         unknown: float = 0.0,
@@ -108,6 +122,7 @@ class TokenEmbedder(keras.layers.Layer):
         self.dense_tokens = dense_tokens
         self.dense_units = tuple(dense_units)
         self.stddev = stddev
+        self.dense_stddev = check_ratio("dense_stddev", dense_stddev)
         self.l2 = l2
         self.dropout = dropout
         self.unknown = check_rate("unknown", unknown)
@@ -205,7 +220,17 @@ class TokenEmbedder(keras.layers.Layer):
         self.dense = None
         if self.schema.numbers:
             units = (*self.dense_units, self.dense_tokens * self.dim)
-            self.dense = MLP(units, activation="relu", name="dense_token", dtype=self.dtype_policy)
+            start = None
+            if self.dense_stddev is not None:
+                fan_in = (len(self.schema.numbers), *self.dense_units)[-1]
+                start = keras.initializers.RandomNormal(stddev=self.dense_stddev / fan_in**0.5)
+            self.dense = MLP(
+                units,
+                activation="relu",
+                final_kernel_initializer=start,
+                name="dense_token",
+                dtype=self.dtype_policy,
+            )
             build_sublayer(self.dense, (None, len(self.schema.numbers)))
         self._vector_maps = {}
         for feature in self.schema.vectors:
@@ -386,6 +411,7 @@ class TokenEmbedder(keras.layers.Layer):
             "dense_tokens": self.dense_tokens,
             "dense_units": list(self.dense_units),
             "stddev": self.stddev,
+            "dense_stddev": self.dense_stddev,
             "l2": self.l2,
             "dropout": self.dropout,
             "unknown": self.unknown,

@@ -43,10 +43,11 @@ def zeros():
     return np.zeros((ROWS, DIM))
 
 
-def looped_adam(**config):
-    table, state = start("float64"), {"m": zeros(), "v": zeros(), "highest": zeros()}
+def looped_adam(own_steps=False, **config):
+    table, state = start("float64"), {"m": zeros(), "v": zeros(), "highest": zeros(), "count": np.zeros(ROWS)}
     for step, (rows, values) in enumerate(batches(), 1):
-        reference.adam(table, state, list(zip(rows, values, strict=True)), step, RATE, **config)
+        given = list(zip(rows, values, strict=True))
+        reference.adam(table, state, given, None if own_steps else step, RATE, **config)
     return table
 
 
@@ -84,6 +85,11 @@ CASES = {
     "adam": (lambda: LazyAdam(RATE), looped_adam),
     "amsgrad": (lambda: LazyAdam(RATE, amsgrad=True, beta_2=0.7), lambda: looped_adam(amsgrad=True, beta_2=0.7)),
     "adamw": (lambda: LazyAdamW(RATE, weight_decay=0.3), lambda: looped_adam(weight_decay=0.3)),
+    "adam, own steps": (lambda: LazyAdam(RATE, bias_correction="rows"), lambda: looped_adam(own_steps=True)),
+    "adamw, own steps": (
+        lambda: LazyAdamW(RATE, weight_decay=0.3, bias_correction="rows"),
+        lambda: looped_adam(own_steps=True, weight_decay=0.3),
+    ),
     "adagrad": (lambda: SparseAdagrad(RATE), looped_adagrad),
     "adagrad, decay": (lambda: SparseAdagrad(RATE, weight_decay=0.3), lambda: looped_adagrad(weight_decay=0.3)),
     "row-wise": (lambda: RowWiseAdagrad(RATE), looped_row_wise),
@@ -196,6 +202,20 @@ def test_moments_of_other_rows_stay_too():
             assert np.flatnonzero((one != two).any(axis=1)).tolist() == rows
 
 
+@pytest.mark.parametrize(("kind", "moved"), [("steps", 0.316), ("rows", 0.1)])
+def test_how_far_a_row_moves_that_is_first_read_late(kind, moved):
+    optimizer, table = LazyAdam(0.1, bias_correction=kind), tf.Variable(tf.zeros((3, 2)))
+    optimizer.build([table])
+    optimizer.iterations.assign(20_000)  # on other rows
+    optimizer.apply_gradients([(sparse([1], np.ones((1, 2)), "float32"), table)])
+    assert table.numpy()[1] == pytest.approx([-moved, -moved], rel=2e-3)
+
+
+def test_bias_correction_is_one_of_two():
+    with pytest.raises(ValueError, match=r"`bias_correction` must be one of 'steps', 'rows'.*'row'"):
+        LazyAdam(bias_correction="row")
+
+
 def test_an_empty_batch_changes_nothing():
     optimizer, table = LazyAdam(RATE), tf.Variable(start("float32"))
     optimizer.apply_gradients([(sparse([], np.zeros((0, DIM)), "float32"), table)])
@@ -300,6 +320,8 @@ def test_accumulation_is_refused():
 def test_config_round_trip(ours, name):
     schedule = keras.optimizers.schedules.ExponentialDecay(0.1, 10, 0.5)
     made = ours(schedule, clipnorm=0.5, name="mine")
+    if name.startswith("Adam"):
+        made.bias_correction = "rows"
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(made))
     assert type(again) is ours
     assert again.get_config() == made.get_config()

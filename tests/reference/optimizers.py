@@ -26,8 +26,12 @@ def clip_by_global_norm(summed, dense, limit):
 
 
 def adam(table, state, gradients, step, rate, beta_1=0.9, beta_2=0.999, epsilon=1e-7, weight_decay=0.0, amsgrad=False):
-    """Adam; `step` counts from 1 and is the same for all rows."""
+    """Adam; `step` counts from 1 and is the same for all rows; `None`: every row has its own, `state["count"]`."""
+    all_steps = step
     for row, gradient in by_row(gradients).items():
+        if all_steps is None:
+            state["count"][row] += 1
+            step = state["count"][row]
         for j in range(table.shape[1]):
             table[row, j] -= rate * weight_decay * table[row, j]
             g = gradient[j]

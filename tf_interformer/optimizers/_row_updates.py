@@ -68,6 +68,21 @@ class RowUpdates(keras.optimizers.Optimizer):
             return slots[self._index_dict[self._var_key(variable)]]
         return slots[self._get_variable_index(variable)].value
 
+    @property
+    def _is_built(self) -> bool:
+        return bool(getattr(self, "_built" if LEGACY else "built", False))
+
+    def _row_state(self, variable: Any, name: str, start: float) -> Any:
+        """A variable of the optimiser with one number per row; per number, where the model's has one dimension."""
+        shape = tuple(variable.shape)
+        shape = (shape[0], *[1] * (len(shape) - 1)) if shape else shape
+        initializer = keras.initializers.Constant(start)
+        if LEGACY:
+            value = initializer(shape=shape, dtype=variable.dtype)
+            return self.add_variable_from_reference(variable, name, initial_value=value)
+        place = str(getattr(variable, "path", variable.name)).replace("/", "_").replace(":", "_")
+        return self.add_variable(shape, initializer, variable.dtype, name=f"{place}_{name}")
+
     @staticmethod
     def _read(variable: Any, rows: Any) -> Any:
         return tf.convert_to_tensor(variable) if rows is None else tf.gather(variable, rows)

@@ -50,22 +50,14 @@ class RowWiseAdagrad(RowUpdates, keras.optimizers.Adagrad):
     for_whole_tables = True
 
     def build(self, variables: Sequence[Any]) -> None:
-        if getattr(self, "_built" if LEGACY else "built", False):
+        if self._is_built:
             return
         super(keras.optimizers.Adagrad, self).build(variables)  # Adagrad's own would make an accumulator per number
-        self._accumulators = [self._accumulator(variable) for variable in variables]
+        self._accumulators = [
+            self._row_state(variable, "accumulator", self.initial_accumulator_value) for variable in variables
+        ]
         if LEGACY:
             self._built = True
-
-    def _accumulator(self, variable: Any) -> Any:
-        shape = tuple(variable.shape)
-        shape = (shape[0], *[1] * (len(shape) - 1)) if len(shape) > 1 else shape
-        start = keras.initializers.Constant(self.initial_accumulator_value)
-        if LEGACY:
-            value = start(shape=shape, dtype=variable.dtype)
-            return self.add_variable_from_reference(variable, "accumulator", initial_value=value)
-        name = str(getattr(variable, "path", variable.name)).replace("/", "_").replace(":", "_")
-        return self.add_variable(shape, start, variable.dtype, name=f"{name}_accumulator")
 
     def _update_rows(self, variable: Any, rows: Any, gradient: Any, rate: Any) -> None:
         accumulators = self._slot(self._accumulators, variable)

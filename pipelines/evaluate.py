@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pipelines import report
+from pipelines.best_column import remarks
 from pipelines.command import run_command
 from pipelines.config import ConfigError, load_config
 from pipelines.input import open_source
@@ -34,6 +35,8 @@ def evaluate(run_path: str, data_dir: str | None = None, prepared_dir: str | Non
     with explained_read_errors(source):
         metrics, _ = report.measure(ranker, source, config.training.rows_at_once)
     print(report.table(metrics, config))
+    for remark in remarks(metrics, stored.get("best_column", {})):
+        print(remark)
     different = list(_differences(metrics, stored))
     if different:
         raise ConfigError(f"measured again, these differ from {run.metrics}: " + "; ".join(different))

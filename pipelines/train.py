@@ -12,6 +12,7 @@ import time
 from collections.abc import Sequence
 
 from pipelines import report
+from pipelines.best_column import best_columns, remarks
 from pipelines.command import run_command, run_parser
 from pipelines.config import TrainConfig, load_config
 from pipelines.fingerprint import fingerprint
@@ -54,6 +55,9 @@ def _train(config: TrainConfig, run: RunDirectory, source: Source) -> None:
     with explained_read_errors(source):
         ranker = trainer.train()
         metrics, predictions = report.measure(ranker, source, config.training.rows_at_once)
+        validated = len(next(iter(predictions["validation"].labels.values())))
+        rows = {"train": trainer.state.examples, "validation": validated}
+        best = best_columns(source, ranker.preprocessor, rows)
     run.save_model(ranker, run.model)
     if not (run.saved_model / "1").exists():
         export_saved_model(ranker, run.saved_model)
@@ -63,8 +67,10 @@ def _train(config: TrainConfig, run: RunDirectory, source: Source) -> None:
         write_text(run.example_ranking, to_ranking(ranker.schema, examples))
     report.draw(run, trainer.state, predictions["test"], metrics)
     # metrics.json comes last: where it is, the run is whole.
-    run.save_metrics(metrics | report.describe(ranker, trainer.state))
+    run.save_metrics(metrics | report.describe(ranker, trainer.state) | {"best_column": best})
     print(report.table(metrics, config))
+    for remark in remarks(metrics, best):
+        print(remark)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

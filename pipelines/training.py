@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
 from pipelines.config import AUTO, ConfigError, ModelConfig, TrainConfig, TrainingConfig
 from pipelines.input import Source, evaluation_dataset, training_dataset
+from pipelines.learning import check_splits, learn
 from pipelines.random_state import use_generators
 from pipelines.run_directory import RunDirectory, RunState
 from pipelines.sizing import Differences, sized
@@ -20,7 +20,6 @@ from pipelines.weight_average import WeightAverage
 from tf_interformer import backbones, optimizers
 from tf_interformer._keras import keras
 from tf_interformer.evaluation import evaluate
-from tf_interformer.metrics import ranking_metrics
 from tf_interformer.ranker import Ranker
 from tf_interformer.schema import FeatureSchema
 
@@ -90,7 +89,7 @@ class Trainer:
             if not self.state.finished:
                 self.say(f"resuming at epoch {self.state.epoch + 1}, batch {self.state.step}")
         if resumed is None:
-            self._check_splits()
+            check_splits(self.source, self._task, self._metric, self.say)
         self._average = WeightAverage(self.ranker)
         rows = self.config.training.rows_at_once
         self._validation = evaluation_dataset(self.source, self.ranker.preprocessor, "validation", rows)
@@ -107,55 +106,17 @@ class Trainer:
     def _learn(self) -> tuple[FeatureSchema, RunState]:
         started = time.monotonic()
         self.say("learning vocabularies and statistics from the training split")
-        examples = 0
-        positives = dict.fromkeys(self.source.schema.tasks, 0)
-        source, lists = self.source, self.config.training.lists
-        asked = self.config.model.list_loss == AUTO and lists in source.schema.key_columns
-        differences = Differences() if asked else None
+        keys, lists = self.source.schema.key_columns, self.config.training.lists
+        differences = Differences()
+        asked = self.config.model.list_loss == AUTO and lists in keys
 
-        def counted() -> Iterator[dict[str, Any]]:
-            nonlocal examples
-            for batch in source.raw_batches("train", 8192).as_numpy_iterator():
-                labels = batch[source.schema.tasks[0]]
-                examples += len(labels)
-                for task in positives:
-                    positives[task] += int(batch[task].sum())
-                if differences is not None:
-                    differences.update(batch[source.schema.key_columns[lists][0]], labels)
-                yield batch
+        def watch(batch: dict[str, Any]) -> None:
+            differences.update(batch[keys[lists][0]], batch[self.source.schema.tasks[0]])
 
-        schema = self.source.schema.learn(counted())
-        for task, count in positives.items():
-            if count in (0, examples):
-                raise ConfigError(
-                    f"the training split holds one class only: {task!r} is {int(count > 0)} in all {examples:,} "
-                    "examples, so there is nothing to learn. Take other days or another label (dataset.labels)"
-                )
+        schema, examples = learn(self.source, watch if asked else None)
         schema.to_json(self.run.schema)
         self.say(f"{examples:,} training examples read in {time.monotonic() - started:.0f} s")
-        return schema, RunState(examples=examples, difference=differences.share() if differences else 0.0)
-
-    def _check_splits(self) -> None:
-        """Say before the first epoch what would be found out behind the last."""
-        schema = self.source.schema
-        for split in ("validation", "test"):
-            found = self.source.outcomes(split)
-            if not found:
-                raise ConfigError(f"the {split} split holds no example: {', '.join(self.source.files[split])}")
-            keys: Any = {f"{role}s": found[column] for role, (column, _) in schema.key_columns.items()}
-            for task in schema.tasks:
-                labels = found[task]
-                alike = ranking_metrics(labels, np.zeros(len(labels)), from_logits=True, **keys)
-                one_class = labels.min() == labels.max()
-                told = f"{task!r} is {int(labels[0])} in all {len(labels):,} examples of the {split} split"
-                if split == "validation" and task == self._task and math.isnan(alike[self._metric]):
-                    why = told if one_class else "one class only in each user or list"
-                    raise ConfigError(
-                        f"training.monitor: {self._metric} of {task!r} is undefined on the validation split: {why}. "
-                        "Validate on more examples, or by log_loss"
-                    )
-                if one_class:
-                    self.say(f"{told}: its AUC is undefined")
+        return schema, RunState(examples=examples, difference=differences.share() if asked else 0.0)
 
     def _epoch(self, asked: list[int]) -> None:
         training, state = self.config.training, self.state

@@ -9,7 +9,9 @@ import numpy as np
 
 from pipelines.config import ConfigError, TrainConfig
 from pipelines.input import Source
+from pipelines.learning import check_splits, learn
 from pipelines.run_directory import RunDirectory
+from pipelines.training import monitored
 from pipelines.whole import whole_file
 from tf_interformer.evaluation import Predictions
 from tf_interformer.metrics import ranking_metrics
@@ -58,11 +60,16 @@ def fit(config: TrainConfig, source: Source, run: RunDirectory) -> tuple[dict[st
     """Train with early stopping on the validation split; return what `metrics.json` holds, and the test predictions.
 
     Only the first label is learned.
+
+    Raises:
+        ConfigError: There is nothing to learn or to choose by, as of a network.
     """
     import lightgbm
 
     started = time.monotonic()
-    schema = source.schema.learn(source.raw_batches("train", 8192).as_numpy_iterator())
+    monitor = monitored(config.training.monitor, source.schema)
+    schema, _ = learn(source)
+    check_splits(source, *monitor, say=print)
     schema.to_json(run.schema)
     preprocessor = Preprocessor(schema)
     tables = {split: _table(source, preprocessor, split) for split in ("train", "validation", "test")}

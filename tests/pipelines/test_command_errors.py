@@ -11,6 +11,7 @@ import tensorflow as tf
 from pipelines import ablate, compress, evaluate, prepare, train
 from pipelines.command import run_command
 from pipelines.compare import __main__ as compare
+from pipelines.compare import boosting, job
 from pipelines.schema import __main__ as schema
 from serving import agreement, onnx, rank, score
 from serving.export import __main__ as export
@@ -98,6 +99,21 @@ def test_one_class_to_learn(log, folder, capsys):
     for split in ("train-0", "train-1"):
         change(folder, split, "click", lambda column: pa.array([0] * len(column)))
     assert "the training split holds one class only: 'click' is 0 in all 100 examples" in trained(capsys, log, folder)
+
+
+@pytest.mark.skipif(not boosting.is_installed(), reason="needs LightGBM")
+@pytest.mark.parametrize(
+    ("split", "message"),
+    [
+        ("train", "the training split holds one class only: 'click' is 0 in all 100 examples"),
+        ("validation", "auc of 'click' is undefined on the validation split: 'click' is 0 in all 50 examples"),
+    ],
+)
+def test_one_class_is_told_of_trees_too(log, folder, capsys, split, message):
+    for part in ("train-0", "train-1") if split == "train" else (split,):
+        change(folder, part, "click", lambda column: pa.array([0] * len(column)))
+    given = ("--config", log / "config.yaml", "--data-dir", folder, "--output", folder.parent / "run")
+    assert message in told(capsys, job.main, *given, "--set", "model.backbone=lightgbm")
 
 
 def test_one_class_is_no_error_where_the_metric_is_defined(log, folder, capsys):

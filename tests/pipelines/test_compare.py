@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +20,10 @@ from pipelines.compare import boosting, job, plan
 from pipelines.compare.examples import item_column, load_examples, segments
 from pipelines.compare.leaderboard import Entry, build, markdown, write
 from pipelines.compare.significance import auc_parts, difference, gauc_parts, holm
-from pipelines.config import DatasetConfig
+from pipelines.config import DatasetConfig, TrainConfig
 from pipelines.input import open_source
 from pipelines.jobs import Job, run_jobs
+from pipelines.run_directory import RunDirectory
 from pipelines.training import Interrupted
 from tests.pipelines.small_folder import write_folders
 from tests.small_log import declared_schema, learned_schema
@@ -109,6 +111,23 @@ def test_what_a_model_goes_without_is_told_of_the_examples_all_the_same(compared
     with np.load(compared / "examples.npz") as kept:
         lengths = np.minimum(raw["viewed_length"], 6) + np.minimum(raw["bought_length"], 4)
         assert kept["history_length"].tolist() == lengths.tolist()
+
+
+@pytest.mark.skipif(not boosting.is_installed(), reason="needs LightGBM")
+def test_trees_are_counted_by_the_loss_of_corrected_logits(log, tmp_path, monkeypatch):
+    import lightgbm
+
+    source = open_source(DatasetConfig(name="small", format="tfrecord"), log / "tfrecord")
+    label = source.schema.labels[0].model_copy(update={"negative_rate": 0.2})
+    source = replace(source, schema=source.schema.model_copy(update={"labels": (label,)}))
+    trained, train = [], lightgbm.train
+    monkeypatch.setattr(lightgbm, "train", lambda *args, **kwargs: trained.append(train(*args, **kwargs)) or trained[0])
+    config = TrainConfig(
+        dataset={"name": "small"}, model={"backbone": "lightgbm", "backbone_config": {"num_leaves": 4}}
+    )
+    metrics, _ = boosting.fit(config, source, RunDirectory(tmp_path))
+    seen = trained[0].best_score["valid_0"]["binary_logloss"]
+    assert seen == pytest.approx(metrics["validation"]["click"]["log_loss"], rel=1e-6)
 
 
 def test_metrics_by_list_are_shown_and_tested(compared):

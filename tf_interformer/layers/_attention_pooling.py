@@ -13,6 +13,8 @@ def pool_by_scores(layer: Any, sequence: Tensor, lengths: Tensor, scores: Tensor
 
     `W_V` is applied to what was pooled: the same numbers without a value for every event.
 
+    The padding of the sequence must be finite.
+
     Args:
         layer: has `num_tokens` (k), `num_heads` (H), `value_kernel` and `output_kernel`, both `[D, D]`.
     """

@@ -113,14 +113,36 @@ def valid_positions(lengths: Tensor, time: Any) -> Tensor:
     return ops.expand_dims(ops.arange(time), 0) < ops.expand_dims(ops.cast(lengths, "int32"), 1)
 
 
-def zero_padding(sequence: Tensor, lengths: Tensor) -> Tensor:
-    """Replaces whatever stands at padded positions, even a NaN, by zeros."""
-    valid = ops.expand_dims(valid_positions(lengths, ops.shape(sequence)[1]), -1)
-    return ops.where(valid, sequence, ops.zeros_like(sequence))
+def zero_where_not(valid: Tensor, values: Tensor) -> Tensor:
+    """`[B, T]` or `[B, T, D]` with zeros in place of whatever, even a NaN, stands where `valid` `[B, T]` is false."""
+    valid = valid if len(values.shape) == 2 else ops.expand_dims(valid, -1)
+    return ops.where(valid, values, ops.zeros_like(values))
+
+
+def read_history(sequence: Tensor, lengths: Tensor, leading: int = 0) -> tuple[Tensor, Tensor]:
+    """What a layer makes of histories `[B, T, ...]` before all else: zeros at padded positions, lengths within bounds.
+
+    A length beyond the events is that of all events, one below 0 is 0. Whoever feeds a model is told of such lengths,
+    by `tf_interformer.columns`; here, where XLA and exported graphs run, nothing can be refused.
+
+    Args:
+        sequence: `[B, T]` or `[B, T, D]`.
+        lengths: `[B]`.
+        leading: How many tokens at the front are no events and not counted.
+
+    Returns:
+        The sequence, and the lengths as int32.
+    """
+    time = ops.shape(sequence)[1]
+    lengths = ops.minimum(ops.maximum(ops.cast(lengths, "int32"), 0), time - leading)
+    return zero_where_not(valid_positions(lengths + leading, time), sequence), lengths
 
 
 def masked_mean(sequence: Tensor, lengths: Tensor) -> Tensor:
-    """Averages `[B, T, D]` over the events of each history: `[B, D]`, zeros for an empty history."""
+    """Averages `[B, T, D]` over the events of each history: `[B, D]`, zeros for an empty history.
+
+    Padding must be finite, as that of `read_history` is.
+    """
     valid = wide(ops.cast(valid_positions(lengths, ops.shape(sequence)[1]), sequence.dtype))
     count = ops.maximum(ops.sum(valid, axis=1, keepdims=True), 1.0)
     weights = ops.cast(valid / count, sequence.dtype)

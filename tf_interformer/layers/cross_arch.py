@@ -11,11 +11,11 @@ from tf_interformer.layers._common import (
     check_positive,
     check_units,
     masked_mean,
+    read_history,
     sequence_shape,
     shape_of,
     tokens_shape,
     valid_positions,
-    zero_padding,
 )
 from tf_interformer.layers._token_norm import TokenNorm
 from tf_interformer.layers.gating import ACTIVATIONS, Gating
@@ -185,15 +185,16 @@ class CrossArch(keras.layers.Layer):
         return tokens
 
     def _aggregate(self, inputs: dict[str, Tensor], summary: Tensor | None) -> Tensor:
-        history = {"sequence": inputs["sequence"], "lengths": inputs["lengths"]}
+        sequence, lengths = read_history(inputs["sequence"], inputs["lengths"])
         if self.aggregation == "average":
-            return ops.expand_dims(masked_mean(**history), 1)
+            return ops.expand_dims(masked_mean(sequence, lengths), 1)
         if self.aggregation == "mlp":
-            return self.mixing(zero_padding(**history))
+            return self.mixing(sequence)
         if self.aggregation == "mha":
-            valid = valid_positions(history["lengths"], ops.shape(history["sequence"])[1])
-            attended = self.attention({"sequence": history["sequence"], "mask": valid})
-            return ops.expand_dims(masked_mean(attended, history["lengths"]), 1)
+            valid = valid_positions(lengths, ops.shape(sequence)[1])
+            attended = self.attention({"sequence": sequence, "mask": valid})
+            return ops.expand_dims(masked_mean(attended, lengths), 1)
+        history = {"sequence": inputs["sequence"], "lengths": inputs["lengths"]}  # each of these reads it so itself
         parts = []
         if self.cls_tokens:
             parts.append(inputs.get("cls", summary))

@@ -10,8 +10,8 @@ from tf_interformer.layers._common import (
     check_positive,
     check_ratio,
     project,
+    read_history,
     sequence_shape,
-    zero_padding,
 )
 from tf_interformer.layers.mlp import MLP
 
@@ -93,8 +93,8 @@ class MaskNetMerge(keras.layers.Layer):
     def call(self, inputs: Any) -> dict[str, Tensor]:
         sequences, lengths = _aligned(inputs)
         times = [ops.shape(sequence)[1] for sequence in sequences]
-        lengths = [ops.minimum(ops.cast(n, "int32"), time) for n, time in zip(lengths, times, strict=True)]
-        sequences = [zero_padding(sequence, n) for sequence, n in zip(sequences, lengths, strict=True)]
+        histories = [read_history(sequence, n) for sequence, n in zip(sequences, lengths, strict=True)]
+        sequences, lengths = (list(parts) for parts in zip(*histories, strict=True))
         length = lengths[0]
         if len(sequences) > 1:
             for other in lengths[1:]:

@@ -11,6 +11,7 @@ from tf_interformer.layers._common import (
     sequence_shape,
     softmax,
     wide,
+    zero_where_not,
 )
 from tf_interformer.layers._recording import is_recording, record
 from tf_interformer.layers.rotary import rotary_angles, rotate
@@ -67,6 +68,8 @@ class MultiHeadAttention(keras.layers.Layer):
         sequence = _sequence(inputs)
         given = inputs if isinstance(inputs, dict) else {}
         mask = given.get("mask")
+        if mask is not None:
+            sequence = zero_where_not(mask, sequence)
         batch, time, width = ops.shape(sequence)
         head = width // self.num_heads
         qkv = ops.reshape(project(sequence, self.qkv_kernel), (batch, time, 3, self.num_heads, head))

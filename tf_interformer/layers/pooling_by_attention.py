@@ -10,6 +10,7 @@ from tf_interformer.layers._common import (
     build_sublayer,
     check_positive,
     project,
+    read_history,
     sequence_shape,
     wide,
 )
@@ -74,14 +75,14 @@ class PoolingByAttention(keras.layers.Layer):
         super().build(input_shape)
 
     def call(self, inputs: dict[str, Tensor]) -> Tensor:
-        sequence = inputs["sequence"]
+        sequence, lengths = read_history(inputs["sequence"], inputs["lengths"])
         width, heads, seeds = sequence.shape[-1], self.num_heads, self.num_tokens
         head = width // heads
         key_kernel = by_head(self.key_kernel, sequence, (width, heads, head))
         queries = by_head(self.seeds, sequence, (seeds, heads, head)) * head**-0.5
         score_kernel = ops.reshape(ops.einsum("dhe,khe->dkh", key_kernel, queries), (width, seeds * heads))
         scores = ops.transpose(wide(project(sequence, score_kernel)), (0, 2, 1))  # [B, k H, T]
-        tokens = pool_by_scores(self, sequence, inputs["lengths"], scores)
+        tokens = pool_by_scores(self, sequence, lengths, scores)
         if self.full:
             hidden = self.attention_norm(ops.cast(self.seeds, tokens.dtype) + tokens)
             tokens = self.output_norm(hidden + self.feed_forward(hidden))

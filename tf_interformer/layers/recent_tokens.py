@@ -3,7 +3,13 @@
 from typing import Any
 
 from tf_interformer._keras import keras, ops, register
-from tf_interformer.layers._common import Shape, Tensor, check_positive, sequence_shape
+from tf_interformer.layers._common import (
+    Shape,
+    Tensor,
+    check_positive,
+    read_history,
+    sequence_shape,
+)
 
 
 @register
@@ -39,8 +45,8 @@ class RecentTokens(keras.layers.Layer):
         super().build(input_shape)
 
     def call(self, inputs: dict[str, Tensor]) -> Tensor:
-        sequence = inputs["sequence"]
-        last = ops.expand_dims(ops.cast(inputs["lengths"], "int32"), 1) - 1
+        sequence, lengths = read_history(inputs["sequence"], inputs["lengths"])
+        last = ops.expand_dims(lengths, 1) - 1
         wanted = last - ops.expand_dims(ops.arange(self.num_tokens), 0)  # [B, k], negative where there is none
         positions = ops.arange(ops.shape(sequence)[1])
         # A product with ones and zeros, because XLA, ONNX and accelerators run it faster than a gather.

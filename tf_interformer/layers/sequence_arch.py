@@ -10,6 +10,7 @@ from tf_interformer.layers._common import (
     check_choice,
     check_positive,
     check_rate,
+    read_history,
     sequence_shape,
     valid_positions,
 )
@@ -116,7 +117,7 @@ class SequenceArch(keras.layers.Layer):
         super().build(input_shape)
 
     def call(self, inputs: dict[str, Tensor], training: bool | None = None) -> Tensor:
-        sequence = inputs["sequence"]
+        sequence, lengths = read_history(inputs["sequence"], inputs["lengths"], leading=self.num_cls_tokens)
         if self.personalized_ffn is not None:
             x = {"sequence": sequence}
             if self.personalized_ffn != "plain":
@@ -124,7 +125,6 @@ class SequenceArch(keras.layers.Layer):
             sequence = self._join(sequence, self.ffn(x), "ffn_norm", training)
         if self.attention:
             time = ops.shape(sequence)[1]
-            lengths = ops.cast(inputs["lengths"], "int32")
             x = {"sequence": sequence, "mask": valid_positions(lengths + self.num_cls_tokens, time)}
             if self.rotary is not None:
                 x["positions"] = self._positions(lengths, time)

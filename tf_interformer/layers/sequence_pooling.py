@@ -12,8 +12,8 @@ from tf_interformer.layers._common import (
     fresh,
     masked_mean,
     project,
+    read_history,
     sequence_shape,
-    zero_padding,
 )
 from tf_interformer.layers.pooling_by_attention import PoolingByAttention
 
@@ -78,8 +78,7 @@ class SequencePooling(keras.layers.Layer):
     def call(self, inputs: dict[str, Any]) -> Tensor:
         tokens = []
         for i, name in enumerate(sorted(inputs["sequences"])):
-            lengths = inputs["lengths"][name]
-            events = zero_padding(inputs["sequences"][name], lengths)
+            events, lengths = read_history(inputs["sequences"][name], inputs["lengths"][name])
             if self.pooling == "attention":
                 events = project(events, self.kernels[i])
                 tokens.append(self.pools[i]({"sequence": events, "lengths": lengths}))

@@ -4,7 +4,15 @@ from typing import Any
 
 from tf_interformer._keras import keras, ops, register
 from tf_interformer.layers._attention_pooling import by_head, pool_by_scores
-from tf_interformer.layers._common import Shape, Tensor, check_positive, project, sequence_shape, wide
+from tf_interformer.layers._common import (
+    Shape,
+    Tensor,
+    check_positive,
+    project,
+    read_history,
+    sequence_shape,
+    wide,
+)
 from tf_interformer.layers.multi_head_attention import check_heads
 
 
@@ -61,7 +69,7 @@ class TargetPooling(keras.layers.Layer):
         super().build(input_shape)
 
     def call(self, inputs: dict[str, Tensor]) -> Tensor:
-        sequence = inputs["sequence"]
+        sequence, lengths = read_history(inputs["sequence"], inputs["lengths"])
         width, heads, count = sequence.shape[-1], self.num_heads, self.num_tokens
         head = width // heads
         queries = ops.reshape(project(inputs["target"], self.query_kernel), (-1, count, heads, head)) * head**-0.5
@@ -69,7 +77,7 @@ class TargetPooling(keras.layers.Layer):
         keys = by_head(self.key_kernel, sequence, (width, heads, head))
         queries = ops.reshape(ops.einsum("bkhe,dhe->bkhd", queries, keys), (-1, count * heads, width))
         scores = wide(ops.matmul(queries, ops.transpose(sequence, (0, 2, 1))))  # [B, k H, T]
-        return pool_by_scores(self, sequence, inputs["lengths"], scores)
+        return pool_by_scores(self, sequence, lengths, scores)
 
     def compute_output_shape(self, input_shape: Any) -> Shape:
         batch, _, width = sequence_shape(input_shape["sequence"])

@@ -42,9 +42,9 @@ class RowWiseAdagrad(RowUpdates, keras.optimizers.Adagrad):
     >>> import tensorflow as tf
     >>> table = tf.Variable(tf.ones((3, 2)))
     >>> gradient = tf.IndexedSlices(tf.constant([[1.0, 7.0]]), [1], (3, 2))
-    >>> _ = RowWiseAdagrad(0.5, initial_accumulator_value=0.0, epsilon=0.0).apply_gradients([(gradient, table)])
-    >>> table.numpy().round(4).tolist()
-    [[1.0, 1.0], [0.9, 0.3], [1.0, 1.0]]
+    >>> _ = RowWiseAdagrad(0.625, initial_accumulator_value=0.0, epsilon=0.0).apply_gradients([(gradient, table)])
+    >>> table.numpy().tolist()
+    [[1.0, 1.0], [0.875, 0.125], [1.0, 1.0]]
     """
 
     for_whole_tables = True

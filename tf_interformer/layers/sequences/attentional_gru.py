@@ -9,9 +9,9 @@ from tf_interformer.layers._common import (
     build_sublayer,
     check_positive,
     project,
+    read_history,
     sequence_shape,
     valid_positions,
-    zero_padding,
 )
 
 
@@ -59,12 +59,11 @@ class AttentionalGRU(keras.layers.Layer):
         super().build(input_shape)
 
     def call(self, inputs: dict[str, Tensor]) -> Tensor:
-        lengths = inputs["lengths"]
-        events = zero_padding(inputs["sequence"], lengths)
+        events, lengths = read_history(inputs["sequence"], inputs["lengths"])
         gates = project(events, self.kernel) + ops.cast(self.bias, events.dtype)
         attention = ops.cast(valid_positions(lengths, ops.shape(events)[1]), events.dtype)
         if "attention" in inputs:
-            attention = attention * ops.cast(inputs["attention"], events.dtype)
+            attention = attention * read_history(ops.cast(inputs["attention"], events.dtype), lengths)[0]
         return self.rnn(ops.concatenate([gates, ops.expand_dims(attention, 2)], axis=-1))
 
     def compute_output_shape(self, input_shape: Any) -> Shape:

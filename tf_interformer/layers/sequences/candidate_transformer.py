@@ -9,8 +9,8 @@ from tf_interformer.layers._common import (
     build_sublayer,
     check_positive,
     check_rate,
+    read_history,
     valid_positions,
-    zero_padding,
 )
 from tf_interformer.layers.mlp import MLP
 from tf_interformer.layers.recent_tokens import RecentTokens
@@ -92,8 +92,7 @@ class CandidateTransformer(keras.layers.Layer):
         super().build(input_shape)
 
     def call(self, inputs: dict[str, Tensor], training: bool | None = None) -> Tensor:
-        lengths = inputs["lengths"]
-        events = zero_padding(inputs["sequence"], lengths)
+        events, lengths = read_history(inputs["sequence"], inputs["lengths"])
         target = ops.broadcast_to(ops.expand_dims(inputs["target"], 1), ops.shape(events))
         x = ops.concatenate([events, target], axis=-1)
         for block in self.blocks:

@@ -10,6 +10,7 @@ from tf_interformer.layers._common import (
     check_positive,
     check_rate,
     project,
+    read_history,
     sequence_shape,
     wide,
 )
@@ -77,7 +78,7 @@ class HSTUBlock(keras.layers.Layer):
         super().build(input_shape)
 
     def call(self, inputs: dict[str, Tensor], training: bool | None = None) -> Tensor:
-        sequence = inputs["sequence"]
+        sequence, lengths = read_history(inputs["sequence"], inputs["lengths"])
         batch, time, width = ops.shape(sequence)
         heads = self.num_heads
         gate, rest = ops.split(ops.silu(project(self.input_norm(sequence), self.kernel)), [width], axis=-1)
@@ -92,7 +93,7 @@ class HSTUBlock(keras.layers.Layer):
             ops.clip(distance, 0, self.max_positions - 1),
             axis=0,
         )
-        count = ops.cast(ops.maximum(ops.cast(inputs["lengths"], "int32"), 1), scores.dtype)
+        count = ops.cast(ops.maximum(lengths, 1), scores.dtype)
         weights = ops.silu(scores + bias) * ops.cast(distance >= 0, scores.dtype) / count[:, None, None, None]
         weights = ops.cast(weights, values.dtype)
         record(self, weights)

@@ -9,7 +9,7 @@ from tf_interformer.layers._common import (
     build_sublayer,
     check_positive,
     check_rate,
-    zero_padding,
+    read_history,
 )
 from tf_interformer.layers.sequences._common import check_target
 from tf_interformer.layers.sequences.recency_positions import RecencyPositions
@@ -93,8 +93,7 @@ class InterestDecoder(keras.layers.Layer):
 
     def encode(self, inputs: dict[str, Tensor], training: bool | None = None) -> Tensor:
         """Returns the encoded events `[batch, time, dim]`, which do not depend on the target."""
-        lengths = inputs["lengths"]
-        x = zero_padding(inputs["sequence"], lengths)
+        x, lengths = read_history(inputs["sequence"], inputs["lengths"])
         x = x + self.positions({"sequence": x, "lengths": lengths})
         for block in self.encoder:
             x = block({"sequence": x, "lengths": lengths}, training=training)

@@ -3,7 +3,14 @@
 from typing import Any
 
 from tf_interformer._keras import keras, ops, register
-from tf_interformer.layers._common import Shape, Tensor, build_sublayer, project, wide, zero_padding
+from tf_interformer.layers._common import (
+    Shape,
+    Tensor,
+    build_sublayer,
+    project,
+    read_history,
+    wide,
+)
 from tf_interformer.layers._recording import record
 from tf_interformer.layers.sequences._common import check_target, check_weight, masked_softmax, next_event_loss
 from tf_interformer.layers.sequences.attentional_gru import AttentionalGRU
@@ -65,10 +72,10 @@ class InterestEvolution(keras.layers.Layer):
         return self.extractor({"sequence": inputs["sequence"], "lengths": inputs["lengths"]})
 
     def call(self, inputs: dict[str, Tensor], training: bool | None = None) -> Tensor:
-        lengths = inputs["lengths"]
-        interests = inputs["interests"] if "interests" in inputs else self.interests(inputs)
+        events, lengths = read_history(inputs["sequence"], inputs["lengths"])
+        given = inputs["interests"] if "interests" in inputs else self.interests(inputs)
+        interests = read_history(given, lengths)[0]
         if training and self.auxiliary_weight:
-            events = zero_padding(inputs["sequence"], lengths)
             self.add_loss(self.auxiliary_weight * next_event_loss(interests, events, lengths))
         query = project(inputs["target"], ops.transpose(ops.convert_to_tensor(self.attention_kernel)))
         scores = ops.squeeze(wide(ops.matmul(interests, ops.expand_dims(query, 2))), axis=2)  # [B, T]

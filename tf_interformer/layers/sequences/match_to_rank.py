@@ -9,9 +9,9 @@ from tf_interformer.layers._common import (
     build_sublayer,
     check_positive,
     project,
+    read_history,
     valid_positions,
     wide,
-    zero_padding,
 )
 from tf_interformer.layers.mlp import MLP
 from tf_interformer.layers.recent_tokens import RecentTokens
@@ -93,8 +93,7 @@ class MatchToRank(keras.layers.Layer):
         super().build(input_shape)
 
     def call(self, inputs: dict[str, Tensor], training: bool | None = None) -> Tensor:
-        lengths = ops.cast(inputs["lengths"], "int32")
-        events = zero_padding(inputs["sequence"], lengths)
+        events, lengths = read_history(inputs["sequence"], inputs["lengths"])
         positions = self.positions({"sequence": events, "lengths": lengths})
         hidden = project(ops.concatenate([events, positions], axis=-1), self.event_kernel)
         hidden = hidden + ops.cast(self.event_bias, hidden.dtype)

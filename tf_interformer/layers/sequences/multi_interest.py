@@ -11,7 +11,7 @@ from tf_interformer.layers._common import (
     check_positive,
     check_rate,
     check_units,
-    zero_padding,
+    read_history,
 )
 from tf_interformer.layers._token_norm import TokenNorm
 from tf_interformer.layers.sequences._common import check_target, check_weight, next_event_loss
@@ -116,8 +116,7 @@ class MultiInterest(keras.layers.Layer):
         super().build(input_shape)
 
     def call(self, inputs: dict[str, Tensor], training: bool | None = None) -> Tensor:
-        lengths = inputs["lengths"]
-        events = zero_padding(inputs["sequence"], lengths)
+        events, lengths = read_history(inputs["sequence"], inputs["lengths"])
         _, time, width = ops.shape(events)
         heads = self.num_interests
         refined = self.refiner({"sequence": events, "lengths": lengths}, training=training)

@@ -3,7 +3,13 @@
 from typing import Any
 
 from tf_interformer._keras import keras, ops, register
-from tf_interformer.layers._common import Shape, Tensor, check_positive, sequence_shape
+from tf_interformer.layers._common import (
+    Shape,
+    Tensor,
+    check_positive,
+    read_history,
+    sequence_shape,
+)
 
 
 @register
@@ -43,8 +49,8 @@ class RecencyPositions(keras.layers.Layer):
         super().build(input_shape)
 
     def call(self, inputs: dict[str, Tensor]) -> Tensor:
-        latest = ops.expand_dims(ops.cast(inputs["lengths"], "int32"), 1) - 1
-        back = latest - ops.expand_dims(ops.arange(ops.shape(inputs["sequence"])[1]), 0)
+        sequence, lengths = read_history(inputs["sequence"], inputs["lengths"])
+        back = ops.expand_dims(lengths, 1) - 1 - ops.expand_dims(ops.arange(ops.shape(sequence)[1]), 0)
         table = ops.cast(ops.convert_to_tensor(self.positions), self.compute_dtype)
         return ops.take(table, ops.clip(back, 0, self.max_positions - 1), axis=0)
 

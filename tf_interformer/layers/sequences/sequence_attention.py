@@ -8,6 +8,7 @@ from tf_interformer.layers._common import (
     Tensor,
     check_positive,
     project,
+    read_history,
     sequence_shape,
     softmax,
     valid_positions,
@@ -65,7 +66,7 @@ class SequenceAttention(keras.layers.Layer):
         super().build(input_shape)
 
     def call(self, inputs: dict[str, Tensor]) -> Tensor:
-        sequence = inputs["sequence"]
+        sequence, lengths = read_history(inputs["sequence"], inputs["lengths"])
         batch, time, width = ops.shape(sequence)
         head = width // self.num_heads
         query = inputs.get("query")
@@ -75,7 +76,7 @@ class SequenceAttention(keras.layers.Layer):
             queries = self._heads(project(query, self.query_kernel), 1)[0]
             keys, values = self._heads(project(sequence, self.kv_kernel), 2)
         scores = wide(ops.matmul(queries * head**-0.5, ops.transpose(keys, (0, 1, 3, 2))))  # [B, H, Q, T]
-        valid = valid_positions(inputs["lengths"], time)[:, None, None, :]
+        valid = valid_positions(lengths, time)[:, None, None, :]
         if self.causal:
             order = ops.arange(time)
             valid = ops.logical_and(valid, (order[None, :] <= order[:, None])[None, None])

@@ -11,7 +11,7 @@ from tf_interformer.layers._common import (
     check_positive,
     check_rate,
     masked_mean,
-    zero_padding,
+    read_history,
 )
 from tf_interformer.layers.recent_tokens import RecentTokens
 from tf_interformer.layers.sequences._common import append_target, check_target
@@ -94,8 +94,8 @@ class SequenceTransformer(keras.layers.Layer):
         super().build(input_shape)
 
     def call(self, inputs: dict[str, Tensor], training: bool | None = None) -> Tensor:
-        lengths = ops.cast(inputs["lengths"], "int32")
-        events = append_target(zero_padding(inputs["sequence"], lengths), inputs["target"], lengths)
+        events, lengths = read_history(inputs["sequence"], inputs["lengths"])
+        events = append_target(events, inputs["target"], lengths)
         lengths = lengths + 1
         positions = self.positions({"sequence": events, "lengths": lengths})
         x = ops.concatenate([events, positions], axis=-1)

@@ -10,9 +10,9 @@ from tf_interformer.layers._common import (
     build_sublayer,
     check_units,
     project,
+    read_history,
     valid_positions,
     wide,
-    zero_padding,
 )
 from tf_interformer.layers._recording import record
 from tf_interformer.layers.mlp import MLP
@@ -76,12 +76,11 @@ class TargetAttention(keras.layers.Layer):
         super().build(input_shape)
 
     def call(self, inputs: dict[str, Tensor]) -> Tensor:
-        lengths = inputs["lengths"]
-        events = zero_padding(inputs["sequence"], lengths)
+        events, lengths = read_history(inputs["sequence"], inputs["lengths"])
         target = ops.broadcast_to(ops.expand_dims(inputs["target"], 1), ops.shape(events))
         parts = [target, events, target - events, target * events]
         if "context" in inputs:
-            parts.append(inputs["context"])
+            parts.append(read_history(inputs["context"], lengths)[0])
         x = ops.concatenate(parts, axis=-1)
         if self.mlp is not None:
             x = self.mlp(x)

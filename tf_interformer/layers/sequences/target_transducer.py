@@ -9,7 +9,7 @@ from tf_interformer.layers._common import (
     build_sublayer,
     check_positive,
     check_rate,
-    zero_padding,
+    read_history,
 )
 from tf_interformer.layers.recent_tokens import RecentTokens
 from tf_interformer.layers.sequences._common import append_target, check_target
@@ -76,8 +76,8 @@ class TargetTransducer(keras.layers.Layer):
         super().build(input_shape)
 
     def call(self, inputs: dict[str, Tensor], training: bool | None = None) -> Tensor:
-        lengths = ops.cast(inputs["lengths"], "int32")
-        x = append_target(zero_padding(inputs["sequence"], lengths), inputs["target"], lengths)
+        events, lengths = read_history(inputs["sequence"], inputs["lengths"])
+        x = append_target(events, inputs["target"], lengths)
         for block in self.blocks:
             x = block({"sequence": x, "lengths": lengths + 1}, training=training)
         return ops.squeeze(self.latest({"sequence": x, "lengths": lengths + 1}), axis=1)

@@ -9,6 +9,7 @@ from tf_interformer.layers._common import (
     build_sublayer,
     check_positive,
     check_rate,
+    read_history,
     sequence_shape,
 )
 from tf_interformer.layers._token_norm import TokenNorm
@@ -80,7 +81,7 @@ class TransformerBlock(keras.layers.Layer):
         super().build(input_shape)
 
     def call(self, inputs: dict[str, Tensor], training: bool | None = None) -> Tensor:
-        x = inputs.get("query", inputs["sequence"])
+        x = inputs["query"] if "query" in inputs else read_history(inputs["sequence"], inputs["lengths"])[0]
         x = self.attention_norm(x + self._drop(self.attention(inputs), training))
         return self.output_norm(x + self._drop(self.feed_forward(x), training))
 

@@ -6,7 +6,15 @@ from typing import Any
 from tf_interformer._keras import keras, ops
 from tf_interformer.backbones._targets import Targets
 from tf_interformer.backbones.base import Backbone
-from tf_interformer.layers._common import Tensor, build_sublayer, sequence_shape, stack_tokens, tokens_shape
+from tf_interformer.layers._common import (
+    Tensor,
+    build_sublayer,
+    histories_read,
+    read_history,
+    sequence_shape,
+    stack_tokens,
+    tokens_shape,
+)
 
 
 class BehaviourSequence(Targets, Backbone):
@@ -76,13 +84,11 @@ class BehaviourSequence(Targets, Backbone):
         features = stack_tokens(inputs["features"])
         parts = [ops.reshape(features, (-1, features.shape[1] * features.shape[2]))]
         for i, name in enumerate(sorted(inputs["sequences"])):
-            x = {
-                "sequence": inputs["sequences"][name],
-                "lengths": inputs["lengths"][name],
-                "target": self._target(name, features),
-                **{key: inputs[key][name] for key in self.shared_parts if key in inputs},
-            }
-            parts.append(self.sequence_layers[i](x, training=training))
+            sequence, lengths = read_history(inputs["sequences"][name], inputs["lengths"][name])
+            given = {key: inputs[key][name] for key in self.shared_parts if key in inputs}
+            x = {"sequence": sequence, "lengths": lengths, "target": self._target(name, features), **given}
+            with histories_read():
+                parts.append(self.sequence_layers[i](x, training=training))
         return self.for_each_task(ops.concatenate(parts, axis=1) if len(parts) > 1 else parts[0])
 
     # What `shared` adds for the sequence layers.

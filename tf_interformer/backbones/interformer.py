@@ -16,6 +16,7 @@ from tf_interformer.layers._common import (
     check_rate,
     check_ratio,
     check_units,
+    histories_read,
     shape_of,
     stack_tokens,
     tokens_shape,
@@ -422,26 +423,27 @@ class InterFormer(Targets, Backbone):
         if self._num_targets:
             target = [features[:, index] for index in self._target_tokens]
             state["target"] = ops.concatenate(target, axis=1) if len(target) > 1 else target[0]
-        for i in range(self._blocks):
-            summaries = self.cross_arches[i](state) if i < len(self.cross_arches) else {}
-            if i == 0 and self._cls:
-                state["cls"] = summaries["features"]
-            x = _with_ids({"features": state["features"]}, inputs)
-            if self._to_features:
-                x["summary"] = summaries["sequence"]
-            s = {"sequence": state["sequence"], "lengths": lengths}
-            if self._cls:
-                s["sequence"] = ops.concatenate([state["cls"], state["sequence"]], axis=1)
-            if self._summary_for_ffn:
-                s["summary"] = summaries["features"]
-            state["features"] = self.interaction_arches[i](x, training=training)
-            sequence = self.sequence_arches[i](s, training=training)
-            if self._cls:
-                # The reshape tells a graph with histories of unknown length how many CLS tokens there are.
-                state["cls"] = ops.reshape(sequence[:, : self._num_cls], (-1, self._num_cls, features.shape[-1]))
-                sequence = sequence[:, self._num_cls :]
-            state["sequence"] = sequence
-        summaries = self.final_cross_arch(state)
+        with histories_read():  # by `merge`
+            for i in range(self._blocks):
+                summaries = self.cross_arches[i](state) if i < len(self.cross_arches) else {}
+                if i == 0 and self._cls:
+                    state["cls"] = summaries["features"]
+                x = _with_ids({"features": state["features"]}, inputs)
+                if self._to_features:
+                    x["summary"] = summaries["sequence"]
+                s = {"sequence": state["sequence"], "lengths": lengths}
+                if self._cls:
+                    s["sequence"] = ops.concatenate([state["cls"], state["sequence"]], axis=1)
+                if self._summary_for_ffn:
+                    s["summary"] = summaries["features"]
+                state["features"] = self.interaction_arches[i](x, training=training)
+                sequence = self.sequence_arches[i](s, training=training)
+                if self._cls:
+                    # The reshape tells a graph with histories of unknown length how many CLS tokens there are.
+                    state["cls"] = ops.reshape(sequence[:, : self._num_cls], (-1, self._num_cls, features.shape[-1]))
+                    sequence = sequence[:, self._num_cls :]
+                state["sequence"] = sequence
+            summaries = self.final_cross_arch(state)
         last = state["features"] if self._keeps_tokens else summaries["features"]
         return [last, summaries["sequence"]]
 

@@ -1,7 +1,9 @@
 """What the layers share: shapes, wide arithmetic, projections, checks of arguments."""
 
 import math
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 from tf_interformer._keras import LEGACY, keras, ops
@@ -119,6 +121,24 @@ def zero_where_not(valid: Tensor, values: Tensor) -> Tensor:
     return ops.where(valid, values, ops.zeros_like(values))
 
 
+_READ: ContextVar[bool] = ContextVar("read", default=False)
+
+
+@contextmanager
+def histories_read() -> Iterator[None]:
+    """Within it, layers take histories as they come: who opens it has read them, and once is enough for a model."""
+    token = _READ.set(True)
+    try:
+        yield
+    finally:
+        _READ.reset(token)
+
+
+def read_events(mask: Tensor, sequence: Tensor) -> Tensor:
+    """`read_history` by a mask `[B, T]` of the events."""
+    return sequence if _READ.get() else zero_where_not(mask, sequence)
+
+
 def read_history(sequence: Tensor, lengths: Tensor, leading: int = 0) -> tuple[Tensor, Tensor]:
     """What a layer makes of histories `[B, T, ...]` before all else: zeros at padded positions, lengths within bounds.
 
@@ -131,8 +151,10 @@ def read_history(sequence: Tensor, lengths: Tensor, leading: int = 0) -> tuple[T
         leading: How many tokens at the front are no events and not counted.
 
     Returns:
-        The sequence, and the lengths as int32.
+        The sequence, and the lengths as int32; within `histories_read` as they came.
     """
+    if _READ.get():
+        return sequence, ops.cast(lengths, "int32")
     time = ops.shape(sequence)[1]
     lengths = ops.minimum(ops.maximum(ops.cast(lengths, "int32"), 0), time - leading)
     return zero_where_not(valid_positions(lengths + leading, time), sequence), lengths

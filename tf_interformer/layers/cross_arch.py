@@ -16,6 +16,7 @@ from tf_interformer.layers._common import (
     shape_of,
     tokens_shape,
     valid_positions,
+    zero_where_not,
 )
 from tf_interformer.layers._token_norm import TokenNorm
 from tf_interformer.layers.gating import ACTIVATIONS, Gating
@@ -189,7 +190,8 @@ class CrossArch(keras.layers.Layer):
         if self.aggregation == "average":
             return ops.expand_dims(masked_mean(sequence, lengths), 1)
         if self.aggregation == "mlp":
-            return self.mixing(sequence)
+            # Padding that blocks have filled, too
+            return self.mixing(zero_where_not(valid_positions(lengths, ops.shape(sequence)[1]), sequence))
         if self.aggregation == "mha":
             valid = valid_positions(lengths, ops.shape(sequence)[1])
             attended = self.attention({"sequence": sequence, "mask": valid})

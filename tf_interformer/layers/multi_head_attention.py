@@ -8,10 +8,10 @@ from tf_interformer.layers._common import (
     Tensor,
     check_positive,
     project,
+    read_events,
     sequence_shape,
     softmax,
     wide,
-    zero_where_not,
 )
 from tf_interformer.layers._recording import is_recording, record
 from tf_interformer.layers.rotary import rotary_angles, rotate
@@ -69,7 +69,7 @@ class MultiHeadAttention(keras.layers.Layer):
         given = inputs if isinstance(inputs, dict) else {}
         mask = given.get("mask")
         if mask is not None:
-            sequence = zero_where_not(mask, sequence)
+            sequence = read_events(mask, sequence)
         batch, time, width = ops.shape(sequence)
         head = width // self.num_heads
         qkv = ops.reshape(project(sequence, self.qkv_kernel), (batch, time, 3, self.num_heads, head))

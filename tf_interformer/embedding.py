@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from tf_interformer._keras import keras, ops, register
+from tf_interformer._names import safe_name
 from tf_interformer.layers._common import attach, build_sublayer, check_choice, check_rate, repeat_rows, wide
 from tf_interformer.layers._lookup import NO_AUTOCAST, take_rows
 from tf_interformer.layers.mlp import MLP
@@ -215,11 +216,11 @@ class TokenEmbedder(keras.layers.Layer):
                 self.dim,
                 use_bias=False,
                 kernel_initializer=initializer,
-                name=f"vector_{feature.name}",
+                name=f"vector_{safe_name(feature.name)}",
                 dtype=self.dtype_policy,
             )
             build_sublayer(made, (None, feature.dim))
-            attach(self, f"vector_{feature.name}", made)
+            attach(self, made.name, made)
             self._vector_maps[feature.name] = made
         self.forget = keras.layers.Dropout(self.unknown, dtype="float32", name="forget") if self.unknown else None
         self.drop = keras.layers.Dropout(self.dropout, dtype=self.dtype_policy) if self.dropout else None

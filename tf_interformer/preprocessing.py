@@ -17,11 +17,9 @@ from tf_interformer.schema import (
     Sequence,
     Vector,
 )
+from tf_interformer.schema._name import LIST_COLUMN
 from tf_interformer.schema.distance import DISTANCE_BOUNDS
 from tf_interformer.schema.errors import as_schema_errors
-
-# Of an encoded batch: an integer that names the list, or the user, of each example. No feature can be called so.
-LIST_COLUMN = "_list"
 
 
 class Preprocessor(tf.Module):

@@ -14,7 +14,9 @@ from pipelines.schema.roles import compared
 from tf_interformer.schema import Categorical, FeatureSchema, Sequence
 
 Ints = NDArray[np.int64]
-_SPEC = re.compile(r"(?P<name>[A-Za-z]\w*)=(?P<fields>[\w,]+?)(:(?P<length>[1-9]\d*))?", re.ASCII)
+# A name that holds `,`, `:`, `=` or `"` stands in quotation marks.
+NAME = r'(?:\s*"(?:[^"]|"")+"\s*|[^",:=]+)'
+_SPEC = re.compile(rf"(?P<name>{NAME})=(?P<fields>{NAME}(?:,{NAME})*)(?::(?P<length>[1-9]\d*))?")
 _DEFAULT_LENGTH = 50
 
 
@@ -45,12 +47,13 @@ class HistorySpec:
             ConfigError: It is not of this form.
         """
         match = _SPEC.fullmatch(text.strip())
-        fields = tuple(match["fields"].split(",")) if match else ()
+        fields = tuple(map(unquoted, re.findall(NAME, match["fields"]))) if match else ()
         if match is None or not all(fields) or len(set(fields)) < len(fields):
             raise ConfigError(
-                f"--history takes NAME=COLUMN,COLUMN:LENGTH, as in viewed=item_id,category:50. Received: {text!r}"
+                "--history takes NAME=COLUMN,COLUMN:LENGTH, as in viewed=item_id,category:50; a name that holds one of "
+                f'`,:="` stands in quotation marks, as "a:b". Received: {text!r}'
             )
-        return cls(match["name"], fields, int(match["length"] or _DEFAULT_LENGTH), where)
+        return cls(unquoted(match["name"]), fields, int(match["length"] or _DEFAULT_LENGTH), where)
 
     def add_to(self, schema: FeatureSchema) -> FeatureSchema:
         """The schema with this sequence; a sequence of its name must have the same fields and keeps its own ways.
@@ -94,6 +97,12 @@ class HistorySpec:
                 f"or a label: {', '.join(known)}"
             )
         return Categorical(name=name, dtype=feature.dtype, missing=feature.missing, table=feature.table or name)
+
+
+def unquoted(name: str) -> str:
+    """A name as an option writes it."""
+    name = name.strip()
+    return name[1:-1].replace('""', '"') if name.startswith('"') else name
 
 
 class Histories:

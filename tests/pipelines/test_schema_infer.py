@@ -548,7 +548,7 @@ def test_encodings(tmp_path, capsys):
     assert "is UTF-16. Give its encoding (`--encoding utf-16`)" in capsys.readouterr().err
     assert main([*command, "--encoding", "utf-16"]) == 0
     out = capsys.readouterr().out
-    assert "the column 'Größe' is called 'Grosse' from here on" in out
+    assert "Größe" in out and "from here on" not in out
     assert "--encoding utf-16" in out.splitlines()[-1]
     path.write_bytes("Größe,x,click\nüber,1,0\n".encode("latin-1"))
     assert main(["infer", str(path), "--output", str(tmp_path / "t.json")]) == 2
@@ -621,7 +621,7 @@ def test_options_that_do_not_fit(table, tmp_path, capsys, monkeypatch, arguments
         (b"a,click\n", "log.csv", "has no rows"),
         (b"1,2,3\n4,5,6\n", "log.csv", "line 1 must name the columns. Received: 1, 2, 3"),
         (b"a,b\n1,2\n3\n", "log.csv", "line 3 must have 2 cells"),
-        (b"a b,a_b,click\n1,2,0\n", "log.csv", "would then be the same: 'a b', 'a_b'"),
+        (b"a b,a\x01b,click\n1,2,0\n", "log.csv", r"would then be the same: 'a b', 'a\x01b'"),
         (b"a,a,click\n1,2,0\n", "log.csv", "must name every column once"),
         (b"a,b\nx,1\ny,2\n", "log.csv", "name it with --label. Columns of 0 and 1: none"),
         (b"a,click\nx,1\ny,\n", "log.csv", "the label `click` must be 0 or 1 in every row. Received: 1 empty cells"),

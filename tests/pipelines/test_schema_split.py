@@ -106,11 +106,12 @@ def test_how_events_are_compared_with_the_row():
 
 
 @pytest.mark.parametrize(
-    "text", ["viewed", "viewed=", "viewed=a,", "viewed=a:0", "viewed=a,a", "2=a", "viewed=a:b", "v w=a"]
+    "text", ["viewed", "viewed=", "viewed=a,", "viewed=a:0", "viewed=a,a", "=a", "viewed=a:b", 'viewed="a']
 )
 def test_what_history_takes(text):
     assert HistorySpec.parse("viewed=item_id,category:7") == HistorySpec("viewed", ("item_id", "category"), 7)
     assert HistorySpec.parse("viewed=item_id").max_length == 50
+    assert HistorySpec.parse('2 v/w = "a:b=""c"" ,",größe:7') == HistorySpec("2 v/w", ('a:b="c" ,', "größe"), 7)
     with pytest.raises(ConfigError, match="--history takes NAME=COLUMN"):
         HistorySpec.parse(text)
 

@@ -10,8 +10,10 @@ import numpy as np
 import tensorflow as tf
 from pydantic import Field, model_validator
 
+from tf_interformer._names import safe_name
 from tf_interformer.schema._model import SchemaModel
-from tf_interformer.schema.categorical import Categorical, Name
+from tf_interformer.schema._name import Name
+from tf_interformer.schema.categorical import Categorical
 from tf_interformer.schema.distance import Distance
 from tf_interformer.schema.errors import SchemaError
 from tf_interformer.schema.label import Label
@@ -79,9 +81,9 @@ class FeatureSchema(SchemaModel):
     features: tuple[Feature, ...] = Field(min_length=1)
     sequences: tuple[Sequence, ...] = ()
     labels: tuple[Label, ...] = Field(min_length=1)
-    group: str | None = None
+    group: Name | None = None
     group_dtype: KeyType = "int64"
-    request: str | None = None
+    request: Name | None = None
     request_dtype: KeyType = "int64"
     weight: Name | None = None
     candidate: tuple[Name, ...] = ()
@@ -230,7 +232,8 @@ class FeatureSchema(SchemaModel):
         Only those that the schema has.
         """
         keys = {"group": (self.group, self.group_dtype), "request": (self.request, self.request_dtype)}
-        return {role: (column, dtype) for role, (column, dtype) in keys.items() if column is not None}
+        features = {f.name: f.dtype for f in self.categoricals}
+        return {role: (c, features.get(c, dtype)) for role, (c, dtype) in keys.items() if c is not None}
 
     @property
     def tables(self) -> dict[str, Categorical]:
@@ -419,12 +422,14 @@ class FeatureSchema(SchemaModel):
         """
         rows = {name: None if name in self.candidate else 1 for name in self.signature()}
         return {
-            name: tf.TensorSpec([rows[name], *spec.shape[1:]], spec.dtype, name)
+            name: tf.TensorSpec([rows[name], *spec.shape[1:]], spec.dtype, spec.name)
             for name, spec in self.signature().items()
         }
 
     def signature(self, labels: bool = False) -> dict[str, tf.TensorSpec]:
         """The raw batch as tensor specs, by column: what a serving signature takes.
+
+        A spec's own name is the column's, or, where that is no name of Python, one made of it.
 
         Args:
             labels: bool. Whether all that training needs is in it: labels, keys, weight, and the features
@@ -433,25 +438,25 @@ class FeatureSchema(SchemaModel):
         specs: dict[str, tf.TensorSpec] = {}
         for feature in self._features(labels):
             if isinstance(feature, Numeric):
-                specs[feature.name] = tf.TensorSpec([None], tf.float32, feature.name)
+                specs[feature.name] = tf.TensorSpec([None], tf.float32)
             elif isinstance(feature, Vector):
-                specs[feature.name] = tf.TensorSpec([None, feature.dim], tf.float32, feature.name)
+                specs[feature.name] = tf.TensorSpec([None, feature.dim], tf.float32)
             else:
                 shape = [None] if feature.max_values is None else [None, None]
-                specs[feature.name] = tf.TensorSpec(shape, tf.as_dtype(feature.dtype), feature.name)
+                specs[feature.name] = tf.TensorSpec(shape, tf.as_dtype(feature.dtype))
         for sequence in self.sequences:
             for field in sequence.fields:
                 column = sequence.column(field.name)
-                specs[column] = tf.TensorSpec([None, None], tf.as_dtype(field.dtype), column)
-            specs[sequence.length_column] = tf.TensorSpec([None], tf.int32, sequence.length_column)
+                specs[column] = tf.TensorSpec([None, None], tf.as_dtype(field.dtype))
+            specs[sequence.length_column] = tf.TensorSpec([None], tf.int32)
         if labels:
             for label in self.labels:
-                specs[label.name] = tf.TensorSpec([None], tf.float32, label.name)
+                specs[label.name] = tf.TensorSpec([None], tf.float32)
             for key, dtype in self.key_columns.values():
-                specs.setdefault(key, tf.TensorSpec([None], tf.as_dtype(dtype), key))
+                specs.setdefault(key, tf.TensorSpec([None], tf.as_dtype(dtype)))
             if self.weight is not None:
-                specs[self.weight] = tf.TensorSpec([None], tf.float32, self.weight)
-        return specs
+                specs[self.weight] = tf.TensorSpec([None], tf.float32)
+        return {name: tf.TensorSpec(spec.shape, spec.dtype, safe_name(name)) for name, spec in specs.items()}
 
     def _features(self, labels: bool) -> Iterator[Feature]:
         yield from (f for f in self.features if labels or f.name not in self.served_as)

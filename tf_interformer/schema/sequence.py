@@ -5,7 +5,8 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from tf_interformer.schema._model import SchemaModel
-from tf_interformer.schema.categorical import Categorical, Name
+from tf_interformer.schema._name import Name
+from tf_interformer.schema.categorical import Categorical
 from tf_interformer.schema.distance import Distance
 from tf_interformer.schema.match import Match
 

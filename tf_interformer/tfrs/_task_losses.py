@@ -7,6 +7,7 @@ import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
 from tf_interformer._keras import keras
+from tf_interformer._names import safe_name
 from tf_interformer.losses import list_losses
 from tf_interformer.metrics import Calibration, NormalizedEntropy
 from tf_interformer.schema import Label
@@ -113,5 +114,5 @@ def _task(label: Label, metrics: Sequence[str], prefix: str) -> Any:
     return tfrs.tasks.Ranking(
         loss=keras.losses.BinaryCrossentropy(from_logits=True, reduction="none"),
         metrics=[make[name](prefix + name) for name in metrics if name in STREAMED],
-        name=f"task_{label.name}",
+        name=f"task_{safe_name(label.name)}",
     )

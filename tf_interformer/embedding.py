@@ -8,10 +8,19 @@ import numpy as np
 
 from tf_interformer._keras import keras, ops, register
 from tf_interformer._names import safe_name
-from tf_interformer.layers._common import attach, build_sublayer, check_choice, check_rate, repeat_rows, wide
+from tf_interformer.layers._common import (
+    attach,
+    build_sublayer,
+    check_choice,
+    check_rate,
+    repeat_rows,
+    wide,
+    zero_padding,
+)
 from tf_interformer.layers._lookup import NO_AUTOCAST, take_rows
 from tf_interformer.layers.mlp import MLP
 from tf_interformer.schema import Categorical, FeatureSchema
+from tf_interformer.schema import Sequence as Events
 
 # Tables of no more ids are never taken for unknown in training; ids are drawn by so many groups.
 FEW_IDS, _GROUPS = 256, 4096
@@ -64,8 +73,9 @@ class TokenEmbedder(keras.layers.Layer):
         inputs: dict of tensors, as the `Preprocessor` makes it.
 
     Returns:
-        dict: `"features"` `[B, N, D]`; `"sequences"` name -> `[B, T, F * D]`, an event's F fields side by side, and
-        behind them for each `match` whether it was the candidate, and each `distance`; `"lengths"` name -> `[B]`;
+        dict: `"features"` `[B, N, D]`; `"sequences"` name -> `[B, T, F * D]`, an event's F categorical fields side by
+        side, and behind them for each `match` whether it was the candidate, each `distance`, and all its numbers, by a
+        map of their own like that of the dense token; `"lengths"` name -> `[B]`;
         `"ids"` `[B, N]`, 0 where a token has none; with numeric features or a `match` also `"numbers"`, all of them as
         they come, `[B, M]`.
 
@@ -136,7 +146,7 @@ class TokenEmbedder(keras.layers.Layer):
                 column(key, table(key, self.dim, feature.num_ids))
         keys = [f.name for f in self.schema.categoricals]
         for sequence in self.schema.sequences:
-            keys += [sequence.column(f.name) for f in sequence.fields]
+            keys += [sequence.column(f.name) for f in sequence.categoricals]
         for key in keys:
             name = self.schema.table_of(key)
             owner = self.schema.tables[name]
@@ -208,6 +218,14 @@ class TokenEmbedder(keras.layers.Layer):
             units = (*self.dense_units, self.dense_tokens * self.dim)
             self.dense = MLP(units, activation="relu", name="dense_token", dtype=self.dtype_policy)
             build_sublayer(self.dense, (None, len(self.schema.numbers)))
+        self._event_maps = {}
+        for sequence in self.schema.sequences:
+            if sequence.number_columns:
+                name = f"numbers_{safe_name(sequence.name)}"
+                numbers = MLP((*self.dense_units, self.dim), activation="relu", name=name, dtype=self.dtype_policy)
+                build_sublayer(numbers, (None, None, len(sequence.number_columns)))
+                attach(self, numbers.name, numbers)
+                self._event_maps[sequence.name] = numbers
         self._vector_maps = {}
         for feature in self.schema.vectors:
             # A unit vector then starts as a token of about the scale of the embeddings.
@@ -300,15 +318,24 @@ class TokenEmbedder(keras.layers.Layer):
         features = ops.concatenate(tokens, axis=1)  # [B, N, D]
         sequences, lengths = {}, {}
         for sequence in self.schema.sequences:
-            events = [rows[key] for key in sequence.event_columns]  # F x [B, T, D]
             length = ops.cast(inputs[sequence.length_column], "int32")
+            fields = {key: rows[key] for key in sequence.id_columns}  # F x [B, T, D]
+            if sequence.number_columns:
+                fields[sequence.length_column] = self._event_numbers(sequence, inputs, length, training)
+            events = list(fields.values())
             if self.schema.comparisons:  # then histories differ between the candidates
-                events = [spread(key, value) for key, value in zip(sequence.event_columns, events, strict=True)]
+                events = [spread(key, value) for key, value in fields.items()]
                 length = spread(sequence.length_column, length)
             sequences[sequence.name] = ops.concatenate(events, axis=-1) if len(events) > 1 else events[0]
             lengths[sequence.name] = length
         ids = self._ids({key: spread(key, inputs[key]) for key in self._id_columns if key}, ops.shape(features)[0])
         return {"features": features, "sequences": sequences, "lengths": lengths, "ids": ids, **given}
+
+    def _event_numbers(self, sequence: Events, inputs: Mapping[str, Any], length: Any, training: Any) -> Any:
+        """What all numbers of each event are together, as the dense token is of those of an example: `[B, T, D]`."""
+        numbers = [ops.cast(inputs[key], self.compute_dtype) for key in sequence.number_columns]
+        tokens = self._event_maps[sequence.name](ops.stack(numbers, axis=-1), training=training)
+        return zero_padding(tokens, length)
 
     @property
     def _id_columns(self) -> list[str]:
@@ -350,6 +377,7 @@ class TokenEmbedder(keras.layers.Layer):
     def _check(self, inputs: Mapping[str, Any]) -> None:
         needed = [*self._columns, *self.schema.numbers]
         needed += [f.name for f in self.schema.vectors]
+        needed += [column for s in self.schema.sequences for column in s.number_columns]
         needed += [s.length_column for s in self.schema.sequences]
         missing = [key for key in needed if key not in inputs]
         if missing:
@@ -368,7 +396,7 @@ class TokenEmbedder(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape: Mapping[str, Any]) -> dict[str, Any]:
         sequences = {
-            s.name: (None, _width(input_shape, s.column(s.fields[0].name)), len(s.event_columns) * self.dim)
+            s.name: (None, _width(input_shape, s.event_columns[0]), event_fields(s) * self.dim)
             for s in self.schema.sequences
         }
         return {
@@ -392,6 +420,11 @@ class TokenEmbedder(keras.layers.Layer):
             "unknown": self.unknown,
             "table_dtype": self.table_dtype,
         }
+
+
+def event_fields(sequence: Events) -> int:
+    """How many fields of width `dim` stand side by side in an embedded event: all its numbers are one."""
+    return len(sequence.id_columns) + bool(sequence.number_columns)
 
 
 def _as_matrix(ids: Any) -> Any:

@@ -224,6 +224,7 @@ class Ranker(keras.Model):
     def encoded_signature(self) -> dict[str, tf.TensorSpec]:
         """Every column of an encoded batch as a tensor spec: ids and lengths are int32, numbers float32."""
         floats = {*self.schema.numbers, *(vector.name for vector in self.schema.vectors)}
+        floats |= {column for sequence in self.schema.sequences for column in sequence.number_columns}
         return {
             name: tf.TensorSpec(shape, tf.float32 if name in floats else tf.int32, safe_name(name))
             for name, shape in self.encoded_shapes.items()

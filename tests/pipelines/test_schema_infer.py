@@ -420,6 +420,29 @@ def test_names_of_sequences(table, names, sequence, fields):
     assert {f.table for f in schema.sequences[0].fields} == {"item_id"}
 
 
+def test_numbers_of_events_are_fields_of_their_history(table):
+    random = np.random.default_rng(6)
+    lengths = table["viewed_item_id"].list.len()
+    prices = [random.lognormal(1, 1, n).round(2).tolist() for n in lengths]
+    columns = {
+        "viewed_price": prices,
+        "viewed_dwell_ms": [random.integers(0, 9000, n).tolist() for n in lengths],
+        "viewed_brand": [random.integers(0, 9000, n).tolist() for n in lengths],
+        "lone_ratio": [random.normal(size=n).tolist() for n in random.integers(1, 9, table.height)],
+    }
+    lists = [pl.Series(name, values) for name, values in columns.items()]
+    made = propose(Log(table.select("hour", "item_id", "viewed_item_id", "click", *lists), {}))
+    (viewed,) = made.schema.sequences
+    assert [(f.name, f.kind) for f in viewed.fields] == [
+        ("item_id", "categorical"), ("brand", "categorical"), ("price", "numeric"), ("dwell_ms", "numeric")
+    ]  # fmt: skip
+    assert [made.schema[f"viewed_{name}"].transform for name in ("price", "dwell_ms")] == ["log", "standardize"]
+    assert viewed.match == ("item_id",)
+    found = findings(made)
+    assert found["viewed_price"].kind == "sequence viewed" and "log: skewed" in found["viewed_price"].remark
+    assert found["lone_ratio"].remark == "lists of numbers, of no events that are told"
+
+
 def test_small_codes_do_not_share_a_table_by_chance():
     random = np.random.default_rng(6)
     lists = [random.integers(0, 5, n).tolist() for n in random.integers(1, 9, 500)]

@@ -11,13 +11,12 @@ import tensorflow as tf
 from pydantic import Field, model_validator
 
 from tf_interformer._names import safe_name
+from tf_interformer.comparisons import Distance, Match
 from tf_interformer.schema._model import SchemaModel
 from tf_interformer.schema._name import Name
 from tf_interformer.schema.categorical import Categorical
-from tf_interformer.schema.distance import Distance
 from tf_interformer.schema.errors import SchemaError
 from tf_interformer.schema.label import Label
-from tf_interformer.schema.match import Match
 from tf_interformer.schema.numeric import Numeric
 from tf_interformer.schema.sequence import Sequence
 from tf_interformer.schema.vector import Vector
@@ -185,6 +184,11 @@ class FeatureSchema(SchemaModel):
         return tuple(f for f in self.features if isinstance(f, Numeric))
 
     @property
+    def all_numerics(self) -> dict[str, Numeric]:
+        """The numeric features and the numbers of events, by column."""
+        return {key: f for key, f in self._keyed_features() if isinstance(f, Numeric)}
+
+    @property
     def vectors(self) -> tuple[Vector, ...]:
         """The vectors made elsewhere."""
         return tuple(f for f in self.features if isinstance(f, Vector))
@@ -252,7 +256,7 @@ class FeatureSchema(SchemaModel):
         """Whether every vocabulary and statistic is known."""
         return (
             all(f.hash_buckets is not None or f.vocabulary is not None for f in self.tables.values())
-            and all(f.mean is not None and f.std is not None for f in self.numerics)
+            and all(f.mean is not None and f.std is not None for f in self.all_numerics.values())
             and all(f.boundaries is not None for f in self.numerics if f.buckets)
             and all(label.mean is not None for label in self.labels)
         )
@@ -566,11 +570,11 @@ def _keyed(features: Iterable[Feature], sequences: Iterable[Sequence]) -> Iterat
         yield from ((sequence.column(f.name), f) for f in sequence.fields)
 
 
-def _ragged(feature: Categorical) -> tf.io.RaggedFeature:
+def _ragged(feature: Categorical | Numeric) -> tf.io.RaggedFeature:
     return tf.io.RaggedFeature(tf.as_dtype(feature.dtype), row_splits_dtype=tf.int32)
 
 
 def _tfds_scalar(dtype: str) -> Any:
     import tensorflow_datasets as tfds
 
-    return tfds.features.Text() if dtype == "string" else tfds.features.Scalar(np.int64)
+    return tfds.features.Text() if dtype == "string" else tfds.features.Scalar(np.dtype(dtype))

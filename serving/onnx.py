@@ -22,9 +22,9 @@ import tensorflow as tf
 from pipelines.command import run_command
 from pipelines.config import ConfigError
 from pipelines.run_directory import RunDirectory
-from pipelines.whole import whole_file
 from serving.export import named_outputs
 from tf_interformer.ranker import Ranker
+from tf_interformer.whole import whole_file
 
 OPSETS = (17, 18)
 TOLERANCE = 1e-5

@@ -215,15 +215,12 @@ class TokenEmbedder(keras.layers.Layer):
                 self._projections[str(width)] = projection
         self.dense = None
         if self.schema.numbers:
-            units = (*self.dense_units, self.dense_tokens * self.dim)
-            self.dense = MLP(units, activation="relu", name="dense_token", dtype=self.dtype_policy)
-            build_sublayer(self.dense, (None, len(self.schema.numbers)))
+            self.dense = self._number_map("dense_token", self.dense_tokens, (None, len(self.schema.numbers)))
         self._event_maps = {}
         for sequence in self.schema.sequences:
             if sequence.number_columns:
-                name = f"numbers_{safe_name(sequence.name)}"
-                numbers = MLP((*self.dense_units, self.dim), activation="relu", name=name, dtype=self.dtype_policy)
-                build_sublayer(numbers, (None, None, len(sequence.number_columns)))
+                shape = (None, None, len(sequence.number_columns))
+                numbers = self._number_map(f"numbers_{safe_name(sequence.name)}", 1, shape)
                 attach(self, numbers.name, numbers)
                 self._event_maps[sequence.name] = numbers
         self._vector_maps = {}
@@ -243,6 +240,13 @@ class TokenEmbedder(keras.layers.Layer):
         self.forget = keras.layers.Dropout(self.unknown, dtype="float32", name="forget") if self.unknown else None
         self.drop = keras.layers.Dropout(self.dropout, dtype=self.dtype_policy) if self.dropout else None
         super().build(input_shape)
+
+    def _number_map(self, name: str, tokens: int, input_shape: tuple[int | None, ...]) -> Any:
+        """What makes so many tokens, side by side, of all numbers of an example or of an event."""
+        units = (*self.dense_units, tokens * self.dim)
+        made = MLP(units, activation="relu", name=name, dtype=self.dtype_policy)
+        build_sublayer(made, input_shape)
+        return made
 
     def call(self, inputs: Mapping[str, Any], training: bool | None = None) -> dict[str, Any]:
         self._check(inputs)

@@ -206,7 +206,7 @@ class Ranker(keras.Model):
             trainable=True,
         )
 
-    @property
+    @cached_property
     def encoded_shapes(self) -> dict[str, tuple[int | None, ...]]:
         """Shape of every column of an encoded batch."""
         shapes: dict[str, tuple[int | None, ...]] = {f.name: (None,) for f in self.schema.features}

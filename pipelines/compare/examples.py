@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from pipelines.input import Source
-from pipelines.whole import whole_file
 from tf_interformer.schema import FeatureSchema
+from tf_interformer.whole import whole_file
 
 Columns = dict[str, np.ndarray]
 

@@ -19,8 +19,8 @@ from pipelines.schema.history import SECONDS_AGO, Histories, HistorySpec
 from pipelines.schema.log import Log, read_log
 from pipelines.schema.nested import list_series
 from pipelines.schema.roles import find_time, moment_in, seconds_of, unread_times
-from pipelines.whole import whole_folder
 from tf_interformer.schema import FeatureSchema
+from tf_interformer.whole import whole_folder
 
 FRACTIONS = (0.8, 0.1, 0.1)
 _ROWS_PER_FILE = 250_000

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from pipelines.whole import whole_folder
 from serving.export.rebuild import for_serving
 from serving.export.signatures import METHOD_NAMES, signatures
 from serving.export.stock_ops import check_stock_operations
@@ -16,6 +15,7 @@ from serving.export.warmup import write_warmup
 from tf_interformer._keras import keras
 from tf_interformer._signature_names import name_inputs
 from tf_interformer.ranker import Ranker
+from tf_interformer.whole import whole_folder
 
 
 def export_saved_model(

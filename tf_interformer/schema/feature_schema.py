@@ -20,6 +20,7 @@ from tf_interformer.schema.label import Label
 from tf_interformer.schema.numeric import Numeric
 from tf_interformer.schema.sequence import Sequence
 from tf_interformer.schema.vector import Vector
+from tf_interformer.whole import write_text
 
 Feature = Annotated[Categorical | Numeric | Vector, Field(discriminator="kind")]
 KeyType = Literal["int64", "string"]
@@ -372,9 +373,7 @@ class FeatureSchema(SchemaModel):
         """The schema as JSON text, also written to `path` when given."""
         text = self.model_dump_json(indent=None if self.is_learned else 1)
         if path is not None:
-            temporary = Path(f"{os.fspath(path)}.tmp")
-            temporary.write_text(text, encoding="utf-8")
-            temporary.replace(path)
+            write_text(Path(path), text)
         return text
 
     @classmethod

@@ -122,6 +122,7 @@ class Encoder:
         encoded: dict[str, np.ndarray] = {}
         windows: dict[str, tuple[np.ndarray, np.ndarray]] = {}  # the events as they are, and which are known
         tables: dict[str, str | None] = {}
+        numbers = [field["name"] for field in sequence["fields"] if _is_numeric(field)]
         for field in sequence["fields"]:
             column = f"{name}_{field['name']}"
             events = columns.lists(column, raw[column], _dtype(field), _missing(field))
@@ -134,7 +135,7 @@ class Encoder:
             tables[field["name"]] = field.get("table")
             windows[column] = window, window != _missing(field)
         matched, distant = sequence.get("match", ()), sequence.get("distance", ())
-        for match in matches_of(name, tables, matched, distant):
+        for match in matches_of(name, tables, numbers, matched, distant):
             window, known = windows[match.field]
             ours = known & self._is_candidate(window, match.feature, raw)
             encoded |= _match_columns(match, ours, real, kept, encoded)
@@ -180,8 +181,10 @@ def _match_columns(
         match.count: np.log1p(ours.sum(axis=1).astype(np.float32)),
         match.recency: np.where(last > 0, 1 / (kept - last + 1), 0).astype(np.float32),
     }
+    found |= {name: (encoded[key] * latest).sum(axis=1).astype(_INT32) for name, key in match.latest.items()}
     return found | {
-        name: (encoded[column] * latest).sum(axis=1).astype(_INT32) for name, column in match.latest.items()
+        name: np.where(latest, encoded[key], 0).sum(axis=1, dtype=np.float32)
+        for name, key in match.latest_numbers.items()
     }
 
 

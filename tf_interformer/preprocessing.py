@@ -344,7 +344,9 @@ def _match_columns(
         match.count: tf.math.log1p(count),
         match.recency: tf.where(last > 0, 1.0 / ago, 0.0),
     }
-    return columns | {name: tf.reduce_sum(encoded[key] * latest, axis=1) for name, key in match.latest.items()}
+    columns |= {name: tf.reduce_sum(encoded[key] * latest, axis=1) for name, key in match.latest.items()}
+    numbers = {name: tf.where(is_latest, encoded[key], 0.0) for name, key in match.latest_numbers.items()}
+    return columns | {name: tf.reduce_sum(value, axis=1) for name, value in numbers.items()}
 
 
 def _given(raw: Mapping[str, Any], name: str) -> Any:

@@ -88,6 +88,16 @@ def test_encoded_as_numbers_of_the_last_events_and_zero_behind_them(schema):
     np.testing.assert_allclose(encoded["seen_ratio"][0], [0.5, mean, 0.25], rtol=1e-6)
 
 
+def test_the_latest_event_on_the_candidate_tells_its_numbers(schema):
+    encoded = {name: value.numpy() for name, value in Preprocessor(schema)(RAW).items()}
+    (match,) = schema.comparisons
+    assert match.numbers[2:] == ("seen_item_last_price", "seen_item_last_age", "seen_item_last_ratio")
+    for name in ("price", "age", "ratio"):  # `a` stands third, `b` is not in the only event, `c` is the last of four
+        events = encoded[f"seen_{name}"]
+        np.testing.assert_array_equal(encoded[f"seen_item_last_{name}"], [events[0, 2], 0, events[2, 2]])
+    assert set(match.numbers) <= set(schema.candidate_columns)
+
+
 def test_graph_and_encoder_give_the_same(schema, tmp_path):
     preprocessor = Preprocessor(schema)
     eager = preprocessor(RAW, serving=True)

@@ -157,7 +157,7 @@ def test_what_cannot_be_left_out_is_told():
 
 
 WRONG = {
-    "bad name": (lambda: Categorical("user id"), "Categorical 'user id', name: .*Received: 'user id'"),
+    "bad name": (lambda: Categorical("user\n"), r"Categorical 'user\\n', name: .*control.* Received: 'user\\n'"),
     "bad buckets": (lambda: Categorical("a", hash_buckets=0), "Categorical 'a', hash_buckets: .*Received: 0"),
     "unknown argument": (lambda: Categorical("a", size=3), "Categorical 'a', size: Extra inputs"),
     "two sources of ids": (lambda: Categorical("a", hash_buckets=3, vocabulary=["x"]), "'a': give `hash_buckets`"),

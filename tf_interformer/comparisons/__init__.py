@@ -12,18 +12,19 @@ Tables = Mapping[str, str | None]
 
 
 def matches_of(
-    sequence: str, tables: Tables, match: Collection[str], distance: Collection[str] = ()
+    sequence: str, tables: Tables, numbers: Collection[str], match: Collection[str], distance: Collection[str] = ()
 ) -> tuple[Match, ...]:
-    """The fields in which the candidate may stand.
+    """The fields in which the candidate may stand; `numbers` names the sequence's fields of numbers.
 
     Example:
 
-    >>> matches_of("seen", {"item": "item", "outcome": None}, match=["item"])
-    (Match(sequence='seen', field='seen_item', feature='item', carried=('seen_outcome',)),)
+    >>> (match,) = matches_of("seen", {"item": "item", "outcome": None}, ["age"], match=["item"])
+    >>> match.field, match.feature, match.carried, match.carried_numbers
+    ('seen_item', 'item', ('seen_outcome',), ('seen_age',))
     """
     carried = tuple(f"{sequence}_{name}" for name in tables if name not in {*match, *distance})
     return tuple(
-        Match(sequence, f"{sequence}_{name}", table, carried)
+        Match(sequence, f"{sequence}_{name}", table, carried, tuple(f"{sequence}_{number}" for number in numbers))
         for name, table in tables.items()
         if name in match and table is not None
     )

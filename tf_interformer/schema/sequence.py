@@ -37,8 +37,8 @@ class Sequence(SchemaModel):
         match: tuple of str. Names of fields in which the candidate itself may stand, such as its id, brand or author;
             each names the candidate's feature by `table`. Both are compared by their raw values, so also outside the
             vocabulary, and models are told of each event whether it was this candidate, how often it was, how long
-            ago (in events), and the other categorical fields of the latest such event. New items, whose embeddings
-            know nothing, are recognised so. Defaults to none.
+            ago (in events), and the other fields of the latest such event. New items, whose embeddings know nothing,
+            are recognised so. Defaults to none.
         distance: tuple of str. Names of fields of whole numbers on a scale, such as a place in the list, a price level
             or an age; each names the candidate's feature by `table`. Models are told of each event how far the
             candidate lies from it, and of the latest one with a value on its own. Defaults to none.
@@ -114,7 +114,8 @@ class Sequence(SchemaModel):
     @property
     def matches(self) -> tuple[Match, ...]:
         """The fields in which the candidate may stand."""
-        return matches_of(self.name, self._tables, self.match, self.distance)
+        numbers = [field.name for field in self.fields if isinstance(field, Numeric)]
+        return matches_of(self.name, self._tables, numbers, self.match, self.distance)
 
     @property
     def distances(self) -> tuple[Distance, ...]:

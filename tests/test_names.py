@@ -185,7 +185,7 @@ def test_a_log_of_hard_names_from_the_file_to_the_server(tmp_path, capsys):
     schema, folder, run = (str(tmp_path / name) for name in ("schema.json", "data", "run"))
     told = ["--label", "2nd/geklickt", "--group", "Nutzer-Nr."]
     assert schema_command.main(["infer", str(tmp_path / "log.csv"), *told, "--output", schema]) == 0
-    history = 'ge/sehen=artikel größe,"a,b:c",2nd/geklickt:3'
+    history = 'ge/sehen=artikel größe,"a,b:c",2nd/geklickt,preis (€),seconds_ago:3'
     cut = ["split", str(tmp_path / "log.csv"), "--schema", schema, "--output", folder]
     assert schema_command.main([*cut, "--history", history, "--history-where", "ge/sehen=2nd/geklickt"]) == 0
     path = tmp_path / "data" / "schema.json"

@@ -95,13 +95,16 @@ class TaskLosses:
         if len(self.tasks) > 1:
             logs |= {metric.name: metric.result() for metric in self._means.values()}
         if with_metrics:
-            logs |= {metric.name: metric.result() for metric in self._of_tasks}
+            for name, task in self.tasks.items():
+                logs |= {metric.name.replace(safe_name(name), name, 1): metric.result() for metric in task.metrics}
         return logs
 
 
 def default_tasks(labels: Sequence[Label], metrics: Sequence[str]) -> dict[str, Any]:
     """Binary cross-entropy on the logits of each label, and those of `metrics` that are streamed."""
-    return {label.name: _task(label, metrics, f"{label.name}_" if len(labels) > 1 else "") for label in labels}
+    return {
+        label.name: _task(label, metrics, f"{safe_name(label.name)}_" if len(labels) > 1 else "") for label in labels
+    }
 
 
 def _task(label: Label, metrics: Sequence[str], prefix: str) -> Any:

@@ -12,6 +12,7 @@ from pipelines.schema import __main__ as schema_command
 from serving import agreement, rank
 from serving.export import export_saved_model
 from serving.native_session import NativeSession
+from tf_interformer._keras import keras
 from tf_interformer._names import safe_name
 from tf_interformer._signature_names import name_inputs
 from tf_interformer.ranker import Ranker
@@ -80,9 +81,10 @@ def trained():
         linear_terms=1.0,
         list_loss=0.1,
     )
-    ranker.compile("adam", jit_compile=False)
+    metrics = {name: [keras.metrics.AUC(num_thresholds=20, from_logits=True, name="auc")] for name in HARD_LABELS}
+    ranker.compile("adam", metrics=metrics, jit_compile=False)
     logs = ranker.fit(*ranker.preprocessor.training_batch(raw, lists="group"), verbose=0).history
-    assert {f"{name}_loss" for name in LABELS} < set(logs)
+    assert {f"{name}_loss" for name in LABELS} | {f"{name}_auc" for name in HARD_LABELS} < set(logs)
     return ranker, raw
 
 

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from tf_interformer import backbones, columns, optimizers
 from tf_interformer._keras import LEGACY, keras, ops, register
-from tf_interformer._names import safe_name
+from tf_interformer._names import safe_name, with_own_name
 from tf_interformer._signature_names import name_inputs
 from tf_interformer._traced_columns import TracedColumns
 from tf_interformer.backbones.base import sequences_of
@@ -337,13 +337,28 @@ class Ranker(keras.Model):
         if scales and not LEGACY and not isinstance(optimizer, keras.mixed_precision.LossScaleOptimizer):
             optimizer = optimizers.RowLossScaleOptimizer(optimizer)  # Keras would take its own
         super().compile(optimizer=optimizer, loss=loss, loss_weights=loss_weights, jit_compile=jit_compile, **kwargs)
-        if not LEGACY and any(safe_name(task) != task for task in self.schema.tasks):
-            # Here, not in a graph, where TensorFlow would not take these names for Keras's means of the tasks' losses.
-            outputs = {task: ops.zeros((1, 1)) for task in self.schema.tasks}
-            self._compile_loss.build(outputs, outputs)
+        if any(safe_name(task) != task for task in self.schema.tasks):
+            self._prepare_metrics()
         if hasattr(self.optimizer, "build"):
             # Loading builds it too: a model that was saved before its first step must have the same state.
             self.optimizer.build(self.trainable_variables)
+
+    def _prepare_metrics(self) -> None:
+        """See that Keras names metrics after no task whose name TensorFlow does not take in a graph."""
+        if LEGACY:
+            self.compiled_metrics._output_names = [safe_name(task) for task in sorted(self.schema.tasks)]
+        else:  # outside of a graph the means of the tasks' losses may have any names
+            outputs = {task: ops.zeros((1, 1)) for task in self.schema.tasks}
+            self._compile_loss.build(outputs, outputs)
+
+    def get_metrics_result(self) -> dict[str, Any]:
+        """As `keras.Model.get_metrics_result`, by the tasks' own names."""
+        return {with_own_name(name, self.schema.tasks): value for name, value in super().get_metrics_result().items()}
+
+    @property
+    def metrics_names(self) -> list[str]:
+        """As `keras.Model.metrics_names`, by the tasks' own names."""
+        return [with_own_name(name, self.schema.tasks) for name in super().metrics_names]
 
     def fit(self, x: Any = None, *arguments: Any, **options: Any) -> Any:
         """As `keras.Model.fit`; a dataset need not say its shapes."""

@@ -7,7 +7,7 @@ import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
 from tf_interformer._keras import keras
-from tf_interformer._names import safe_name
+from tf_interformer._names import safe_name, with_own_name
 from tf_interformer.losses import list_losses
 from tf_interformer.metrics import Calibration, NormalizedEntropy
 from tf_interformer.schema import Label
@@ -95,8 +95,7 @@ class TaskLosses:
         if len(self.tasks) > 1:
             logs |= {metric.name: metric.result() for metric in self._means.values()}
         if with_metrics:
-            for name, task in self.tasks.items():
-                logs |= {metric.name.replace(safe_name(name), name, 1): metric.result() for metric in task.metrics}
+            logs |= {with_own_name(metric.name, self.tasks): metric.result() for metric in self._of_tasks}
         return logs
 
 

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pipelines.whole import write_text
+from tf_interformer.whole import write_text
 
 
 def write(path: Path, result: dict[str, Any]) -> None:

@@ -24,7 +24,7 @@ from pipelines.command import run_command
 from pipelines.config import ConfigError, load_config, read_yaml
 from pipelines.jobs import check_counts, markdown_table, mean_and_spread, run_jobs, training_job
 from pipelines.run_directory import RunDirectory
-from pipelines.whole import write_text
+from tf_interformer.whole import write_text
 
 # Those that the runs have: the ones by list need the schema's request column.
 METRICS = ("auc", "gauc", "request_gauc", "mrr", "ndcg_10", "ne")

@@ -10,7 +10,8 @@ import pyarrow.compute as pc
 from pipelines.datasets.tables import DataError
 from tf_interformer.schema import Categorical, FeatureSchema, Numeric, Vector
 
-_PLAIN = {"string": pa.large_string(), "int64": pa.int64()}
+_PLAIN = {"string": pa.large_string(), "int64": pa.int64(), "float32": pa.float32()}
+_NUMPY = {"string": object, "int64": np.int64, "float32": np.float32}
 
 
 def plain_types(schema: FeatureSchema, extras: tuple[str, ...] = ()) -> dict[str, pa.DataType]:
@@ -38,7 +39,7 @@ def plain_types(schema: FeatureSchema, extras: tuple[str, ...] = ()) -> dict[str
     return types
 
 
-def _of(feature: Categorical, several: bool) -> pa.DataType:
+def _of(feature: Categorical | Numeric, several: bool) -> pa.DataType:
     return pa.large_list(_PLAIN[feature.dtype]) if several else _PLAIN[feature.dtype]
 
 
@@ -171,12 +172,12 @@ def _vectors(column: Any, feature: Vector) -> np.ndarray:
     return dense
 
 
-def _values(column: Any, feature: Categorical) -> np.ndarray:
+def _values(column: Any, feature: Categorical | Numeric) -> np.ndarray:
     values = column.fill_null(feature.missing).to_numpy(zero_copy_only=False)
-    return np.asarray(values, object if feature.dtype == "string" else np.int64)
+    return np.asarray(values, _NUMPY[feature.dtype])
 
 
-def _padded(column: Any, feature: Categorical, width: int | None) -> tuple[np.ndarray, np.ndarray]:
+def _padded(column: Any, feature: Categorical | Numeric, width: int | None) -> tuple[np.ndarray, np.ndarray]:
     """A list column as a matrix padded on the right, and the lengths."""
     lengths = _lengths(column).astype(np.int32)
     flat = _values(pc.list_flatten(column), feature)

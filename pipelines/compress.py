@@ -18,9 +18,9 @@ from pipelines.config import ConfigError, load_config
 from pipelines.input import evaluation_dataset, open_source
 from pipelines.read_errors import explained_read_errors
 from pipelines.run_directory import RunDirectory
-from pipelines.whole import whole_folder, write_text
 from serving.export import export_saved_model
 from tf_interformer.compression import low_rank
+from tf_interformer.whole import whole_folder, write_text
 
 
 def compress(

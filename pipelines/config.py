@@ -58,8 +58,11 @@ _YamlLoader.add_implicit_resolver(
 
 
 def read_yaml(text: str) -> Any:
-    """What a YAML text holds; what is no YAML is a `yaml.YAMLError`."""
-    return yaml.load(text, Loader=_YamlLoader)
+    """What a YAML text holds; what is no YAML, such as a 31st of February, is a `yaml.YAMLError`."""
+    try:
+        return yaml.load(text, Loader=_YamlLoader)
+    except (ValueError, OverflowError) as error:  # of a date, a time or a number that looks like one and is none
+        raise yaml.YAMLError(f"it holds what looks like a date, a time or a number and is none: {error}") from None
 
 
 class ConfigError(ValueError):

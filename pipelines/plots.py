@@ -20,6 +20,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
 from tf_interformer.metrics import auc, calibration_ratio, expected_calibration_error, reliability_table
+from tf_interformer.whole import whole_file
 
 # Okabe and Ito's palette: distinguishable with any colour vision.
 BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"
@@ -404,11 +405,7 @@ def save_figure(figure: Figure, path: str | os.PathLike[str]) -> Path:
     """Writes to a temporary name first, so that nobody ever reads half a picture."""
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    draft = target.with_name(f".{target.stem}.{os.getpid()}{target.suffix}")
     FigureCanvasAgg(figure)
-    try:
+    with whole_file(target) as draft:
         figure.savefig(draft, dpi=DPI, facecolor="white", format=target.suffix[1:] or "png")
-        draft.replace(target)
-    finally:
-        draft.unlink(missing_ok=True)
     return target

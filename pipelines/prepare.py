@@ -18,8 +18,8 @@ from pipelines.command import run_command
 from pipelines.config import ConfigError, DatasetConfig
 from pipelines.datasets import names
 from pipelines.input import SPLITS, Source, open_source
-from pipelines.whole import whole_folder
 from tf_interformer.schema import FeatureSchema, Numeric, Vector
+from tf_interformer.whole import whole_folder
 
 _ROWS_AT_ONCE = 16_384
 

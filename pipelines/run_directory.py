@@ -14,8 +14,8 @@ from pipelines.config import ConfigError, TrainConfig
 from pipelines.fingerprint import differences
 from pipelines.lock import alone
 from pipelines.random_state import random_state, set_random_state
-from pipelines.whole import is_temporary, whole_file, write_text
 from tf_interformer.ranker import Ranker
+from tf_interformer.whole import is_temporary, whole_file, write_text
 
 
 @dataclass

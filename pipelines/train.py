@@ -20,9 +20,9 @@ from pipelines.input import Source, open_source
 from pipelines.read_errors import explained_read_errors
 from pipelines.run_directory import RunDirectory
 from pipelines.training import Trainer
-from pipelines.whole import write_text
 from serving.export import export_saved_model
 from serving.request import to_ranking, to_request
+from tf_interformer.whole import write_text
 
 # Of the example ranking.
 _CANDIDATES = 8

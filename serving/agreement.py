@@ -111,7 +111,9 @@ def _ways(ranker: Ranker, folder: Path) -> Iterator[dict[str, Callable[[Raw], Sc
     asked = [column.name for column in session.get_inputs()]
 
     def in_python(batch: Raw) -> Scores:
-        return by_task(signature(**{name: tf.constant(value) for name, value in batch.items()}))
+        return by_task(
+            signature(**{asked.name: tf.constant(batch[name]) for name, asked in schema.signature().items()})
+        )
 
     def in_onnx(batch: Raw) -> Scores:
         encoded = encoder.encode(batch)

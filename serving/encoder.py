@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 
 from tf_interformer import columns
+from tf_interformer.comparisons import DISTANCE_BOUNDS, Distance, Match, distances_of, matches_of
 
 _INT32 = np.int32
-# As `tf_interformer.schema.distance` has them, of which nothing is imported here.
-_DISTANCE_BOUNDS = (*range(1, 33), *(2**power for power in range(6, 21)))
 
 
 class EncoderError(ValueError):
@@ -58,7 +57,9 @@ class Encoder:
             self._sequences: list[dict[str, Any]] = config.get("sequences", [])
             self._served = {f["name"]: f["serve_as"] for f in self._features if f.get("serve_as") is not None}
             self._ids = _lookups(str(schema), self._features, self._sequences)
-            unlearned = [f["name"] for f in self._features if f["kind"] == "numeric" and None in (f["mean"], f["std"])]
+            fields = [field for sequence in self._sequences for field in sequence["fields"]]
+            numeric = [f for f in (*self._features, *fields) if _is_numeric(f)]
+            unlearned = [f["name"] for f in numeric if None in (f["mean"], f["std"])]
         except (KeyError, TypeError, AttributeError) as error:
             raise EncoderError(
                 f"{schema} holds no schema that was written with a model: {type(error).__name__} {error}"
@@ -91,7 +92,7 @@ class Encoder:
         encoded: dict[str, np.ndarray] = {}
         for feature in self._features:
             name = feature["name"]
-            if feature["kind"] == "numeric":
+            if _is_numeric(feature):
                 encoded.update(_numeric(feature, columns.numbers(name, raw[name])))
             elif feature["kind"] == "vector":
                 encoded[name] = _vector(feature, columns.vectors(name, raw[name], feature["dim"]))
@@ -117,27 +118,29 @@ class Encoder:
         name, limit = sequence["name"], sequence.get("max_length", 50)
         length = columns.counts(f"{name}_length", raw[f"{name}_length"])
         kept = np.minimum(length, limit)
-        steps = np.arange(limit)[None]  # [1, max_length]
-        encoded = {}
-        matched, distant = set(sequence.get("match", ())), set(sequence.get("distance", ()))
-        ours: dict[str, np.ndarray] = {}
-        distances: dict[str, np.ndarray] = {}
+        real = np.arange(limit)[None] < kept[:, None]  # [B, max_length]
+        encoded: dict[str, np.ndarray] = {}
+        windows: dict[str, tuple[np.ndarray, np.ndarray]] = {}  # the events as they are, and which are known
+        tables: dict[str, str | None] = {}
+        numbers = [field["name"] for field in sequence["fields"] if _is_numeric(field)]
         for field in sequence["fields"]:
             column = f"{name}_{field['name']}"
             events = columns.lists(column, raw[column], _dtype(field), _missing(field))
             columns.check_lengths(f"{name}_length", length, column, events)
             window = events.last(length, limit, _missing(field))
+            if _is_numeric(field):
+                encoded[column] = np.where(real, _scaled(field, window), np.float32(0))
+                continue
             encoded[column] = self._ids[column](window)
-            if field["name"] in matched | distant:
-                known = window != _missing(field)
-                if field["name"] in matched:
-                    ours[column] = known & self._is_candidate(window, field["table"], raw)
-                if field["name"] in distant:
-                    distances |= self._distance(column, window, known, field["table"], raw)
-        carried = [f"{name}_{field['name']}" for field in sequence["fields"] if field["name"] not in matched | distant]
-        for column, found in ours.items():
-            encoded |= _match(name, column, carried, found, steps < kept[:, None], kept, encoded)
-        encoded |= distances
+            tables[field["name"]] = field.get("table")
+            windows[column] = window, window != _missing(field)
+        matched, distant = sequence.get("match", ()), sequence.get("distance", ())
+        for match in matches_of(name, tables, numbers, matched, distant):
+            window, known = windows[match.field]
+            ours = known & self._is_candidate(window, match.feature, raw)
+            encoded |= _match_columns(match, ours, real, kept, encoded)
+        for distance in distances_of(name, tables, distant):
+            encoded |= self._distance_columns(distance, *windows[distance.field], raw)
         encoded[f"{name}_length"] = kept.astype(_INT32)
         return encoded
 
@@ -148,19 +151,18 @@ class Encoder:
         same = events[:, :, None] == values[:, None, :]
         return np.any(same & (values != _missing(feature))[:, None, :], axis=2)
 
-    def _distance(
-        self, column: str, events: np.ndarray, known: np.ndarray, name: str, raw: Mapping[str, Any]
+    def _distance_columns(
+        self, distance: Distance, events: np.ndarray, known: np.ndarray, raw: Mapping[str, Any]
     ) -> dict[str, np.ndarray]:
-        """The columns of `tf_interformer.schema.Distance`."""
-        feature = next(feature for feature in self._features if feature["name"] == name)
+        feature = next(feature for feature in self._features if feature["name"] == distance.feature)
         value = self._categorical(feature, raw)[:, None]
         known = known & (value != _missing(feature))
         gap = value.astype(np.float64) - events.astype(np.float64)
-        size = np.searchsorted(_DISTANCE_BOUNDS, np.abs(gap), side="right")
-        ids = np.where(known, 2 + len(_DISTANCE_BOUNDS) + np.sign(gap) * size, 0).astype(_INT32)
+        size = np.searchsorted(DISTANCE_BOUNDS, np.abs(gap), side="right")
+        ids = np.where(known, 2 + len(DISTANCE_BOUNDS) + np.sign(gap) * size, 0).astype(_INT32)
         _, latest = _latest(known)
-        latest_ids = np.where(latest, ids, 0).sum(axis=1).astype(_INT32)
-        return {f"{column}_distance": ids, f"{column}_distance_latest": latest_ids}
+        (column,) = distance.latest
+        return {distance.events: ids, column: np.where(latest, ids, 0).sum(axis=1).astype(_INT32)}
 
 
 def _latest(chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -170,26 +172,20 @@ def _latest(chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return last, chosen & (places == last[:, None])
 
 
-def _match(
-    sequence: str,
-    column: str,
-    carried: Iterable[str],
-    ours: np.ndarray,
-    real: np.ndarray,
-    kept: np.ndarray,
-    encoded: Mapping[str, np.ndarray],
+def _match_columns(
+    match: Match, ours: np.ndarray, real: np.ndarray, kept: np.ndarray, encoded: Mapping[str, np.ndarray]
 ) -> dict[str, np.ndarray]:
-    """The columns of `tf_interformer.schema.Match`."""
     last, latest = _latest(ours)
-    columns = {
-        f"{column}_match": np.where(real, 1 + ours, 0).astype(_INT32),
-        f"{column}_match_count": np.log1p(ours.sum(axis=1).astype(np.float32)),
-        f"{column}_match_recency": np.where(last > 0, 1 / (kept - last + 1), 0).astype(np.float32),
+    found = {
+        match.events: np.where(real, 1 + ours, 0).astype(_INT32),
+        match.count: np.log1p(ours.sum(axis=1).astype(np.float32)),
+        match.recency: np.where(last > 0, 1 / (kept - last + 1), 0).astype(np.float32),
     }
-    for name in carried:
-        field = name.removeprefix(f"{sequence}_")
-        columns[f"{column}_last_{field}"] = (encoded[name] * latest).sum(axis=1).astype(_INT32)
-    return columns
+    found |= {name: (encoded[key] * latest).sum(axis=1).astype(_INT32) for name, key in match.latest.items()}
+    return found | {
+        name: np.where(latest, encoded[key], 0).sum(axis=1, dtype=np.float32)
+        for name, key in match.latest_numbers.items()
+    }
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -211,11 +207,17 @@ def _length(name: str, column: Any) -> int:
         raise EncoderError(f"column {name!r} must hold a value for each row. Received: {column!r:.80}") from None
 
 
+def _is_numeric(feature: Mapping[str, Any]) -> bool:
+    return feature.get("kind") == "numeric"
+
+
 def _dtype(feature: Mapping[str, Any]) -> str:
-    return feature.get("dtype", "string")
+    return "float32" if _is_numeric(feature) else feature.get("dtype", "string")
 
 
 def _missing(feature: Mapping[str, Any]) -> Any:
+    if _is_numeric(feature):
+        return np.float32(np.nan)
     value = feature.get("missing")
     if value is not None:
         return value
@@ -228,7 +230,7 @@ def _missing(feature: Mapping[str, Any]) -> Any:
 def _lookups(path: str, features: list, sequences: list) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
     """The functions from values to ids, by column."""
     keyed = {f["name"]: f for f in features if f["kind"] == "categorical"}
-    keyed |= {f"{s['name']}_{f['name']}": f for s in sequences for f in s["fields"]}
+    keyed |= {f"{s['name']}_{f['name']}": f for s in sequences for f in s["fields"] if not _is_numeric(f)}
     owned = {key: _lookup(path, key, f) for key, f in keyed.items() if f.get("table") is None}
     return {key: owned[f.get("table") or key] for key, f in keyed.items()}
 
@@ -277,18 +279,22 @@ def _each(values: np.ndarray, function: Callable[[list[Any]], Iterable[int]]) ->
 
 
 def _numeric(feature: Mapping[str, Any], value: np.ndarray) -> dict[str, np.ndarray]:
-    missing = np.isnan(value)
-    mean, std, transform = np.float32(feature["mean"]), np.float32(feature["std"]), feature.get("transform")
-    encoded: dict[str, np.ndarray] = {}
+    encoded = {feature["name"]: _scaled(feature, value)}
     if feature.get("boundaries") is not None:
         boundaries = np.array(feature["boundaries"], np.float32)
         bucket = 2 + np.searchsorted(boundaries, value, side="right")
-        encoded[f"{feature['name']}_bucket"] = np.where(missing, 0, bucket).astype(_INT32)
+        encoded[f"{feature['name']}_bucket"] = np.where(np.isnan(value), 0, bucket).astype(_INT32)
+    return encoded
+
+
+def _scaled(feature: Mapping[str, Any], value: np.ndarray) -> np.ndarray:
+    """Numbers as the model reads them, NaN as the mean."""
+    missing = np.isnan(value)
+    mean, std, transform = np.float32(feature["mean"]), np.float32(feature["std"]), feature.get("transform")
     if transform == "log":
         value = np.sign(value) * np.log1p(np.abs(value))
     value = np.where(missing, mean, value).astype(np.float32)
-    encoded[feature["name"]] = value if transform == "none" else (value - mean) / std
-    return encoded
+    return value if transform == "none" else (value - mean) / std
 
 
 def _vector(feature: Mapping[str, Any], value: np.ndarray) -> np.ndarray:

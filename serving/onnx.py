@@ -22,9 +22,9 @@ import tensorflow as tf
 from pipelines.command import run_command
 from pipelines.config import ConfigError
 from pipelines.run_directory import RunDirectory
-from pipelines.whole import whole_file
 from serving.export import named_outputs
 from tf_interformer.ranker import Ranker
+from tf_interformer.whole import whole_file
 
 OPSETS = (17, 18)
 TOLERANCE = 1e-5
@@ -105,7 +105,7 @@ def encoded_signature(ranker: Ranker) -> dict[str, tf.TensorSpec]:
     """The inputs of `numeric_core`, by column."""
     events = {column for s in ranker.schema.sequences for column in s.event_columns}
     return {
-        name: tf.TensorSpec([None, None], spec.dtype, name) if name in events else spec
+        name: tf.TensorSpec([None, None], spec.dtype, spec.name) if name in events else spec
         for name, spec in ranker.encoded_signature.items()
     }
 
@@ -183,16 +183,29 @@ def _convert(ranker: Ranker, path: Path, opset: int) -> None:
     import tf2onnx
 
     function = tf.function(numeric_core(ranker), autograph=False)
+    signature = encoded_signature(ranker)
     with _quiet("tf2onnx", "tensorflow"):
         model, _ = tf2onnx.convert.from_function(
-            function, [encoded_signature(ranker)], opset=opset, custom_op_handlers={"Erfc": (_convert_erfc, [])}
+            function, [signature], opset=opset, custom_op_handlers={"Erfc": (_convert_erfc, [])}
         )
+    _rename(model.graph, {spec.name: name for name, spec in signature.items()})
     for value in (*model.graph.input, *model.graph.output):
         for axis, name in enumerate(("batch", f"{value.name}_events")):
             dimensions = value.type.tensor_type.shape.dim
             if axis < len(dimensions) and not dimensions[axis].dim_value:
                 dimensions[axis].dim_param = name
     onnx.save(model, os.fspath(path))
+
+
+def _rename(graph: Any, names: Mapping[str, str]) -> None:
+    """Call inputs of a graph otherwise, also where the graphs of its loops and branches read them."""
+    for value in graph.input:
+        value.name = names.get(value.name, value.name)
+    for node in graph.node:
+        node.input[:] = [names.get(name, name) for name in node.input]
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                _rename(attribute.g, names)
 
 
 def _convert_erfc(context: Any, node: Any, name: str, arguments: Any) -> None:

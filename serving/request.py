@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tf_interformer.schema import Categorical, FeatureSchema, Vector
+from tf_interformer.schema import Categorical, FeatureSchema, Numeric, Vector
 
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
 _SHORT = reprlib.Repr()
@@ -177,7 +177,7 @@ def _column(schema: FeatureSchema, name: str, values: list, spec: Any) -> np.nda
     feature = schema[name]
     if isinstance(feature, Vector):
         return np.array([_vector(feature, place, value) for place, value in enumerate(values)], np.float32)
-    assert isinstance(feature, Categorical)
+    assert isinstance(feature, (Categorical, Numeric))
     for place, value in enumerate(values):
         if not isinstance(value, list):
             raise RequestError(f"instance {place}: {name!r} must be a list. Received: {shown(value)}")

@@ -40,7 +40,7 @@ def score(model: str, request: str) -> dict[str, np.ndarray]:
     with plain_path(folder) as path:
         signature = tf.saved_model.load(path).signatures["serving_default"]
     try:
-        outputs = signature(**{name: tf.constant(value) for name, value in raw.items()})
+        outputs = signature(**{asked.name: tf.constant(raw[name]) for name, asked in schema.signature().items()})
     except tf.errors.InvalidArgumentError as error:
         reason = next((line for line in error.message.splitlines() if "assertion failed" in line), error.message)
         raise RequestError(f"the request does not fit the model: {reason.strip()}") from None

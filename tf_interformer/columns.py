@@ -87,7 +87,7 @@ def values(name: str, column: Any, dtype: str, missing: Any) -> np.ndarray:
 
 
 def lists(name: str, column: Any, dtype: str, missing: Any) -> Lists:
-    """A categorical column with a list in each row; arguments and errors as of `values`.
+    """A column with a list in each row; arguments and errors as of `values`, or of `numbers` by dtype `"float32"`.
 
     Example:
 
@@ -273,6 +273,8 @@ def _is_missing(value: Any) -> bool:
 
 
 def _cleaned(name: str, array: np.ndarray, dtype: str, missing: Any) -> np.ndarray:
+    if dtype == "float32":
+        return _floats(name, array)
     return _integers(name, array, missing) if dtype == "int64" else _texts(name, array, missing)
 
 

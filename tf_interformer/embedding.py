@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from tf_interformer._keras import keras, ops, register
+from tf_interformer._names import safe_name
 from tf_interformer.layers._common import (
     attach,
     build_sublayer,
@@ -14,11 +15,14 @@ from tf_interformer.layers._common import (
     check_rate,
     check_ratio,
     repeat_rows,
+    valid_positions,
     wide,
+    zero_where_not,
 )
 from tf_interformer.layers._lookup import NO_AUTOCAST, take_rows
 from tf_interformer.layers.mlp import MLP
 from tf_interformer.schema import Categorical, FeatureSchema
+from tf_interformer.schema import Sequence as Events
 
 # Tables of no more ids are never taken for unknown in training; ids are drawn by so many groups.
 FEW_IDS, _GROUPS = 256, 4096
@@ -57,10 +61,10 @@ class TokenEmbedder(keras.layers.Layer):
         dense_tokens: int. Tokens made of the numeric features. Defaults to 1.
         dense_units: tuple of int. Hidden units before them (ReLU). Defaults to none: one linear map.
         stddev: float. Standard deviation of the initial embeddings. Defaults to 0.05.
-        dense_stddev: float or None. Standard deviation at which the components of the dense tokens start, for
-            numbers of deviation 1 and without `dense_units`. Defaults to None: Glorot's kernel, by which they start at
-            0.3 (one number) to 1.2 (fifty), many times as loud as an id's token. What is better depends on the log,
-            see docs/figures.md.
+        dense_stddev: float or None. Standard deviation at which the components of the dense tokens, and of what is made
+            of an event's numbers, start, for numbers of deviation 1 and without `dense_units`. Defaults to None:
+            Glorot's kernel, by which they start at 0.3 (one number) to 1.2 (fifty), many times as loud as an id's
+            token. What is better depends on the log, see docs/figures.md.
         l2: float. Penalty `l2 * sum of squares` on the rows that a batch reads, divided by the batch size.
             Defaults to 0.
         dropout: float. Share of each feature token's and event's components dropped in training. Defaults to 0.
@@ -76,8 +80,9 @@ class TokenEmbedder(keras.layers.Layer):
         inputs: dict of tensors, as the `Preprocessor` makes it.
 
     Returns:
-        dict: `"features"` `[B, N, D]`; `"sequences"` name -> `[B, T, F * D]`, an event's F fields side by side, and
-        behind them for each `match` whether it was the candidate, and each `distance`; `"lengths"` name -> `[B]`;
+        dict: `"features"` `[B, N, D]`; `"sequences"` name -> `[B, T, F * D]`, an event's F categorical fields side by
+        side, and behind them for each `match` whether it was the candidate, each `distance`, and all its numbers, by a
+        map of their own like that of the dense token; `"lengths"` name -> `[B]`;
         `"ids"` `[B, N]`, 0 where a token has none; with numeric features or a `match` also `"numbers"`, all of them as
         they come, `[B, M]`.
 
@@ -150,7 +155,7 @@ class TokenEmbedder(keras.layers.Layer):
                 column(key, table(key, self.dim, feature.num_ids))
         keys = [f.name for f in self.schema.categoricals]
         for sequence in self.schema.sequences:
-            keys += [sequence.column(f.name) for f in sequence.fields]
+            keys += [sequence.column(f.name) for f in sequence.categoricals]
         for key in keys:
             name = self.schema.table_of(key)
             owner = self.schema.tables[name]
@@ -219,19 +224,14 @@ class TokenEmbedder(keras.layers.Layer):
                 self._projections[str(width)] = projection
         self.dense = None
         if self.schema.numbers:
-            units = (*self.dense_units, self.dense_tokens * self.dim)
-            start = None
-            if self.dense_stddev is not None:
-                fan_in = (len(self.schema.numbers), *self.dense_units)[-1]
-                start = keras.initializers.RandomNormal(stddev=self.dense_stddev / fan_in**0.5)
-            self.dense = MLP(
-                units,
-                activation="relu",
-                final_kernel_initializer=start,
-                name="dense_token",
-                dtype=self.dtype_policy,
-            )
-            build_sublayer(self.dense, (None, len(self.schema.numbers)))
+            self.dense = self._number_map("dense_token", self.dense_tokens, (None, len(self.schema.numbers)))
+        self._event_maps = {}
+        for sequence in self.schema.sequences:
+            if sequence.number_columns:
+                shape = (None, None, len(sequence.number_columns))
+                numbers = self._number_map(f"numbers_{safe_name(sequence.name)}", 1, shape)
+                attach(self, numbers.name, numbers)
+                self._event_maps[sequence.name] = numbers
         self._vector_maps = {}
         for feature in self.schema.vectors:
             # A unit vector then starts as a token of about the scale of the embeddings.
@@ -240,15 +240,26 @@ class TokenEmbedder(keras.layers.Layer):
                 self.dim,
                 use_bias=False,
                 kernel_initializer=initializer,
-                name=f"vector_{feature.name}",
+                name=f"vector_{safe_name(feature.name)}",
                 dtype=self.dtype_policy,
             )
             build_sublayer(made, (None, feature.dim))
-            attach(self, f"vector_{feature.name}", made)
+            attach(self, made.name, made)
             self._vector_maps[feature.name] = made
         self.forget = keras.layers.Dropout(self.unknown, dtype="float32", name="forget") if self.unknown else None
         self.drop = keras.layers.Dropout(self.dropout, dtype=self.dtype_policy) if self.dropout else None
         super().build(input_shape)
+
+    def _number_map(self, name: str, tokens: int, input_shape: tuple[None, int] | tuple[None, None, int]) -> Any:
+        """What makes so many tokens, side by side, of all numbers of an example or of an event."""
+        start = None
+        if self.dense_stddev is not None:
+            fan_in = (input_shape[-1], *self.dense_units)[-1]
+            start = keras.initializers.RandomNormal(stddev=self.dense_stddev / fan_in**0.5)
+        units = (*self.dense_units, tokens * self.dim)
+        made = MLP(units, activation="relu", final_kernel_initializer=start, name=name, dtype=self.dtype_policy)
+        build_sublayer(made, input_shape)
+        return made
 
     def call(self, inputs: Mapping[str, Any], training: bool | None = None) -> dict[str, Any]:
         self._check(inputs)
@@ -324,15 +335,24 @@ class TokenEmbedder(keras.layers.Layer):
         features = ops.concatenate(tokens, axis=1)  # [B, N, D]
         sequences, lengths = {}, {}
         for sequence in self.schema.sequences:
-            events = [rows[key] for key in sequence.event_columns]  # F x [B, T, D]
             length = ops.cast(inputs[sequence.length_column], "int32")
+            fields = {key: rows[key] for key in sequence.id_columns}  # F x [B, T, D]
+            if sequence.number_columns:
+                fields[sequence.length_column] = self._event_numbers(sequence, inputs, length, training)
+            events = list(fields.values())
             if self.schema.comparisons:  # then histories differ between the candidates
-                events = [spread(key, value) for key, value in zip(sequence.event_columns, events, strict=True)]
+                events = [spread(key, value) for key, value in fields.items()]
                 length = spread(sequence.length_column, length)
             sequences[sequence.name] = ops.concatenate(events, axis=-1) if len(events) > 1 else events[0]
             lengths[sequence.name] = length
         ids = self._ids({key: spread(key, inputs[key]) for key in self._id_columns if key}, ops.shape(features)[0])
         return {"features": features, "sequences": sequences, "lengths": lengths, "ids": ids, **given}
+
+    def _event_numbers(self, sequence: Events, inputs: Mapping[str, Any], length: Any, training: Any) -> Any:
+        """What all numbers of each event are together, as the dense token is of those of an example: `[B, T, D]`."""
+        numbers = [ops.cast(inputs[key], self.compute_dtype) for key in sequence.number_columns]
+        tokens = self._event_maps[sequence.name](ops.stack(numbers, axis=-1), training=training)
+        return zero_where_not(valid_positions(length, ops.shape(tokens)[1]), tokens)
 
     @property
     def _id_columns(self) -> list[str]:
@@ -374,6 +394,7 @@ class TokenEmbedder(keras.layers.Layer):
     def _check(self, inputs: Mapping[str, Any]) -> None:
         needed = [*self._columns, *self.schema.numbers]
         needed += [f.name for f in self.schema.vectors]
+        needed += [column for s in self.schema.sequences for column in s.number_columns]
         needed += [s.length_column for s in self.schema.sequences]
         missing = [key for key in needed if key not in inputs]
         if missing:
@@ -392,7 +413,7 @@ class TokenEmbedder(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape: Mapping[str, Any]) -> dict[str, Any]:
         sequences = {
-            s.name: (None, _width(input_shape, s.column(s.fields[0].name)), len(s.event_columns) * self.dim)
+            s.name: (None, _width(input_shape, s.event_columns[0]), event_fields(s) * self.dim)
             for s in self.schema.sequences
         }
         return {
@@ -417,6 +438,11 @@ class TokenEmbedder(keras.layers.Layer):
             "unknown": self.unknown,
             "table_dtype": self.table_dtype,
         }
+
+
+def event_fields(sequence: Events) -> int:
+    """How many fields of width `dim` stand side by side in an embedded event: all its numbers are one."""
+    return len(sequence.id_columns) + bool(sequence.number_columns)
 
 
 def _as_matrix(ids: Any) -> Any:

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_interformer import columns
+from tf_interformer.comparisons import DISTANCE_BOUNDS
 from tf_interformer.schema import (
     Categorical,
     Distance,
@@ -17,11 +18,8 @@ from tf_interformer.schema import (
     Sequence,
     Vector,
 )
-from tf_interformer.schema.distance import DISTANCE_BOUNDS
+from tf_interformer.schema._name import LIST_COLUMN as LIST_COLUMN  # for who trains by lists
 from tf_interformer.schema.errors import as_schema_errors
-
-# Of an encoded batch: an integer that names the list, or the user, of each example. No feature can be called so.
-LIST_COLUMN = "_list"
 
 
 class Preprocessor(tf.Module):
@@ -36,8 +34,9 @@ class Preprocessor(tf.Module):
     - Numeric: NaN becomes the training mean; then the transform. With buckets, `<name>_bucket` holds an id:
       0 for NaN, else 2 plus the number of boundaries at or below the value.
     - Vector: a vector with a NaN becomes zeros; then each is divided by its length, where the schema says so.
-    - Sequence: the most recent `max_length` events, oldest first, padded on the right with id 0. What its `match`
-      and `distance` name is compared with the candidate as raw values, see `Match` and `Distance` for the columns.
+    - Sequence: the most recent `max_length` events, oldest first, padded on the right with id 0, or with the number 0;
+      numbers of events are transformed as those of features. What its `match` and `distance` name is compared with the
+      candidate as raw values, see `Match` and `Distance` for the columns.
 
     Args:
         schema: `FeatureSchema`. A learned one.
@@ -180,18 +179,21 @@ class Preprocessor(tf.Module):
 
     def _numeric(self, feature: Numeric, raw: Mapping[str, Any]) -> dict[str, tf.Tensor]:
         value = self._numbers(feature, raw)
-        missing = tf.math.is_nan(value)
-        encoded = {}
+        encoded = {feature.name: self._scaled(feature.name, feature, value)}
         if feature.boundaries is not None:
             bucket = 2 + tf.raw_ops.Bucketize(input=value, boundaries=list(feature.boundaries))
-            encoded[f"{feature.name}_bucket"] = tf.where(missing, 0, bucket)
+            encoded[f"{feature.name}_bucket"] = tf.where(tf.math.is_nan(value), 0, bucket)
+        return encoded
+
+    def _scaled(self, name: str, feature: Numeric, value: tf.Tensor) -> tf.Tensor:
+        """The numbers of a column as the model reads them, NaN as the mean."""
+        missing = tf.math.is_nan(value)
         if feature.transform == "log":
             value = tf.sign(value) * tf.math.log1p(tf.abs(value))
         value = tf.where(missing, tf.constant(feature.mean, tf.float32), value)
         if feature.transform != "none":
             value = (value - feature.mean) / feature.std
-        encoded[feature.name] = self._fitting(feature, value)
-        return encoded
+        return self._fitting(name, feature, value)
 
     def _numbers(self, feature: Numeric | Vector, raw: Mapping[str, Any]) -> tf.Tensor:
         given = _given(raw, feature.name)
@@ -201,12 +203,12 @@ class Preprocessor(tf.Module):
             return tf.convert_to_tensor(columns.vectors(feature.name, given, feature.dim))
         return tf.convert_to_tensor(columns.numbers(feature.name, given))
 
-    def _fitting(self, feature: Numeric, value: tf.Tensor) -> tf.Tensor:
+    def _fitting(self, name: str, feature: Numeric, value: tf.Tensor) -> tf.Tensor:
         """The encoded number, which the model's type must be able to hold."""
         if self._largest is None:
             return value
         fits = tf.reduce_all(tf.abs(value) <= self._largest)
-        message = f"column {feature.name} by {feature.transform} must fit float16, in which the model computes"
+        message = f"column {name} by {feature.transform} must fit float16, in which the model computes"
         if _is_symbolic(value):
             return _required(value, fits, message)
         if not fits:
@@ -237,6 +239,11 @@ class Preprocessor(tf.Module):
         for field in sequence.fields:
             key = sequence.column(field.name)
             window = self._window(sequence, field, raw, length)
+            if isinstance(field, Numeric):
+                # Behind the last event are zeros, whatever stood there.
+                scaled = self._scaled(key, field, tf.where(real, window, field.missing))
+                encoded[key] = tf.where(real, scaled, 0.0)
+                continue
             missing = tf.constant(field.missing, window.dtype)
             encoded[key] = self._ids(key, tf.where(real, window, missing))
             if key in compared:
@@ -259,7 +266,9 @@ class Preprocessor(tf.Module):
         length = tf.cast(_symbolic(name, raw[name], "int64", 1, -1), tf.int32)
         return _required(length, tf.reduce_all(length >= 0), f"sequence {sequence.name}: {name} is negative")
 
-    def _window(self, sequence: Sequence, field: Categorical, raw: Mapping[str, Any], length: tf.Tensor) -> tf.Tensor:
+    def _window(
+        self, sequence: Sequence, field: Categorical | Numeric, raw: Mapping[str, Any], length: tf.Tensor
+    ) -> tf.Tensor:
         """The most recent events `[batch, max_length]`: one window per row, which starts where these start."""
         key, limit = sequence.column(field.name), sequence.max_length
         given = _given(raw, key)
@@ -335,7 +344,9 @@ def _match_columns(
         match.count: tf.math.log1p(count),
         match.recency: tf.where(last > 0, 1.0 / ago, 0.0),
     }
-    return columns | {name: tf.reduce_sum(encoded[key] * latest, axis=1) for name, key in match.latest.items()}
+    columns |= {name: tf.reduce_sum(encoded[key] * latest, axis=1) for name, key in match.latest.items()}
+    numbers = {name: tf.where(is_latest, encoded[key], 0.0) for name, key in match.latest_numbers.items()}
+    return columns | {name: tf.reduce_sum(value, axis=1) for name, value in numbers.items()}
 
 
 def _given(raw: Mapping[str, Any], name: str) -> Any:

@@ -13,6 +13,8 @@ import tensorflow as tf
 
 from tf_interformer import backbones, columns, optimizers
 from tf_interformer._keras import LEGACY, keras, ops, register
+from tf_interformer._names import safe_name, with_own_name
+from tf_interformer._signature_names import name_inputs
 from tf_interformer._traced_columns import TracedColumns
 from tf_interformer.backbones.base import sequences_of
 from tf_interformer.embedding import TokenEmbedder
@@ -143,13 +145,13 @@ class Ranker(keras.Model):
                 dropout=tower_dropout,
                 # Starting at the base rate saves the first steps, which would only learn it.
                 final_bias_initializer=keras.initializers.Constant(_logit(label.mean) - label.logit_correction),
-                name=f"tower_{label.name}",
+                name=f"tower_{safe_name(label.name)}",
                 dtype=dtype,
             )
             for label in schema.labels
         }
-        for name, tower in self.towers.items():
-            attach(self, f"tower_{name}", tower)
+        for tower in self.towers.values():
+            attach(self, tower.name, tower)
         if task_weighting == "uncertainty":
             self.log_variances = self._log_variances()
         self._compiled_network = None
@@ -169,7 +171,7 @@ class Ranker(keras.Model):
         for task in self.schema.tasks:
             self.linear_maps[task] = {
                 of: keras.layers.Dense(
-                    1, use_bias=False, kernel_initializer=start, name=f"wide_{of}_{task}", dtype=dtype
+                    1, use_bias=False, kernel_initializer=start, name=f"wide_{of}_{safe_name(task)}", dtype=dtype
                 )
                 for of, start in starts.items()
             }
@@ -208,7 +210,7 @@ class Ranker(keras.Model):
             trainable=True,
         )
 
-    @property
+    @cached_property
     def encoded_shapes(self) -> dict[str, tuple[int | None, ...]]:
         """Shape of every column of an encoded batch."""
         shapes: dict[str, tuple[int | None, ...]] = {f.name: (None,) for f in self.schema.features}
@@ -226,8 +228,9 @@ class Ranker(keras.Model):
     def encoded_signature(self) -> dict[str, tf.TensorSpec]:
         """Every column of an encoded batch as a tensor spec: ids and lengths are int32, numbers float32."""
         floats = {*self.schema.numbers, *(vector.name for vector in self.schema.vectors)}
+        floats |= {column for sequence in self.schema.sequences for column in sequence.number_columns}
         return {
-            name: tf.TensorSpec(shape, tf.float32 if name in floats else tf.int32, name)
+            name: tf.TensorSpec(shape, tf.float32 if name in floats else tf.int32, safe_name(name))
             for name, shape in self.encoded_shapes.items()
         }
 
@@ -340,9 +343,28 @@ class Ranker(keras.Model):
         if scales and not LEGACY and not isinstance(optimizer, keras.mixed_precision.LossScaleOptimizer):
             optimizer = optimizers.RowLossScaleOptimizer(optimizer)  # Keras would take its own
         super().compile(optimizer=optimizer, loss=loss, loss_weights=loss_weights, jit_compile=jit_compile, **kwargs)
+        if any(safe_name(task) != task for task in self.schema.tasks):
+            self._prepare_metrics()
         if hasattr(self.optimizer, "build"):
             # Loading builds it too: a model that was saved before its first step must have the same state.
             self.optimizer.build(self.trainable_variables)
+
+    def _prepare_metrics(self) -> None:
+        """See that Keras names metrics after no task whose name TensorFlow does not take in a graph."""
+        if LEGACY:
+            self.compiled_metrics._output_names = [safe_name(task) for task in sorted(self.schema.tasks)]
+        else:  # outside of a graph the means of the tasks' losses may have any names
+            outputs = {task: ops.zeros((1, 1)) for task in self.schema.tasks}
+            self._compile_loss.build(outputs, outputs)
+
+    def get_metrics_result(self) -> dict[str, Any]:
+        """As `keras.Model.get_metrics_result`, by the tasks' own names."""
+        return {with_own_name(name, self.schema.tasks): value for name, value in super().get_metrics_result().items()}
+
+    @property
+    def metrics_names(self) -> list[str]:
+        """As `keras.Model.metrics_names`, by the tasks' own names."""
+        return [with_own_name(name, self.schema.tasks) for name in super().metrics_names]
 
     def fit(self, x: Any = None, *arguments: Any, **options: Any) -> Any:
         """As `keras.Model.fit`; a dataset need not say its shapes."""
@@ -592,6 +614,8 @@ class Ranker(keras.Model):
                 if len(args) < 3:
                     kwargs.setdefault("input_signature", [self.encoded_signature])
                 super().export(os.fspath(filepath), *args, **kwargs)
+        if os.path.isdir(filepath):  # Keras 3 writes a file where another format is asked for
+            name_inputs(filepath, self.encoded_signature)
 
     def get_config(self) -> dict[str, Any]:
         config = {"name": self.name, "dtype": self.dtype_policy.name} if LEGACY else super().get_config()

@@ -46,7 +46,7 @@ def readable_by_both(schema: FeatureSchema) -> FeatureSchema:
 
 def _restricted(schema: FeatureSchema, sequence: Sequence, shared: set[str]) -> Sequence | None:
     fields: dict[str, Categorical] = {}
-    for field in sequence.fields:
+    for field in sequence.categoricals:
         table = schema.table_of(sequence.column(field.name))
         if table in shared:
             fields.setdefault(table, field.model_copy(update={"embedding_dim": None}))

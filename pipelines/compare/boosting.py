@@ -12,11 +12,11 @@ from pipelines.input import Source
 from pipelines.learning import check_splits, learn
 from pipelines.run_directory import RunDirectory
 from pipelines.training import monitored
-from pipelines.whole import whole_file
 from tf_interformer.evaluation import Predictions
 from tf_interformer.metrics import ranking_metrics
 from tf_interformer.preprocessing import Preprocessor
 from tf_interformer.schema import FeatureSchema
+from tf_interformer.whole import whole_file
 
 # Categories of more values than this are left out: trees would learn them by heart.
 MOST_VALUES = 256

@@ -14,11 +14,11 @@ from pipelines.compare import boosting
 from pipelines.compare.linear import LinearTerms as LinearTerms  # registered, to be loaded
 from pipelines.input import Source
 from pipelines.run_directory import RunDirectory
-from pipelines.whole import write_text
 from tf_interformer.diagnostics import multiplications
 from tf_interformer.preprocessing import Preprocessor
 from tf_interformer.ranker import Ranker
 from tf_interformer.schema import FeatureSchema
+from tf_interformer.whole import write_text
 
 ROWS, _ROUNDS, _WARM_UP = 256, 30, 3
 

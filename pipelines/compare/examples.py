@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from pipelines.input import Source
-from pipelines.whole import whole_file
 from tf_interformer.schema import FeatureSchema
+from tf_interformer.whole import whole_file
 
 Columns = dict[str, np.ndarray]
 
@@ -34,7 +34,7 @@ def item_column(schema: FeatureSchema) -> str | None:
     """The column that says which item is ranked: a candidate's first category, else one that histories hold too."""
     single = [f.name for f in schema.categoricals if f.max_values is None]
     candidates = [name for name in schema.candidate if name in single]
-    tables = {schema.table_of(s.column(f.name)) for s in schema.sequences for f in s.fields}
+    tables = {schema.table_of(s.column(f.name)) for s in schema.sequences for f in s.categoricals}
     shared = [name for name in single if schema.table_of(name) in tables]
     return next(iter([*candidates, *shared]), None)
 
@@ -75,7 +75,7 @@ def _in_history(schema: FeatureSchema, item: str, batch: Columns) -> np.ndarray:
     """Whether the example's item is one of the events of its histories."""
     found = np.zeros(len(batch[item]), bool)
     for sequence in schema.sequences:
-        for key in (sequence.column(f.name) for f in sequence.fields):
+        for key in (sequence.column(f.name) for f in sequence.categoricals):
             if schema.table_of(key) == schema.table_of(item):
                 real = np.arange(batch[key].shape[1]) < batch[sequence.length_column][:, None]
                 found |= np.any(real & (batch[key] == batch[item][:, None]), axis=1)

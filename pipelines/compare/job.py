@@ -26,8 +26,8 @@ from pipelines.input import Source, open_source
 from pipelines.read_errors import explained_read_errors
 from pipelines.run_directory import RunDirectory
 from pipelines.training import Trainer
-from pipelines.whole import whole_file
 from tf_interformer.evaluation import Predictions
+from tf_interformer.whole import whole_file
 
 LOWER_IS_BETTER = ("log_loss", "ne")
 

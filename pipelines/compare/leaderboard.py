@@ -16,8 +16,8 @@ from pipelines.compare.significance import Difference, Parts, auc_parts, differe
 from pipelines.config import ConfigError
 from pipelines.jobs import markdown_table, mean_and_spread
 from pipelines.run_directory import RunDirectory
-from pipelines.whole import write_text
 from tf_interformer.metrics import auc
+from tf_interformer.whole import write_text
 
 METRICS = ("auc", "gauc", "request_gauc", "mrr", "ndcg_10", "ne", "log_loss", "calibration", "ece")
 # Where they are told: those by list need the schema's request column.

@@ -18,7 +18,7 @@ from pipelines.compare.boosting import MOST_VALUES
 from pipelines.compare.leaderboard import Entry, p_text, shown, tested
 from pipelines.compare.plan import LINEAR, Plan
 from pipelines.config import load_config
-from pipelines.whole import write_text
+from tf_interformer.whole import write_text
 
 
 def write_page(

@@ -1,6 +1,7 @@
 """The command line: `python -m pipelines.schema infer` and `python -m pipelines.schema split`."""
 
 import argparse
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -8,7 +9,7 @@ from dataclasses import replace
 from pipelines import schema
 from pipelines.command import run_command
 from pipelines.config import ConfigError
-from pipelines.schema.history import HistorySpec
+from pipelines.schema.history import NAME, HistorySpec, unquoted
 from pipelines.schema.infer import infer
 from pipelines.schema.split import FRACTIONS, split
 
@@ -32,8 +33,12 @@ def _histories(texts: Sequence[str], wheres: Sequence[str], owners: Sequence[str
 
 def _of_names(option: str, values: Sequence[str], names: Sequence[str]) -> dict[str, str]:
     """`[NAME=]COLUMN` options, by name."""
-    general = [value for value in values if "=" not in value]
-    of_one = dict(value.split("=", 1) for value in values if "=" in value)
+    parts = [re.fullmatch(rf"(?:({NAME})=)?({NAME})", value) for value in values]
+    if wrong := [value for value, part in zip(values, parts, strict=True) if part is None]:
+        raise ConfigError(f"{option} takes NAME=COLUMN or COLUMN. Received: {wrong[0]!r}")
+    told = [(part[1], unquoted(part[2])) for part in parts if part is not None]
+    general = [column for name, column in told if name is None]
+    of_one = {unquoted(name): column for name, column in told if name is not None}
     if len(general) > 1:
         raise ConfigError(f"{option}: one for all sequences at most. Received: {', '.join(general)}")
     unknown = sorted(set(of_one) - set(names)) or (values if not names else [])

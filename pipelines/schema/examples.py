@@ -111,10 +111,10 @@ def _misfit(column: pl.Series, values: pl.Series | None, what: str) -> DataError
     )
 
 
-def _lists(column: pl.Series, feature: Categorical, name: str) -> pl.Series:
+def _lists(column: pl.Series, feature: Categorical | Numeric, name: str) -> pl.Series:
     lists = as_lists(column).fill_null([])
     flat = lists.explode(empty_as_null=False).rename(column.name)
-    flat = _values(flat, feature)
+    flat = _numbers(flat) if isinstance(feature, Numeric) else _values(flat, feature)
     offsets = pl.concat([pl.Series([0], dtype=pl.Int64), lists.list.len().cast(pl.Int64).cum_sum()])
     return list_series(name, flat, offsets.to_numpy())
 

@@ -11,11 +11,15 @@ from numpy.typing import NDArray
 
 from pipelines.config import ConfigError
 from pipelines.schema.roles import compared
-from tf_interformer.schema import Categorical, FeatureSchema, Sequence
+from tf_interformer.schema import Categorical, FeatureSchema, Numeric, Sequence
 
 Ints = NDArray[np.int64]
-_SPEC = re.compile(r"(?P<name>[A-Za-z]\w*)=(?P<fields>[\w,]+?)(:(?P<length>[1-9]\d*))?", re.ASCII)
+# A name that holds `,`, `:`, `=` or `"` stands in quotation marks.
+NAME = r'(?:\s*"(?:[^"]|"")+"\s*|[^",:=]+)'
+_SPEC = re.compile(rf"(?P<name>{NAME})=(?P<fields>{NAME}(?:,{NAME})*)(?::(?P<length>[1-9]\d*))?")
 _DEFAULT_LENGTH = 50
+# What a field is called that says how long before the row the event was.
+SECONDS_AGO = "seconds_ago"
 
 
 @dataclass(frozen=True)
@@ -24,7 +28,8 @@ class HistorySpec:
 
     Args:
         name: Name of the sequence.
-        fields: Columns of the log, features or labels of the schema, that make an event.
+        fields: Columns of the log, features or labels of the schema, that make an event; or `seconds_ago`, how long
+            before the row it was.
         max_length: Only the most recent so many events are kept.
         where: Label that must be 1 for a row to be an event; every row is one when `None`.
         by: Column of the log whose earlier rows are the events, such as the session; the schema's group key when
@@ -45,22 +50,23 @@ class HistorySpec:
             ConfigError: It is not of this form.
         """
         match = _SPEC.fullmatch(text.strip())
-        fields = tuple(match["fields"].split(",")) if match else ()
+        fields = tuple(map(unquoted, re.findall(NAME, match["fields"]))) if match else ()
         if match is None or not all(fields) or len(set(fields)) < len(fields):
             raise ConfigError(
-                f"--history takes NAME=COLUMN,COLUMN:LENGTH, as in viewed=item_id,category:50. Received: {text!r}"
+                "--history takes NAME=COLUMN,COLUMN:LENGTH, as in viewed=item_id,category:50; a name that holds one of "
+                f'`,:="` stands in quotation marks, as "a:b". Received: {text!r}'
             )
-        return cls(match["name"], fields, int(match["length"] or _DEFAULT_LENGTH), where)
+        return cls(unquoted(match["name"]), fields, int(match["length"] or _DEFAULT_LENGTH), where)
 
     def add_to(self, schema: FeatureSchema) -> FeatureSchema:
         """The schema with this sequence; a sequence of its name must have the same fields and keeps its own ways.
 
         A field that is a feature shares its table, and is compared with the row's own value if that is the candidate's
         (or nobody says whose), not the group key, and known when the row is scored (no `serve_as`). A field that is a
-        label, as what came of the event, has a table of its own.
+        label, as what came of the event, has a table of its own. A number keeps the transform of the feature.
 
         Raises:
-            ConfigError: A field is no categorical feature with one value, and no label; or there is no group key.
+            ConfigError: A field is no feature with one value, and no label; or there is no group key.
         """
         if schema.group is None and self.by is None:
             raise ConfigError(
@@ -79,21 +85,33 @@ class HistorySpec:
         fields = tuple(self._field(schema, name) for name in self.fields)
         names = schema.candidate or tuple(f.name for f in schema.features)
         items = [name for name in names if name != schema.group and name not in schema.served_as]
-        match, distance = compared([field for field in fields if field.table in items])
+        shared = [field for field in fields if isinstance(field, Categorical) and field.table in items]
+        match, distance = compared(shared)
         added = Sequence(name=self.name, fields=fields, max_length=self.max_length, match=match, distance=distance)
         return FeatureSchema(**{**dict(schema), "sequences": (*schema.sequences, added)})
 
-    def _field(self, schema: FeatureSchema, name: str) -> Categorical:
+    def _field(self, schema: FeatureSchema, name: str) -> Categorical | Numeric:
         if name in schema.tasks:
             return Categorical(name=name, dtype="int64")
-        feature = next((f for f in schema.categoricals if f.name == name and f.max_values is None), None)
+        features = {f.name: f for f in schema.categoricals if f.max_values is None}
+        numbers = {f.name: f for f in schema.numerics}
+        if name in numbers:
+            return Numeric(name=name, transform=numbers[name].transform)
+        if name == SECONDS_AGO and name not in features:
+            return Numeric(name=name, transform="log")
+        feature = features.get(name)
         if feature is None:
-            known = [f.name for f in schema.categoricals if f.max_values is None] + list(schema.tasks)
             raise ConfigError(
-                f"--history {self.name}: {name!r} must be a categorical feature of the schema, with one value per row, "
-                f"or a label: {', '.join(known)}"
+                f"--history {self.name}: {name!r} must be a feature of the schema, with one value per row, a label, or "
+                f"{SECONDS_AGO}: {', '.join([*features, *numbers, *schema.tasks])}"
             )
         return Categorical(name=name, dtype=feature.dtype, missing=feature.missing, table=feature.table or name)
+
+
+def unquoted(name: str) -> str:
+    """A name as an option writes it."""
+    name = name.strip()
+    return name[1:-1].replace('""', '"') if name.startswith('"') else name
 
 
 class Histories:

@@ -99,7 +99,7 @@ def propose(
     sequences = _without(sequences, found)
     if time is not None:
         # What a history repeats is told of new values, too.
-        tables = {field.table for sequence in sequences for field in sequence.fields}
+        tables = {field.table for sequence in sequences for field in sequence.categoricals}
         for column in scalars:
             if column not in tables:
                 found[column] = without_strangers(found[column], frame[column], frame[time], group)

@@ -15,10 +15,9 @@ from pipelines.schema import numbers
 from pipelines.schema.lists import separator_of, split_lists
 from pipelines.schema.nested import flat
 from pipelines.schema.types import FILLERS, typed
-from tf_interformer.schema.categorical import RESERVED
+from tf_interformer.schema._name import fault_of
 
 _DELIMITERS = (",", "\t", ";", "|")
-_VALID = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
 
 @dataclass(frozen=True)
@@ -159,18 +158,16 @@ def _first_record(path: Path, delimiter: str, encoding: str) -> list[str]:
 
 
 def _valid_names(path: Path, names: list[str]) -> dict[str, str]:
-    """File name -> schema name, for the names that a schema cannot bear: it takes letters, digits, underscores."""
+    """File name -> schema name, for the few names that a schema cannot bear."""
     valid = {}
     for place, name in enumerate(names, start=1):
-        plain = unicodedata.normalize("NFKD", name.replace("ß", "ss"))
-        plain = "".join(letter for letter in plain if not unicodedata.combining(letter))  # é is e
-        clean = re.sub(r"[^A-Za-z0-9_]+", "_", plain).strip("_") or f"column_{place}"
-        usable = _VALID.fullmatch(name) and name != RESERVED
-        valid[name] = name if usable else clean if clean[0].isalpha() and clean != RESERVED else f"c_{clean}"
+        seen = "".join(letter if unicodedata.category(letter) not in ("Cc", "Cs") else " " for letter in name)
+        plain = " ".join(seen.split()) if seen != name else name.strip()
+        valid[name] = plain if fault_of(plain) is None else f"column_{place}"
     clashes = [name for name in names if list(valid.values()).count(valid[name]) > 1]
     if clashes:
         raise DataError(
-            f"`{path}`: names may hold letters, digits and underscores, and these would then be the same: "
-            f"{', '.join(map(repr, clashes))}. Rename all but one of them."
+            f"`{path}`: blanks around names, line ends and the like are no part of them, and these would then be the "
+            f"same: {', '.join(map(repr, clashes))}. Rename all but one of them."
         )
     return {name: new for name, new in valid.items() if name != new}

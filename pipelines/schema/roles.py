@@ -223,6 +223,14 @@ def moment_in(column: pl.Series, text: str, option: str) -> Any:
         ) from None
 
 
+def seconds_of(column: pl.Series) -> pl.Series | None:
+    """The seconds since 1970 of a time column, Float64; None where it counts something else, such as days."""
+    if isinstance(column.dtype, pl.Datetime):
+        return column.dt.epoch("us").cast(pl.Float64) / 1_000_000
+    low = next((low for low, high in _EPOCHS if column.drop_nulls().is_between(low, high).all()), None)
+    return None if low is None else column.cast(pl.Float64) / (low // _EPOCHS[0][0])
+
+
 def unread_times(log: Log) -> dict[str, str]:
     """Columns that are called like a time but hold none that can be read, and what must be known of each."""
     found = {}

@@ -19,6 +19,12 @@ _CODES = {
     "segment", "segid", "gender", "sex", "occupation", "surface", "slot", "tab", "model", "language", "hour", "weekday",
     "month", "pid", "cid", "environment", "referrer",
 }  # fmt: skip
+# Words that name quantities of events.
+_QUANTITIES = {
+    "price", "prices", "cost", "amount", "amounts", "revenue", "discount", "quantity", "qty", "count", "counts",
+    "seconds", "secs", "sec", "ms", "millis", "minutes", "hours", "days", "ago", "age", "ages", "duration", "durations",
+    "dwell", "spent", "played", "watch", "ratio", "ratios", "share", "rate", "score", "scores", "percent", "weight",
+}  # fmt: skip
 # A whole number with at most so many values is a code, whatever it is called.
 _FEW = 32
 # Above so many values a vocabulary is hashed rather than kept, and a value is known from so many rows on.
@@ -90,7 +96,7 @@ def propose_scalar(column: pl.Series, group: str | None) -> Finding:
         feature, remark = _categorical(column, found)
         kind = "categorical, group key" if column.name == group else "categorical"
         return _served(replace(found, kind=kind, remark=remark, feature=feature), column)
-    number, remark = _numeric(column)
+    number, remark = numeric(column)
     return _served(replace(found, kind="numeric", remark=remark, feature=number), column)
 
 
@@ -168,7 +174,16 @@ def vocabulary_or_hash(values: pl.Series, feature: Categorical, remarks: list[st
     return feature.model_copy(update={"min_count": _MIN_COUNT}), "; ".join(remarks)
 
 
-def _numeric(column: pl.Series) -> tuple[Numeric, str]:
+def is_quantity(values: pl.Series, found: Finding) -> bool:
+    """Whether the values of lists say how much or how long, rather than which."""
+    if values.dtype == pl.Float64:
+        return True
+    words = set(words_of(found.column))
+    return values.dtype == pl.Int64 and bool(words & _QUANTITIES) and not _is_code(values, found)
+
+
+def numeric(column: pl.Series) -> tuple[Numeric, str]:
+    """The feature that a column of numbers may be, and remarks in one line."""
     remarks = []
     low: Any = column.min()
     skew = column.cast(pl.Float64).skew()

@@ -9,9 +9,9 @@ import polars as pl
 from pipelines.schema.finding import Finding
 from pipelines.schema.nested import same_lengths
 from pipelines.schema.roles import compared, is_moment, words_of
-from pipelines.schema.scalars import describe, vocabulary_or_hash
+from pipelines.schema.scalars import describe, is_quantity, numeric, vocabulary_or_hash
 from pipelines.schema.types import feature_dtype
-from tf_interformer.schema import Categorical, Sequence
+from tf_interformer.schema import Categorical, Numeric, Sequence
 
 _HISTORY = {
     "hist", "history", "histories", "seq", "sequence", "viewed", "clicked", "watched", "bought", "searched",
@@ -37,6 +37,7 @@ class ListColumn:
         table: Name of the feature whose table it may share.
         shared: Share of its values that this feature knows.
         is_history: Whether its values are events rather than properties.
+        is_quantity: Whether its values are numbers rather than words or codes.
     """
 
     values: pl.Series
@@ -44,6 +45,7 @@ class ListColumn:
     table: str | None
     shared: float
     is_history: bool
+    is_quantity: bool = False
 
 
 def propose_lists(columns: list[pl.Series], scalars: Mapping[str, pl.Series]) -> tuple[list[Finding], list[Sequence]]:
@@ -51,7 +53,8 @@ def propose_lists(columns: list[pl.Series], scalars: Mapping[str, pl.Series]) ->
 
     Lists are a history where their name says so, where values repeat within a list, where they are long, where they
     hold values of another column but mostly not those of the row itself, or where another history has as many values
-    in every row. Histories of equal lengths in every row are one sequence.
+    in every row. Histories of equal lengths in every row are one sequence; numbers, such as prices or times spent, are
+    only told of the events of another history.
 
     Args:
         columns: List columns of a `Log`.
@@ -60,26 +63,36 @@ def propose_lists(columns: list[pl.Series], scalars: Mapping[str, pl.Series]) ->
     Returns:
         The findings and the sequences.
     """
-    findings, lists = [], []
+    findings, lists, quantities = [], [], []
     for column in columns:
         values = column.fill_null([])
         found = describe(values)
         inner = values.explode(empty_as_null=False).rename(column.name)
-        if inner.dtype not in (pl.Int64, pl.String):
-            findings.append(found.left_out("lists of numbers: neither values nor events of a vocabulary"))
+        if inner.dtype not in (pl.Int64, pl.Float64, pl.String):
+            findings.append(found.left_out(f"lists of {inner.dtype}: neither values nor events"))
         elif not found.distinct:
             findings.append(found.left_out("empty in every row"))
-        elif inner.dtype == pl.Int64 and is_moment(inner):
-            remark = "moments of events: no feature"
+        elif inner.dtype != pl.String and is_moment(inner):
+            remark = "moments of events: no feature; the seconds from then to the row may be one"
             warning = _wrong_order(values)
             findings.append(found.left_out(remark, warning))
         else:
-            table, shared = _shared_table(values, inner, scalars)
+            numbers = inner.dtype == pl.Float64
+            table, shared = (None, 0.0) if numbers else _shared_table(values, inner, scalars)
+            if table is None and is_quantity(inner, found):
+                quantities.append(ListColumn(values, found, None, 0.0, is_history=True, is_quantity=True))
+                continue
             if table is not None and scalars[table].dtype != inner.dtype:
                 values = values.cast(pl.List(scalars[table].dtype))
             history = _is_history(values, scalars.get(table or ""))
             lists.append(ListColumn(values, found, table, shared, history))
     groups = _aligned(lists)
+    for item in quantities:
+        group = next((group for group in groups if _belongs(item, group)), None)
+        if group is None:
+            findings.append(item.finding.left_out("lists of numbers, of no events that are told"))
+        else:
+            group.append(item)
     sequences = []
     taken: set[str] = set()
     for group in groups:
@@ -97,7 +110,8 @@ def propose_lists(columns: list[pl.Series], scalars: Mapping[str, pl.Series]) ->
             findings.append(replace(item.finding, kind=f"sequence {name}", remark=remark, feature=feature))
         longest = min(_longest(group[0].values), _MAX_EVENTS)
         # What a history has in common with a feature is where the row's own value may stand.
-        match, distance = compared([field for field in sequence_fields if field.table is not None])
+        shared_fields = [f for f in sequence_fields if isinstance(f, Categorical) and f.table is not None]
+        match, distance = compared(shared_fields)
         made = Sequence(name=name, fields=tuple(sequence_fields), max_length=longest, match=match, distance=distance)
         sequences.append(made)
     return findings, sequences
@@ -150,15 +164,20 @@ def _aligned(lists: list[ListColumn]) -> list[list[ListColumn]]:
     """Groups of columns with as many values in every row; a property is only in a group of its own."""
     groups: list[list[ListColumn]] = []
     for item in sorted(lists, key=lambda item: not item.is_history):
-        lengths = item.values.list.len()
         for group in groups:
-            telling = lengths.n_unique() > 2 or _prefix([item.values.name, group[0].values.name]) != ""
-            if group[0].is_history and telling and same_lengths(group[0].values, item.values):
+            if _belongs(item, group):
                 group.append(item)
                 break
         else:
             groups.append([item])
     return groups
+
+
+def _belongs(item: ListColumn, group: list[ListColumn]) -> bool:
+    """Whether a column tells of the events of a group."""
+    first = group[0]
+    telling = item.values.list.len().n_unique() > 2 or _prefix([item.values.name, first.values.name]) != ""
+    return first.is_history and telling and same_lengths(first.values, item.values)
 
 
 def _prefix(columns: list[str]) -> str:
@@ -181,8 +200,11 @@ def _multi_valued(item: ListColumn) -> Finding:
     return replace(item.finding, kind="multi-valued", remark=remark, feature=feature)
 
 
-def _field(item: ListColumn, name: str) -> tuple[Categorical, str]:
+def _field(item: ListColumn, name: str) -> tuple[Categorical | Numeric, str]:
     inner = item.values.explode(empty_as_null=False)
+    if item.is_quantity:
+        number, remark = numeric(inner)
+        return number.model_copy(update={"name": name}), remark
     dtype = feature_dtype(inner)
     if item.table is not None:
         feature = Categorical(name=name, dtype=dtype, table=item.table)

@@ -15,12 +15,12 @@ from pipelines.config import ConfigError
 from pipelines.datasets.tables import DataError
 from pipelines.input import SPLITS
 from pipelines.schema.examples import examples, scalar_columns
-from pipelines.schema.history import Histories, HistorySpec
+from pipelines.schema.history import SECONDS_AGO, Histories, HistorySpec
 from pipelines.schema.log import Log, read_log
 from pipelines.schema.nested import list_series
-from pipelines.schema.roles import find_time, moment_in, unread_times
-from pipelines.whole import whole_folder
+from pipelines.schema.roles import find_time, moment_in, seconds_of, unread_times
 from tf_interformer.schema import FeatureSchema
+from tf_interformer.whole import whole_folder
 
 FRACTIONS = (0.8, 0.1, 0.1)
 _ROWS_PER_FILE = 250_000
@@ -102,6 +102,15 @@ def split(
             places = _last_places(_owners(None, schema, log, table), frame[when], last)
         else:
             places = _places(frame[when], fractions, when)
+    seconds = None
+    if any(SECONDS_AGO in set(history.fields) - set(table.columns) for history in histories):
+        assert when is not None
+        seconds = seconds_of(frame[when])
+        if seconds is None:
+            raise ConfigError(
+                f"{SECONDS_AGO} needs a time that counts seconds or parts of them since 1970, or is written as one. "
+                f"`{when}` holds {frame[when][0]}"
+            )
     builders = {}
     for history in histories:
         assert when is not None
@@ -117,7 +126,7 @@ def split(
         with whole_folder(target) as folder:
             folder.mkdir()
             for name, rows in places.items():
-                _write(folder, name, rows, table, schema, builders)
+                _write(folder, name, rows, table, builders, seconds)
                 say(_summary(name, rows, frame, schema, None if random else when))
             schema.to_json(folder / "schema.json")
     except OSError as error:
@@ -222,8 +231,8 @@ def _write(
     name: str,
     rows: Ints,
     table: pl.DataFrame,
-    schema: FeatureSchema,
     histories: dict[HistorySpec, Histories],
+    seconds: pl.Series | None,
 ) -> None:
     files = range(0, len(rows), _ROWS_PER_FILE)
     for index, start in enumerate(files):
@@ -231,9 +240,14 @@ def _write(
         part = table[chosen]
         for spec, history in histories.items():
             events, offsets = history.before(chosen, spec.max_length)
-            part = part.with_columns(
-                list_series(f"{spec.name}_{field}", table[field].gather(events), offsets) for field in spec.fields
-            )
+            for field in spec.fields:
+                if field in table.columns:
+                    values = table[field].gather(events)
+                else:  # how long before its row each event was
+                    assert seconds is not None
+                    now = seconds.gather(np.repeat(chosen, np.diff(offsets)))
+                    values = (now - seconds.gather(events)).cast(pl.Float32)
+                part = part.with_columns(list_series(f"{spec.name}_{field}", values, offsets))
         path = folder / f"{name}-{index:05d}-of-{len(files):05d}.parquet"
         pq.write_table(part.to_arrow(compat_level=pl.CompatLevel.oldest()), path)
 

@@ -36,7 +36,11 @@ def example_rows(schema: FeatureSchema, count: int, seed: int = 0) -> dict[str, 
         padded = np.arange(sequence.max_length) >= lengths[:, None]
         for field in sequence.fields:
             column = sequence.column(field.name)
-            events = _values(schema, column, (count, sequence.max_length), random)
+            shape = (count, sequence.max_length)
+            if isinstance(field, Numeric):
+                events = _numbers(field, shape, random)
+            else:
+                events = _values(schema, column, shape, random)
             rows[column] = np.where(padded, np.array(field.missing, events.dtype), events)
         rows[sequence.length_column] = lengths
     return rows
@@ -87,12 +91,12 @@ def _feature(feature: Any, value: Any, length: int | None) -> tf.train.Feature:
     return tf.train.Feature(bytes_list=tf.train.BytesList(value=texts))
 
 
-def _numbers(feature: Numeric, count: int, random: np.random.Generator) -> np.ndarray:
+def _numbers(feature: Numeric, shape: int | tuple[int, ...], random: np.random.Generator) -> np.ndarray:
     mean, std = feature.mean or 0.0, feature.std or 1.0
-    values = random.normal(mean, std, count)
+    values = random.normal(mean, std, shape)
     if feature.transform == "log":
         values = np.sign(values) * np.expm1(np.minimum(np.abs(values), 30.0))
-    values[random.random(count) < _MISSING] = np.nan
+    values[random.random(shape) < _MISSING] = np.nan
     return values.astype(np.float32)
 
 

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from pipelines.whole import whole_folder
 from serving.export.rebuild import for_serving
 from serving.export.signatures import METHOD_NAMES, signatures
 from serving.export.stock_ops import check_stock_operations
 from serving.export.warmup import write_warmup
 from tf_interformer._keras import keras
+from tf_interformer._signature_names import name_inputs
 from tf_interformer.ranker import Ranker
+from tf_interformer.whole import whole_folder
 
 
 def export_saved_model(
@@ -79,6 +80,7 @@ def _write(ranker: Ranker, folder: Path, model_name: str, say: Callable[[str], N
     for name, method in METHOD_NAMES.items():
         updater.replace_method_name(name, method, tags=["serve"])
     updater.save()
+    name_inputs(folder, ranker.schema.signature())
     check_stock_operations(folder)
     extra = folder / "assets.extra"
     extra.mkdir()

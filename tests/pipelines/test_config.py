@@ -71,6 +71,9 @@ def test_another_backbone_comes_without_the_arguments_of_the_file(tmp_path):
 _BOMB = "a0: &a0 x\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 10))
 WRONG = {
     "no YAML": ("{", [], "is not YAML"),
+    "no date": ("a: 2024-02-31\n", [], "is not YAML: it holds what looks like a date, a time or a number and is none"),
+    "no number": ("a: 0b_\n", [], "is not YAML: it holds what looks like a date, a time or a number and is none"),
+    "no date in an override": ("dataset: {name: x}\n", ["training.epochs=2024-13-01"], "the value is not YAML"),
     "aliases": (_BOMB, [], "is not YAML: it holds more than 100000 values, aliases written out"),
     "an alias of itself": ("a: &a [*a]\n", [], "is not YAML: an alias stands within what it names"),
     "deep": ("a: " + "[" * 20_000, [], "is not YAML: it is nested more than 50 deep"),

@@ -14,7 +14,7 @@ from pipelines.input import SPLITS, open_source
 from pipelines.schema.__main__ import main
 from pipelines.schema.examples import examples
 from pipelines.schema.history import Histories, HistorySpec
-from pipelines.schema.roles import moment_in
+from pipelines.schema.roles import moment_in, seconds_of
 from tests.pipelines.own_log import listed_log, own_log, write_csv
 from tf_interformer.schema import Categorical, FeatureSchema, Label, Sequence
 
@@ -106,11 +106,12 @@ def test_how_events_are_compared_with_the_row():
 
 
 @pytest.mark.parametrize(
-    "text", ["viewed", "viewed=", "viewed=a,", "viewed=a:0", "viewed=a,a", "2=a", "viewed=a:b", "v w=a"]
+    "text", ["viewed", "viewed=", "viewed=a,", "viewed=a:0", "viewed=a,a", "=a", "viewed=a:b", 'viewed="a']
 )
 def test_what_history_takes(text):
     assert HistorySpec.parse("viewed=item_id,category:7") == HistorySpec("viewed", ("item_id", "category"), 7)
     assert HistorySpec.parse("viewed=item_id").max_length == 50
+    assert HistorySpec.parse('2 v/w = "a:b=""c"" ,",größe:7') == HistorySpec("2 v/w", ('a:b="c" ,', "größe"), 7)
     with pytest.raises(ConfigError, match="--history takes NAME=COLUMN"):
         HistorySpec.parse(text)
 
@@ -142,20 +143,33 @@ def test_splits_by_time_without_parting_a_moment(log, tmp_path, capsys):
 
 
 def test_histories_are_of_earlier_rows_alone(log, tmp_path):
-    options = ["--history", "seen=item_id,category,click:3", "--history", "liked=item_id", "--history-where"]
+    seen_fields = "item_id,category,click,age,seconds_ago"
+    options = ["--history", f"seen={seen_fields}:3", "--history", "liked=item_id", "--history-where"]
     assert split(log, tmp_path / "data", *options, "liked=click") == 0
     schema = FeatureSchema.from_json(tmp_path / "data" / "schema.json")
     seen = next(s for s in schema.sequences if s.name == "seen")
-    assert [(f.name, f.table) for f in seen.fields] == [
+    assert [(f.name, f.table) for f in seen.categoricals] == [
         ("item_id", "item_id"), ("category", "category"), ("click", None)
     ]  # fmt: skip
+    assert [schema[f"seen_{name}"].transform for name in ("age", "seconds_ago")] == ["standardize", "log"]
     table = log[1]
     for name in SPLITS:
         for row in read(tmp_path / "data", name).iter_rows(named=True):
             earlier = table.filter(user_id=row["user_id"]).filter(pl.col("timestamp") < row["timestamp"])
             for field in ("item_id", "category", "click"):
                 assert row[f"seen_{field}"] == earlier[field].tail(3).to_list()
+            ages = earlier["age"].tail(3).cast(pl.Float64).fill_null(float("nan")).to_numpy()
+            np.testing.assert_array_equal(row["seen_age"], ages)
+            assert row["seen_seconds_ago"] == (row["timestamp"] - earlier["timestamp"].tail(3)).to_list()
             assert row["liked_item_id"] == earlier.filter(click=1)["item_id"].tail(50).to_list()
+
+
+@pytest.mark.parametrize("unit", [1, 1000, 1_000_000, 1_000_000_000, "datetime"])
+def test_seconds_of_any_time(unit):
+    seconds = pl.Series([1_700_000_000, 1_700_000_007, None])
+    moments = pl.from_epoch(seconds) if unit == "datetime" else seconds * unit
+    assert seconds_of(moments).to_list() == seconds.to_list()
+    assert seconds_of(pl.Series([20240501, 20240502])) is None
 
 
 def test_random_only_when_asked(log, tmp_path, capsys):
@@ -253,8 +267,9 @@ def edited(log, **changes):
         (["--fractions", "0.9999,0.00005,0.00005"], "would be empty"),
         (["--time", "when"], "--time 'when' is no column"),
         (["--history", "viewed=item_id"], "the schema has a sequence of this name with other fields"),
-        (["--history", "seen=price"], "'price' must be a categorical feature of the schema, with one value per row"),
-        (["--history", "seen=tags"], "'tags' must be a categorical feature of the schema, with one value per row"),
+        (["--history", "seen=prices"], "'prices' must be a feature of the schema, with one value per row"),
+        (["--history", "seen=item_id,seconds_ago", "--time", "hour"], "seconds_ago needs a time that counts seconds"),
+        (["--history", "seen=tags"], "'tags' must be a feature of the schema, with one value per row"),
         (["--history", "seen=item_id", "--history-where", "hour"], "--history-where must be a label of the schema"),
         (["--history", "seen=item_id", "--history", "seen=category"], "needs a name of its own"),
         (["--history-where", "click"], "there is no --history for click"),

@@ -154,7 +154,7 @@ def test_candidates_of_one_request_and_round_trips():
     ("options", "message"),
     [
         ({"distance": ["action"]}, "field 'action' of `distance` needs `table`"),
-        ({"distance": ["price"]}, "`distance` must name fields"),
+        ({"distance": ["price"]}, "`distance` must name categorical fields"),
         ({"distance": ["place", "place"]}, "each field once"),
         ({"distance": ["item"]}, "field 'item' of `distance` must have dtype int64. Received: string"),
         ({"place": Categorical("place", dtype="int64", max_values=2, vocabulary=[1])}, "a feature of one value"),

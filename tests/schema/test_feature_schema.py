@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -156,7 +157,7 @@ def test_what_cannot_be_left_out_is_told():
 
 
 WRONG = {
-    "bad name": (lambda: Categorical("user id"), "Categorical 'user id', name: .*Received: 'user id'"),
+    "bad name": (lambda: Categorical("user\n"), r"Categorical 'user\\n', name: .*control.* Received: 'user\\n'"),
     "bad buckets": (lambda: Categorical("a", hash_buckets=0), "Categorical 'a', hash_buckets: .*Received: 0"),
     "unknown argument": (lambda: Categorical("a", size=3), "Categorical 'a', size: Extra inputs"),
     "two sources of ids": (lambda: Categorical("a", hash_buckets=3, vocabulary=["x"]), "'a': give `hash_buckets`"),
@@ -341,3 +342,19 @@ def test_a_vocabulary_of_digits_stays_one_of_strings(tmp_path):
     log = {"user": np.array(["7", "28"]), "click": np.array([1.0, 0.0])}
     schema = FeatureSchema(features=[Categorical("user")], labels=[Label("click")]).learn([log])
     assert FeatureSchema.from_config(json.loads(json.dumps(schema.get_config()))) == schema
+
+
+def test_two_writers_of_a_schema_do_not_mix(tmp_path, monkeypatch):
+    schema, path = FeatureSchema(features=[Numeric("x")], labels=[Label("y")]), tmp_path / "schema.json"
+    other = FeatureSchema(features=[Numeric("z")], labels=[Label("y")])
+    replace = Path.replace
+
+    def slow(self, target):
+        monkeypatch.setattr(Path, "replace", replace)
+        other.to_json(path)  # another process writes, whole, before this one is through
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", slow)
+    schema.to_json(path)
+    assert FeatureSchema.from_json(path) == schema
+    assert [file.name for file in tmp_path.iterdir()] == ["schema.json"]

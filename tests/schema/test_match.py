@@ -153,7 +153,10 @@ def test_round_trips():
     ("sequence", "message"),
     [
         ({"match": ["action"]}, "field 'action' of `match` needs `table`"),
-        ({"match": ["price"]}, r"`match` must name fields, which are \['item', 'brand', 'action'\]. Received: 'price'"),
+        (
+            {"match": ["price"]},
+            r"`match` must name categorical fields, which are \['item', 'brand', 'action'\]. Received: 'price'",
+        ),
         ({"match": ["item", "item"]}, "each field once"),
         (
             {"fields": [Categorical("item", table="country")], "match": ["item"]},

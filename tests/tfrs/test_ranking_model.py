@@ -360,3 +360,10 @@ def test_two_replicas_equal_one():
         [sys.executable, "-c", PROGRAM], check=False, capture_output=True, text=True, cwd=Path(__file__).parents[2]
     )
     assert run.stdout.strip() == "equal", run.stderr[-3000:]
+
+
+def test_logs_go_by_the_names_of_tasks_that_tensorflow_takes_for_none():
+    tasks = ("2 größe", "a/b")
+    made = model(tasks, metrics=["auc", "ne"], training_metrics=True)
+    logs = made.fit(encoded(made, tasks=tasks), verbose=0).history
+    assert {f"{task}_{name}" for task in tasks for name in ("loss", "auc", "ne")} < set(logs)

@@ -38,8 +38,9 @@ def targets_of(schema: FeatureSchema, feature_names: Sequence[str]) -> dict[str,
         tokens.setdefault(schema.table_of(feature.name), list(feature_names).index(feature.name))
     return {
         sequence.name: [
-            *(tokens.get(schema.table_of(sequence.column(field.name)), -1) for field in sequence.fields),
+            *(tokens.get(schema.table_of(sequence.column(field.name)), -1) for field in sequence.categoricals),
             *(-1 for _ in sequence.comparisons),
+            *(-1 for _ in sequence.number_columns[:1]),  # all numbers of an event are one field
         ]
         for sequence in schema.sequences
     }

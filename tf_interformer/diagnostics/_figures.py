@@ -4,6 +4,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+from tf_interformer.whole import whole_file
+
 # Of Okabe and Ito's palette: distinguishable with any colour vision.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#222222", "#6B6B6B")
 INK, MUTED, LIGHT = "#222222", "#6B6B6B", "#E4E4E4"
@@ -26,9 +28,5 @@ def save_figure(figure: Any, path: str | os.PathLike[str]) -> None:
     """Writes to a temporary name first, so that nobody ever reads half a picture."""
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    draft = target.with_name(f".{target.stem}.{os.getpid()}{target.suffix}")
-    try:
+    with whole_file(target) as draft:
         figure.savefig(draft, dpi=DPI, facecolor="white", format=target.suffix[1:] or "png")
-        draft.replace(target)
-    finally:
-        draft.unlink(missing_ok=True)

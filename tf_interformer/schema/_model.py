@@ -15,8 +15,6 @@ def explain(error: ValidationError, owner: str) -> str:
     for problem in problems:
         place = ".".join(str(part) for part in problem["loc"])
         rule = problem["msg"].removeprefix("Value error, ")
-        if problem["type"] == "string_pattern_mismatch":  # only names have a pattern
-            rule = "a name has letters, digits and underscores, a letter first: `schema infer` renames others"
         if problem["type"] == "value_error":  # our own validators already say what they received
             lines.append(f"{owner}: {rule}" if not place else f"{owner}, {place}: {rule}")
         else:

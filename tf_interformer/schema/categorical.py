@@ -1,22 +1,11 @@
 """A feature that takes one, or a few, of many values."""
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import AfterValidator, Field, StrictInt, StrictStr, model_validator
+from pydantic import Field, StrictInt, StrictStr, model_validator
 
 from tf_interformer.schema._model import SchemaModel
-
-# TensorFlow exports no signature with an input of this name.
-RESERVED = "self"
-
-
-def _is_free(name: str) -> str:
-    if name == RESERVED:
-        raise ValueError(f"no column may be called {RESERVED!r}: TensorFlow exports no model with such an input")
-    return name
-
-
-Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$"), AfterValidator(_is_free)]
+from tf_interformer.schema._name import Name
 
 
 class Categorical(SchemaModel):
@@ -26,7 +15,7 @@ class Categorical(SchemaModel):
     (most frequent first) or the hash buckets.
 
     Args:
-        name: str. Name of the column; letters, digits and underscores.
+        name: str. Name of the column: any text without control characters, as in every part of a schema.
         dtype: `"string"` or `"int64"`. Type of the raw values. Defaults to `"string"`.
         table: str or None. Name of another categorical feature whose vocabulary and embedding table this
             one shares. Defaults to `None`: a table of its own.

@@ -10,15 +10,17 @@ import numpy as np
 import tensorflow as tf
 from pydantic import Field, model_validator
 
+from tf_interformer._names import safe_name
+from tf_interformer.comparisons import Distance, Match
 from tf_interformer.schema._model import SchemaModel
-from tf_interformer.schema.categorical import Categorical, Name
-from tf_interformer.schema.distance import Distance
+from tf_interformer.schema._name import Name
+from tf_interformer.schema.categorical import Categorical
 from tf_interformer.schema.errors import SchemaError
 from tf_interformer.schema.label import Label
-from tf_interformer.schema.match import Match
 from tf_interformer.schema.numeric import Numeric
 from tf_interformer.schema.sequence import Sequence
 from tf_interformer.schema.vector import Vector
+from tf_interformer.whole import write_text
 
 Feature = Annotated[Categorical | Numeric | Vector, Field(discriminator="kind")]
 KeyType = Literal["int64", "string"]
@@ -79,9 +81,9 @@ class FeatureSchema(SchemaModel):
     features: tuple[Feature, ...] = Field(min_length=1)
     sequences: tuple[Sequence, ...] = ()
     labels: tuple[Label, ...] = Field(min_length=1)
-    group: str | None = None
+    group: Name | None = None
     group_dtype: KeyType = "int64"
-    request: str | None = None
+    request: Name | None = None
     request_dtype: KeyType = "int64"
     weight: Name | None = None
     candidate: tuple[Name, ...] = ()
@@ -183,6 +185,11 @@ class FeatureSchema(SchemaModel):
         return tuple(f for f in self.features if isinstance(f, Numeric))
 
     @property
+    def all_numerics(self) -> dict[str, Numeric]:
+        """The numeric features and the numbers of events, by column."""
+        return {key: f for key, f in self._keyed_features() if isinstance(f, Numeric)}
+
+    @property
     def vectors(self) -> tuple[Vector, ...]:
         """The vectors made elsewhere."""
         return tuple(f for f in self.features if isinstance(f, Vector))
@@ -230,7 +237,8 @@ class FeatureSchema(SchemaModel):
         Only those that the schema has.
         """
         keys = {"group": (self.group, self.group_dtype), "request": (self.request, self.request_dtype)}
-        return {role: (column, dtype) for role, (column, dtype) in keys.items() if column is not None}
+        features = {f.name: f.dtype for f in self.categoricals}
+        return {role: (c, features.get(c, dtype)) for role, (c, dtype) in keys.items() if c is not None}
 
     @property
     def tables(self) -> dict[str, Categorical]:
@@ -249,7 +257,7 @@ class FeatureSchema(SchemaModel):
         """Whether every vocabulary and statistic is known."""
         return (
             all(f.hash_buckets is not None or f.vocabulary is not None for f in self.tables.values())
-            and all(f.mean is not None and f.std is not None for f in self.numerics)
+            and all(f.mean is not None and f.std is not None for f in self.all_numerics.values())
             and all(f.boundaries is not None for f in self.numerics if f.buckets)
             and all(label.mean is not None for label in self.labels)
         )
@@ -365,9 +373,7 @@ class FeatureSchema(SchemaModel):
         """The schema as JSON text, also written to `path` when given."""
         text = self.model_dump_json(indent=None if self.is_learned else 1)
         if path is not None:
-            temporary = Path(f"{os.fspath(path)}.tmp")
-            temporary.write_text(text, encoding="utf-8")
-            temporary.replace(path)
+            write_text(Path(path), text)
         return text
 
     @classmethod
@@ -419,12 +425,14 @@ class FeatureSchema(SchemaModel):
         """
         rows = {name: None if name in self.candidate else 1 for name in self.signature()}
         return {
-            name: tf.TensorSpec([rows[name], *spec.shape[1:]], spec.dtype, name)
+            name: tf.TensorSpec([rows[name], *spec.shape[1:]], spec.dtype, spec.name)
             for name, spec in self.signature().items()
         }
 
     def signature(self, labels: bool = False) -> dict[str, tf.TensorSpec]:
         """The raw batch as tensor specs, by column: what a serving signature takes.
+
+        A spec's own name is the column's, or, where that is no name of Python, one made of it.
 
         Args:
             labels: bool. Whether all that training needs is in it: labels, keys, weight, and the features
@@ -433,25 +441,25 @@ class FeatureSchema(SchemaModel):
         specs: dict[str, tf.TensorSpec] = {}
         for feature in self._features(labels):
             if isinstance(feature, Numeric):
-                specs[feature.name] = tf.TensorSpec([None], tf.float32, feature.name)
+                specs[feature.name] = tf.TensorSpec([None], tf.float32)
             elif isinstance(feature, Vector):
-                specs[feature.name] = tf.TensorSpec([None, feature.dim], tf.float32, feature.name)
+                specs[feature.name] = tf.TensorSpec([None, feature.dim], tf.float32)
             else:
                 shape = [None] if feature.max_values is None else [None, None]
-                specs[feature.name] = tf.TensorSpec(shape, tf.as_dtype(feature.dtype), feature.name)
+                specs[feature.name] = tf.TensorSpec(shape, tf.as_dtype(feature.dtype))
         for sequence in self.sequences:
             for field in sequence.fields:
                 column = sequence.column(field.name)
-                specs[column] = tf.TensorSpec([None, None], tf.as_dtype(field.dtype), column)
-            specs[sequence.length_column] = tf.TensorSpec([None], tf.int32, sequence.length_column)
+                specs[column] = tf.TensorSpec([None, None], tf.as_dtype(field.dtype))
+            specs[sequence.length_column] = tf.TensorSpec([None], tf.int32)
         if labels:
             for label in self.labels:
-                specs[label.name] = tf.TensorSpec([None], tf.float32, label.name)
+                specs[label.name] = tf.TensorSpec([None], tf.float32)
             for key, dtype in self.key_columns.values():
-                specs.setdefault(key, tf.TensorSpec([None], tf.as_dtype(dtype), key))
+                specs.setdefault(key, tf.TensorSpec([None], tf.as_dtype(dtype)))
             if self.weight is not None:
-                specs[self.weight] = tf.TensorSpec([None], tf.float32, self.weight)
-        return specs
+                specs[self.weight] = tf.TensorSpec([None], tf.float32)
+        return {name: tf.TensorSpec(spec.shape, spec.dtype, safe_name(name)) for name, spec in specs.items()}
 
     def _features(self, labels: bool) -> Iterator[Feature]:
         yield from (f for f in self.features if labels or f.name not in self.served_as)
@@ -561,11 +569,11 @@ def _keyed(features: Iterable[Feature], sequences: Iterable[Sequence]) -> Iterat
         yield from ((sequence.column(f.name), f) for f in sequence.fields)
 
 
-def _ragged(feature: Categorical) -> tf.io.RaggedFeature:
+def _ragged(feature: Categorical | Numeric) -> tf.io.RaggedFeature:
     return tf.io.RaggedFeature(tf.as_dtype(feature.dtype), row_splits_dtype=tf.int32)
 
 
 def _tfds_scalar(dtype: str) -> Any:
     import tensorflow_datasets as tfds
 
-    return tfds.features.Text() if dtype == "string" else tfds.features.Scalar(np.int64)
+    return tfds.features.Text() if dtype == "string" else tfds.features.Scalar(np.dtype(dtype))

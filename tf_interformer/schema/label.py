@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from tf_interformer.schema._model import SchemaModel
-from tf_interformer.schema.categorical import Name
+from tf_interformer.schema._name import Name
 
 
 class Label(SchemaModel):

@@ -97,7 +97,7 @@ class _TableLearner:
 def learn(schema: FeatureSchema, batches: Iterable[Mapping[str, Any]]) -> FeatureSchema:
     """See `FeatureSchema.learn`."""
     tables = {name: _TableLearner(owner) for name, owner in schema.tables.items()}
-    numerics = {feature.name: _NumericLearner(feature) for feature in schema.numerics}
+    numerics = {key: _NumericLearner(feature) for key, feature in schema.all_numerics.items()}
     positives = dict.fromkeys(schema.tasks, 0.0)
     examples = 0
     for batch in batches:
@@ -112,7 +112,7 @@ def learn(schema: FeatureSchema, batches: Iterable[Mapping[str, Any]]) -> Featur
         if isinstance(feature, Vector):
             return feature
         if isinstance(feature, Numeric):
-            return numerics[feature.name].result()
+            return numerics[key].result()
         return owners.get(key, feature)
 
     def learned_sequence(sequence: Sequence) -> Sequence:
@@ -164,7 +164,8 @@ def _learn_batch(
             key = sequence.column(field.name)
             events = columns.lists(key, _given(schema, batch, key), field.dtype, field.missing)
             columns.check_lengths(name, length, key, events)
-            tables[schema.table_of(key)].update(events.real(length))
+            learner = numerics[key] if isinstance(field, Numeric) else tables[schema.table_of(key)]
+            learner.update(events.real(length))
     examples = 0
     for name in positives:
         label = columns.labels(name, _given(schema, batch, name))

@@ -1,22 +1,23 @@
 """A feature that is a number."""
 
+import math
 from typing import Literal
 
 from pydantic import Field, model_validator
 
 from tf_interformer.schema._model import SchemaModel
-from tf_interformer.schema.categorical import Name
+from tf_interformer.schema._name import Name
 
 
 class Numeric(SchemaModel):
-    """A numeric feature; NaN means missing and becomes the training mean.
+    """A numeric feature, or number of an event; NaN means missing and becomes the training mean.
 
     Args:
-        name: str. Name of the column.
+        name: str. Name of the column, or of the field of a sequence.
         transform: `"standardize"`: `(x - mean) / std`; `"log"`: the same of `sign(x) * log(1 + |x|)`;
             `"none"`: as it is. Mean and deviation are the training split's. Defaults to `"standardize"`.
         buckets: int. Beside the number, embed the quantile bucket it falls in, cut so that the training
-            split fills so many buckets evenly. Defaults to 0: no embedding.
+            split fills so many buckets evenly. Numbers of events have none. Defaults to 0: no embedding.
         mean: float or None. Mean of the transformed values. Learned when `None`.
         std: float or None. Standard deviation of the transformed values. Learned when `None`.
         boundaries: tuple or None. Inner boundaries of the buckets, increasing. Learned when `None`.
@@ -52,6 +53,16 @@ class Numeric(SchemaModel):
             if any(low >= high for low, high in pairs):
                 raise ValueError(f"`boundaries` must increase. Received: {self.boundaries}")
         return self
+
+    @property
+    def dtype(self) -> Literal["float32"]:
+        """Type of the raw values."""
+        return "float32"
+
+    @property
+    def missing(self) -> float:
+        """The raw value that stands for "nothing there": NaN."""
+        return math.nan
 
     @property
     def num_ids(self) -> int:

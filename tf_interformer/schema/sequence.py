@@ -1,13 +1,22 @@
 """A behaviour history."""
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Tag, model_validator
+from pydantic import Field as Option
 
+from tf_interformer.comparisons import Distance, Match, distances_of, matches_of
 from tf_interformer.schema._model import SchemaModel
-from tf_interformer.schema.categorical import Categorical, Name
-from tf_interformer.schema.distance import Distance
-from tf_interformer.schema.match import Match
+from tf_interformer.schema._name import Name
+from tf_interformer.schema.categorical import Categorical
+from tf_interformer.schema.numeric import Numeric
+
+
+def _kind(field: Any) -> str:
+    return field.get("kind", "categorical") if isinstance(field, dict) else getattr(field, "kind", "categorical")
+
+
+Field = Annotated[Annotated[Categorical, Tag("categorical")] | Annotated[Numeric, Tag("numeric")], Discriminator(_kind)]
 
 
 class Sequence(SchemaModel):
@@ -16,10 +25,14 @@ class Sequence(SchemaModel):
     The field `F` of sequence `S` is the column `S_F`, a list with one value per event. In a raw batch it is
     `[batch, time]`, padded on the right, and the column `S_length` says how many events are real.
 
+    A field may be a number, such as a price or the time spent, with the transforms of a feature; its mean and deviation
+    are those of the training split's events. How long ago an event was, is one too: the seconds from the event to the
+    row, `Numeric("age", transform="log")`, which whoever asks for a score works out for that moment.
+
     Args:
         name: str. Name of the sequence.
-        fields: tuple of `Categorical`. The aligned fields of an event; `table` lets a field share the
-            embedding of the target's feature.
+        fields: tuple of `Categorical` and `Numeric`. The aligned fields of an event; `table` lets a field share
+            the embedding of the target's feature.
         max_length: int. Only the most recent so many events are used. Defaults to 50.
         match: tuple of str. Names of fields in which the candidate itself may stand, such as its id, brand or author;
             each names the candidate's feature by `table`. Both are compared by their raw values, so also outside the
@@ -31,8 +44,8 @@ class Sequence(SchemaModel):
             candidate lies from it, and of the latest one with a value on its own. Defaults to none.
 
     Raises:
-        SchemaError: No field, two fields of one name, a multi-valued field, one with `serve_as`; or a `match` or
-            `distance` that names no field or one without `table`; or a `distance` of strings.
+        SchemaError: No field, two fields of one name, a multi-valued field, one with `serve_as` or with `buckets`; or a
+            `match` or `distance` that names no categorical field or one without `table`; or a `distance` of strings.
 
     Example:
 
@@ -47,8 +60,8 @@ class Sequence(SchemaModel):
 
     kind: Literal["sequence"] = "sequence"
     name: Name
-    fields: tuple[Categorical, ...] = Field(min_length=1)
-    max_length: int = Field(default=50, ge=1)
+    fields: tuple[Field, ...] = Option(min_length=1)
+    max_length: int = Option(default=50, ge=1)
     match: tuple[Name, ...] = ()
     distance: tuple[Name, ...] = ()
 
@@ -60,22 +73,26 @@ class Sequence(SchemaModel):
         if "length" in names:
             raise ValueError("no field may be called 'length': that column holds the number of events")
         for field in self.fields:
-            if field.max_values is not None:
+            if isinstance(field, Numeric) and field.buckets:
+                raise ValueError(f"field {field.name!r} may have no `buckets`: only a feature may")
+            if isinstance(field, Categorical) and field.max_values is not None:
                 raise ValueError(f"field {field.name!r} may not be multi-valued: an event holds one value per field")
             if field.serve_as is not None:
                 raise ValueError(f"field {field.name!r} may not set `serve_as`: only a feature may")
         self._check_compared("match", self.match)
         self._check_compared("distance", self.distance)
-        for field in self.fields:
+        for field in self.categoricals:
             if field.name in self.distance and field.dtype != "int64":
                 raise ValueError(f"field {field.name!r} of `distance` must have dtype int64. Received: {field.dtype}")
         return self
 
     def _check_compared(self, argument: str, chosen: tuple[str, ...]) -> None:
-        tables = {field.name: field.table for field in self.fields}
+        tables = self._tables
         for name in chosen:
             if name not in tables:
-                raise ValueError(f"`{argument}` must name fields, which are {list(tables)}. Received: {name!r}")
+                raise ValueError(
+                    f"`{argument}` must name categorical fields, which are {list(tables)}. Received: {name!r}"
+                )
             if tables[name] is None:
                 raise ValueError(
                     f"field {name!r} of `{argument}` needs `table`, the candidate's feature it is compared with. "
@@ -85,6 +102,11 @@ class Sequence(SchemaModel):
             raise ValueError(f"`{argument}` must name each field once. Received: {list(chosen)}")
 
     @property
+    def categoricals(self) -> tuple[Categorical, ...]:
+        """The fields that take one of many values."""
+        return tuple(field for field in self.fields if isinstance(field, Categorical))
+
+    @property
     def length_column(self) -> str:
         """Name of the column that holds the number of events."""
         return f"{self.name}_length"
@@ -92,22 +114,17 @@ class Sequence(SchemaModel):
     @property
     def matches(self) -> tuple[Match, ...]:
         """The fields in which the candidate may stand."""
-        compared = {*self.match, *self.distance}
-        carried = tuple(self.column(field.name) for field in self.fields if field.name not in compared)
-        return tuple(
-            Match(self.name, self.column(field.name), field.table, carried)
-            for field in self.fields
-            if field.name in self.match and field.table is not None
-        )
+        numbers = [field.name for field in self.fields if isinstance(field, Numeric)]
+        return matches_of(self.name, self._tables, numbers, self.match, self.distance)
 
     @property
     def distances(self) -> tuple[Distance, ...]:
         """The fields whose distance to the candidate is told."""
-        return tuple(
-            Distance(self.column(field.name), field.table)
-            for field in self.fields
-            if field.name in self.distance and field.table is not None
-        )
+        return distances_of(self.name, self._tables, self.distance)
+
+    @property
+    def _tables(self) -> dict[str, str | None]:
+        return {field.name: field.table for field in self.categoricals}
 
     @property
     def comparisons(self) -> tuple[Match | Distance, ...]:
@@ -115,9 +132,19 @@ class Sequence(SchemaModel):
         return (*self.matches, *self.distances)
 
     @property
-    def event_columns(self) -> tuple[str, ...]:
+    def id_columns(self) -> tuple[str, ...]:
         """The encoded columns that hold an id for each event."""
-        return (*(self.column(field.name) for field in self.fields), *(one.events for one in self.comparisons))
+        return (*(self.column(field.name) for field in self.categoricals), *(one.events for one in self.comparisons))
+
+    @property
+    def number_columns(self) -> tuple[str, ...]:
+        """The encoded columns that hold a number for each event."""
+        return tuple(self.column(field.name) for field in self.fields if isinstance(field, Numeric))
+
+    @property
+    def event_columns(self) -> tuple[str, ...]:
+        """The encoded columns that hold something for each event."""
+        return (*self.id_columns, *self.number_columns)
 
     def column(self, field: str) -> str:
         """Name of the column that holds one field."""

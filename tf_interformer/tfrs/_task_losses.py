@@ -7,6 +7,7 @@ import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
 from tf_interformer._keras import keras
+from tf_interformer._names import safe_name, with_own_name
 from tf_interformer.losses import list_losses
 from tf_interformer.metrics import Calibration, NormalizedEntropy
 from tf_interformer.schema import Label
@@ -94,13 +95,15 @@ class TaskLosses:
         if len(self.tasks) > 1:
             logs |= {metric.name: metric.result() for metric in self._means.values()}
         if with_metrics:
-            logs |= {metric.name: metric.result() for metric in self._of_tasks}
+            logs |= {with_own_name(metric.name, self.tasks): metric.result() for metric in self._of_tasks}
         return logs
 
 
 def default_tasks(labels: Sequence[Label], metrics: Sequence[str]) -> dict[str, Any]:
     """Binary cross-entropy on the logits of each label, and those of `metrics` that are streamed."""
-    return {label.name: _task(label, metrics, f"{label.name}_" if len(labels) > 1 else "") for label in labels}
+    return {
+        label.name: _task(label, metrics, f"{safe_name(label.name)}_" if len(labels) > 1 else "") for label in labels
+    }
 
 
 def _task(label: Label, metrics: Sequence[str], prefix: str) -> Any:
@@ -113,5 +116,5 @@ def _task(label: Label, metrics: Sequence[str], prefix: str) -> Any:
     return tfrs.tasks.Ranking(
         loss=keras.losses.BinaryCrossentropy(from_logits=True, reduction="none"),
         metrics=[make[name](prefix + name) for name in metrics if name in STREAMED],
-        name=f"task_{label.name}",
+        name=f"task_{safe_name(label.name)}",
     )

@@ -11,8 +11,9 @@ class Match:
         sequence: Name of the sequence.
         field: Its column that is compared.
         feature: The candidate's feature that it is compared with.
-        carried: The sequence's other columns, those that are not compared: of the latest event on the candidate each
-            becomes a feature.
+        carried: The sequence's other columns of ids, those that are not compared: of the latest event on the candidate
+            each becomes a feature.
+        carried_numbers: The sequence's columns of numbers, likewise.
 
     Example:
 
@@ -27,6 +28,7 @@ class Match:
     field: str
     feature: str
     carried: tuple[str, ...]
+    carried_numbers: tuple[str, ...] = ()
 
     @property
     def events(self) -> str:
@@ -44,13 +46,13 @@ class Match:
         return f"{self.field}_match_recency"
 
     def last(self, column: str) -> str:
-        """Id of a carried column at the latest event on the candidate; 0 without any; `[batch]`."""
+        """Id, or number, of a carried column at the latest event on the candidate; 0 without any; `[batch]`."""
         return f"{self.field}_last_{column.removeprefix(f'{self.sequence}_')}"
 
     @property
-    def numbers(self) -> tuple[str, str]:
-        """The two columns that hold numbers."""
-        return self.count, self.recency
+    def numbers(self) -> tuple[str, ...]:
+        """The columns that hold numbers."""
+        return (self.count, self.recency, *self.latest_numbers)
 
     @property
     def num_ids(self) -> int:
@@ -61,6 +63,11 @@ class Match:
     def latest(self) -> dict[str, str]:
         """`last` of every carried column, the ids of the latest event on the candidate; and the carried column."""
         return {self.last(column): column for column in self.carried}
+
+    @property
+    def latest_numbers(self) -> dict[str, str]:
+        """`last` of every carried column of numbers; and the carried column."""
+        return {self.last(column): column for column in self.carried_numbers}
 
     @property
     def columns(self) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipelines.whole import whole_file, whole_folder, write_text
+from tf_interformer.whole import whole_file, whole_folder, write_text
 
 
 def write(folder, text):

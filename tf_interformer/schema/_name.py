@@ -1,0 +1,36 @@
+"""What a column, a sequence or a task may be called."""
+
+import unicodedata
+from typing import Annotated
+
+from pydantic import AfterValidator
+
+# In an encoded batch it says which list, or user, each example is of: `Preprocessor.training_batch`.
+LIST_COLUMN = "_list"
+
+
+def fault_of(name: str) -> str | None:
+    """Why nothing may be called so; None where it may.
+
+    Example:
+
+    >>> fault_of("größe/cm"), fault_of("")
+    (None, 'a name may not be empty')
+    """
+    if not name.strip():
+        return "a name may not be empty"
+    if any(unicodedata.category(letter) in ("Cc", "Cs") for letter in name):
+        return "a name may hold no control characters, line ends among them, and no halves of characters"
+    if name == LIST_COLUMN:
+        return f"{LIST_COLUMN!r} is what encoded batches call the list of an example"
+    return None
+
+
+def _checked(name: str) -> str:
+    fault = fault_of(name)
+    if fault is not None:
+        raise ValueError(f"{fault}. Received: {name!r}")
+    return name
+
+
+Name = Annotated[str, AfterValidator(_checked)]

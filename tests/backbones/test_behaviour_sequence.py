@@ -22,8 +22,9 @@ from tests.layer_case import (
 from tests.reference import behaviour_sequence as reference
 from tests.reference.weights import weights_of
 from tests.small_log import learned_schema, raw_batch
-from tf_interformer import Ranker, backbones
+from tf_interformer import Categorical, FeatureSchema, Label, Ranker, Sequence, backbones
 from tf_interformer._keras import keras
+from tf_interformer.backbones._targets import targets_of
 from tf_interformer.layers import sequences
 
 TARGETS = {"a": [3, -1], "b": [3]}
@@ -224,6 +225,17 @@ def test_targets_that_do_not_fit(targets, message):
 def test_no_sequences():
     inputs = {"features": batch()["features"], "sequences": {}, "lengths": {}}
     np.testing.assert_array_equal(label(make("din"), inputs), inputs["features"].reshape(4, -1))
+
+
+def test_of_features_that_share_a_table_the_candidate_is_the_target():
+    schema = FeatureSchema(
+        features=[Categorical("last"), Categorical("item", table="last"), Categorical("shop")],
+        sequences=[Sequence("seen", fields=[Categorical("item", table="last"), Categorical("page")], max_length=3)],
+        labels=[Label("click")],
+    )
+    names = ["dense", "last", "item", "shop"]
+    assert targets_of(schema, names) == {"seen": [1, -1]}
+    assert targets_of(schema.model_copy(update={"candidate": ("shop", "item")}), names) == {"seen": [2, -1]}
 
 
 SCHEMA = learned_schema()

@@ -26,6 +26,7 @@ from tf_interformer import Categorical, FeatureSchema, Label, Ranker, Sequence, 
 from tf_interformer._keras import keras
 from tf_interformer.backbones._targets import targets_of
 from tf_interformer.layers import sequences
+from tf_interformer.layers.sequences._common import next_event_loss
 
 TARGETS = {"a": [3, -1], "b": [3]}
 SMALL = {
@@ -182,6 +183,15 @@ def test_auxiliary_loss(name):
             ],
         )
     np.testing.assert_allclose(float(layer.losses[0]), 0.5 * expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("pairs", [0, 1, 2])
+def test_next_event_loss_is_a_mean_over_the_neighbours_there_are(pairs):
+    events = np.random.default_rng(5).normal(size=(2, 4, 3))
+    lengths = np.array([pairs + 1, 1], "int32")
+    histories = [events[i, :n].tolist() for i, n in enumerate(lengths)]
+    loss = float(next_event_loss(tf.constant(events), tf.constant(events), tf.constant(lengths)))
+    np.testing.assert_allclose(loss, reference.next_event_loss(histories, histories), rtol=1e-9)
 
 
 @pytest.mark.parametrize("name", ["dien", "dmt"])

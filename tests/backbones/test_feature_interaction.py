@@ -199,6 +199,7 @@ def test_a_memory_as_an_interaction_of_interformer():
         ("fibinet", {"matrices": "none"}, "matrices"),
         ("memonet", {"fields": [1]}, "fields"),
         ("memonet", {"restoring": "lmr"}, "restoring"),
+        ("memonet", {"num_hashes": 2, "codebook_size": 2**30}, "codebook_size=1073741824"),
         ("wukong", {"fm_tokens": 0}, "fm_tokens"),
         ("transformer", {"norm": None}, "norm"),
         ("hstu_fields", {"dropout": 1.0}, "dropout"),

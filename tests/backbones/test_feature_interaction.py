@@ -49,7 +49,7 @@ VARIANTS = {
     ),
     "dhen": ("dhen", {"num_layers": 1, "rank": 4}),
     "wukong": ("wukong", {"num_layers": 2, "rank": 2, "units": [9]}),
-    "wukong_fewer": ("wukong", {"num_layers": 2, "rank": 2, "units": [9], "fm_tokens": 2, "linear_tokens": 2}),
+    "wukong_fewer": ("wukong", {"num_layers": 2, "rank": 2, "units": [9], "fm_tokens": 1, "linear_tokens": 2}),
     "transformer": ("transformer", {"num_layers": 1, "num_heads": 2, "ffn_dim": 16}),
     "transformer_positions": (
         "transformer",

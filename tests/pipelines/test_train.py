@@ -348,6 +348,7 @@ def test_the_epoch_kept_is_the_best_by_the_monitor(log, tmp_path, monkeypatch, m
 
     monkeypatch.setattr(training, "evaluate", evaluated)
     monkeypatch.setattr(training.Trainer, "_input_rate", lambda _: 1.0)
+    monkeypatch.setattr(RunDirectory, "save_state", lambda *_: None)
     monkeypatch.setattr(Ranker, "fit", fitted)
     directory = RunDirectory(tmp_path / "run")
     with directory.owned(config):

@@ -60,7 +60,7 @@ def test_a_fresh_mask_lets_an_event_pass(activation, passes):
     events = 1e-6 * SEQUENCE
     layer = layers.MaskNetMerge(8, mask_activation=activation, dtype="float64")
     merged = layer(tensors({"sequences": {"a": events}, "lengths": {"a": np.full(4, 5, "int32")}}))["sequence"]
-    np.testing.assert_allclose(merged, passes * (events @ layer.kernel.numpy()), rtol=1e-4, atol=1e-12)
+    np.testing.assert_allclose(1e6 * merged, 1e6 * passes * (events @ layer.kernel.numpy()), atol=1e-3)
 
 
 @pytest.mark.parametrize(("ratio", "hidden"), [(0.5, 4), (2, 16), (1e-3, 1)])

@@ -10,7 +10,7 @@ export TFDS_DATA_DIR ?= $(CURDIR)/data/tensorflow_datasets
 
 ABLATIONS := $(foreach log,trivago globo,interformer-ablation-$(log) hiformer-ablation-$(log) dea-ablation-$(log))
 
-.PHONY: help install demo demo-kuairand data-there flows kuairand-models kuairand-multitask compare compare-trivago compare-kuairand_raw compare-globo interformer-ablation simulated-ablation hiformer-ablation dea-ablation $(ABLATIONS) history-controls planted hiformer-cost test test-keras3 test-legacy lint clean
+.PHONY: help install demo demo-kuairand data-there flows kuairand-models kuairand-multitask compare compare-trivago compare-kuairand_raw compare-globo interformer-ablation simulated-ablation hiformer-ablation dea-ablation $(ABLATIONS) history-controls planted hiformer-cost test test-keras3 test-legacy lint mutants clean
 
 help:
 	@echo "make demo            train, judge and export InterFormer on a simulated click log, then rank candidates with it"
@@ -27,6 +27,7 @@ help:
 	@echo "make planted         what Dual Enhanced Attention claims, on data in which it is planted"
 	@echo "make hiformer-cost   what composite projections, low rank and pruning cost and save"
 	@echo "make test            lint, types and the whole test suite under Keras 3 and under tf_keras"
+	@echo "make mutants         which changes of the code the tests do not notice: make mutants MUTANTS='tf_interformer.metrics.roc_auc*'"
 
 install: $(READY)
 
@@ -148,5 +149,12 @@ test-keras3: $(READY)
 test-legacy: $(READY)
 	TF_USE_LEGACY_KERAS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
+MUTANTS ?= tf_interformer.*
+
+mutants: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'mutmut>=3.8,<4'
+	TF_USE_LEGACY_KERAS=0 $(BIN)/python -m mutmut run '$(MUTANTS)'
+	$(BIN)/python -m mutmut results
+
 clean:
-	rm -rf $(VENV) $(RUNS) data build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(RUNS) data build mutants dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

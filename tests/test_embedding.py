@@ -131,6 +131,19 @@ def test_l2_penalises_rows_of_the_batch():
     assert float(embedder.losses[-1]) == pytest.approx(0.5 * (table[[2, 4, 4]] ** 2).sum() / 4, rel=1e-5)
 
 
+def test_dropout_takes_components_of_features_and_of_events_in_training(schema, encoded):
+    embedder = TokenEmbedder(schema, dim=8, stddev=1.0, dropout=0.25)
+    whole, dropped = embedder(encoded), embedder(encoded, training=True)
+    parts = [(whole["features"], dropped["features"])]
+    parts += [(whole["sequences"][name], dropped["sequences"][name]) for name in ("viewed", "bought")]
+    for before, after in parts:
+        before, after = np.asarray(before), np.asarray(after)
+        kept = after != 0
+        np.testing.assert_allclose(after[kept], before[kept] / 0.75, rtol=1e-5)
+        assert 0.65 < kept[before != 0].mean() < 0.85
+    np.testing.assert_array_equal(embedder(encoded, training=False)["features"], whole["features"])
+
+
 def test_an_id_out_of_range_is_an_error_at_the_edge(schema, encoded):
     embedder = TokenEmbedder(schema, dim=8)
     for wrong in (-1, schema["item"].num_ids):

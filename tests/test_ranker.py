@@ -6,7 +6,7 @@ from tests.small_log import learned_schema, raw_batch
 from tf_interformer import backbones
 from tf_interformer._keras import LEGACY, keras
 from tf_interformer.callbacks import RankingMetrics
-from tf_interformer.evaluation import evaluate, predict
+from tf_interformer.evaluation import evaluate, metrics_of, predict
 from tf_interformer.metrics import auc, gauc, mrr, ndcg
 from tf_interformer.ranker import Ranker
 from tf_interformer.schema import Categorical, FeatureSchema, Label, SchemaError
@@ -250,6 +250,18 @@ def test_evaluate_is_exact_over_the_split():
         assert metrics[task]["auc"] == pytest.approx(auc(raw[task], ranker.score(raw)[task]), abs=1e-9)
         assert metrics[task]["examples"] == 50
         assert 0 <= metrics[task]["gauc"] <= 1
+
+
+def test_entropy_is_normalised_by_the_base_rate_of_training():
+    ranker = make()
+    data = dataset(ranker, count=50)
+    predictions = predict(ranker, data)
+    found = metrics_of(ranker, predictions)
+    for label in ranker.schema.labels:
+        rate = label.mean
+        assert rate != pytest.approx(predictions.labels[label.name].mean(), abs=0.01)
+        entropy = -(rate * np.log(rate) + (1 - rate) * np.log(1 - rate))
+        assert found[label.name]["ne"] == pytest.approx(found[label.name]["log_loss"] / entropy)
 
 
 def test_metrics_by_list_need_the_lists():

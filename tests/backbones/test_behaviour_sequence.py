@@ -22,9 +22,11 @@ from tests.layer_case import (
 from tests.reference import behaviour_sequence as reference
 from tests.reference.weights import weights_of
 from tests.small_log import learned_schema, raw_batch
-from tf_interformer import Ranker, backbones
+from tf_interformer import Categorical, FeatureSchema, Label, Ranker, Sequence, backbones
 from tf_interformer._keras import keras
+from tf_interformer.backbones._targets import targets_of
 from tf_interformer.layers import sequences
+from tf_interformer.layers.sequences._common import next_event_loss
 
 TARGETS = {"a": [3, -1], "b": [3]}
 SMALL = {
@@ -183,6 +185,15 @@ def test_auxiliary_loss(name):
     np.testing.assert_allclose(float(layer.losses[0]), 0.5 * expected, rtol=1e-6)
 
 
+@pytest.mark.parametrize("pairs", [0, 1, 2])
+def test_next_event_loss_is_a_mean_over_the_neighbours_there_are(pairs):
+    events = np.random.default_rng(5).normal(size=(2, 4, 3))
+    lengths = np.array([pairs + 1, 1], "int32")
+    histories = [events[i, :n].tolist() for i, n in enumerate(lengths)]
+    loss = float(next_event_loss(tf.constant(events), tf.constant(events), tf.constant(lengths)))
+    np.testing.assert_allclose(loss, reference.next_event_loss(histories, histories), rtol=1e-9)
+
+
 @pytest.mark.parametrize("name", ["dien", "dmt"])
 def test_what_the_candidates_share_gives_the_same(name):
     inputs = tensors(batch())
@@ -224,6 +235,17 @@ def test_targets_that_do_not_fit(targets, message):
 def test_no_sequences():
     inputs = {"features": batch()["features"], "sequences": {}, "lengths": {}}
     np.testing.assert_array_equal(label(make("din"), inputs), inputs["features"].reshape(4, -1))
+
+
+def test_of_features_that_share_a_table_the_candidate_is_the_target():
+    schema = FeatureSchema(
+        features=[Categorical("last"), Categorical("item", table="last"), Categorical("shop")],
+        sequences=[Sequence("seen", fields=[Categorical("item", table="last"), Categorical("page")], max_length=3)],
+        labels=[Label("click")],
+    )
+    names = ["dense", "last", "item", "shop"]
+    assert targets_of(schema, names) == {"seen": [1, -1]}
+    assert targets_of(schema.model_copy(update={"candidate": ("shop", "item")}), names) == {"seen": [2, -1]}
 
 
 SCHEMA = learned_schema()

@@ -49,7 +49,7 @@ VARIANTS = {
     ),
     "dhen": ("dhen", {"num_layers": 1, "rank": 4}),
     "wukong": ("wukong", {"num_layers": 2, "rank": 2, "units": [9]}),
-    "wukong_fewer": ("wukong", {"num_layers": 2, "rank": 2, "units": [9], "fm_tokens": 2, "linear_tokens": 2}),
+    "wukong_fewer": ("wukong", {"num_layers": 2, "rank": 2, "units": [9], "fm_tokens": 1, "linear_tokens": 2}),
     "transformer": ("transformer", {"num_layers": 1, "num_heads": 2, "ffn_dim": 16}),
     "transformer_positions": (
         "transformer",
@@ -199,6 +199,7 @@ def test_a_memory_as_an_interaction_of_interformer():
         ("fibinet", {"matrices": "none"}, "matrices"),
         ("memonet", {"fields": [1]}, "fields"),
         ("memonet", {"restoring": "lmr"}, "restoring"),
+        ("memonet", {"num_hashes": 2, "codebook_size": 2**30}, "codebook_size=1073741824"),
         ("wukong", {"fm_tokens": 0}, "fm_tokens"),
         ("transformer", {"norm": None}, "norm"),
         ("hstu_fields", {"dropout": 1.0}, "dropout"),

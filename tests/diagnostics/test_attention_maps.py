@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.backbones.case import batch
+from tests.backbones.case import LENGTHS, batch
 from tests.layer_case import tensors
 from tests.small_log import learned_schema, raw_batch
-from tf_interformer import Ranker, layers
+from tf_interformer import Ranker, backbones, layers
 from tf_interformer.backbones import Hiformer, InterFormer
 from tf_interformer.diagnostics import attention_maps, plot_attention, plot_spectra, token_names
 from tf_interformer.layers._recording import recording
@@ -79,6 +79,18 @@ def test_of_pooling_by_attention_head_by_head():
     keys = (inputs["sequence"] @ layer.key_kernel.numpy()).reshape(4, 4, 2, 4)
     scores = np.exp(np.einsum("khe,bthe->bhkt", layer.seeds.numpy().reshape(3, 2, 4), keys) / 2.0)
     np.testing.assert_allclose(weights, scores / scores.sum(axis=-1, keepdims=True), rtol=1e-10)
+
+
+@pytest.mark.parametrize("name", ["din", "dien"])
+def test_of_the_events_that_a_candidate_looks_at(name):
+    maps = attention_maps(backbones.get(name, targets={"a": [3, -1], "b": [3]}), tensors(batch()))
+    by_time = {weights.shape[-1]: weights for weights in maps.values()}
+    for sequence, time in (("a", 6), ("b", 4)):
+        events = np.arange(time) < LENGTHS[sequence][:, None]
+        assert by_time[time].shape == (4, 1, 1, time)
+        np.testing.assert_array_equal(by_time[time][:, 0, 0] != 0, events)
+        if name == "dien":  # of which the shares are a softmax
+            assert_shares(by_time[time][events.any(axis=1)])
 
 
 def test_half_precision_gives_float32():

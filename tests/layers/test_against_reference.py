@@ -10,6 +10,7 @@ from tests.layer_case import scramble, tensors
 from tests.reference import interformer as reference
 from tests.reference.weights import weights_of
 from tf_interformer import layers
+from tf_interformer._keras import keras
 from tf_interformer.layers import interactions
 
 rng = np.random.default_rng(0)
@@ -38,7 +39,7 @@ def test_linear_compression():
     close(got, [reference.lce(tokens, layer.kernel.numpy()) for tokens in TOKENS])
 
 
-@pytest.mark.parametrize("sigma", ["identity", "tanh", "sigmoid"])
+@pytest.mark.parametrize("sigma", ["identity", "tanh", "sigmoid", "glu"])
 def test_gating(sigma):
     layer = layers.Gating(sigma, [5], dtype="float64")
     got = run(layer, TOKENS)
@@ -46,10 +47,49 @@ def test_gating(sigma):
 
 
 @pytest.mark.parametrize("scale", [0.01, 1.0])
-def test_a_fresh_identity_gate_is_close_to_the_identity(scale):
+@pytest.mark.parametrize(("sigma", "passes"), [("identity", 1.0), ("glu", 0.5)])
+def test_a_fresh_gate_lets_a_token_pass(sigma, passes, scale):
     inputs = scale * rng.normal(size=(64, 6, 16))
-    gates = layers.Gating(dtype="float64")(inputs).numpy() / inputs
-    assert gates.std() < 0.15 and gates.min() > 0.4
+    gates = layers.Gating(sigma, dtype="float64")(inputs).numpy() / inputs / passes
+    assert abs(gates.mean() - 1.0) < 0.05 and gates.std() < 0.15 and gates.min() > 0.4
+
+
+@pytest.mark.parametrize(("activation", "passes"), [(None, 1.0), ("sigmoid", 0.5)])
+def test_a_fresh_mask_lets_an_event_pass(activation, passes):
+    """Of a quiet event the mask is what its last bias starts at."""
+    events = 1e-6 * SEQUENCE
+    layer = layers.MaskNetMerge(8, mask_activation=activation, dtype="float64")
+    merged = layer(tensors({"sequences": {"a": events}, "lengths": {"a": np.full(4, 5, "int32")}}))["sequence"]
+    np.testing.assert_allclose(1e6 * merged, 1e6 * passes * (events @ layer.kernel.numpy()), atol=1e-3)
+
+
+@pytest.mark.parametrize(("ratio", "hidden"), [(0.5, 4), (2, 16), (1e-3, 1)])
+def test_the_hidden_layer_of_a_mask_is_a_multiple_of_its_input(ratio, hidden):
+    layer = layers.MaskNetMerge(3, mask_ratio=ratio)
+    layer(tensors({"sequences": {"a": SEQUENCE}, "lengths": {"a": LENGTHS}}))
+    assert layer.mask.units == (hidden, 8)
+
+
+@pytest.mark.parametrize("mode", ["linear", "two_layer", "plain"])
+def test_a_personalized_ffn_starts_with_so_much_of_its_output(mode):
+    inputs = tensors({"sequence": SEQUENCE, "summary": rng.normal(size=(4, 3, 8))})
+    outputs = []
+    for start in (1.0, 0.1):
+        keras.utils.set_random_seed(1)
+        outputs.append(layers.PersonalizedFFN(mode, start=start, dtype="float64")(inputs).numpy())
+    assert np.abs(outputs[0]).max() > 0.1
+    np.testing.assert_allclose(outputs[1], 0.1 * outputs[0], rtol=1e-6, atol=1e-9)
+
+
+def test_a_residual_branch_starts_near_the_identity_and_the_printed_form_at_full_strength():
+    inputs = tensors({"sequence": SEQUENCE, "lengths": LENGTHS, "summary": rng.normal(size=(4, 3, 8))})
+    outputs = []
+    for residual in (False, True):
+        keras.utils.set_random_seed(1)
+        outputs.append(layers.SequenceArch(attention=False, residual=residual, dtype="float64")(inputs).numpy())
+    joined = SEQUENCE + 0.1 * outputs[0]
+    fresh = {"gamma": np.ones(8), "beta": np.zeros(8)}
+    close(outputs[1], [[reference.layer_norm(list(x), fresh, reference.SOFT) for x in tokens] for tokens in joined])
 
 
 def test_a_fresh_personalized_ffn_in_a_branch_is_close_to_the_identity():
@@ -173,6 +213,13 @@ def test_pooling_by_attention():
         close(got[i], reference.pma([list(x) for x in SEQUENCE[i, :length]], weights_of(layer), 2))
 
 
+def test_pooling_by_a_whole_attention_block():
+    layer = layers.PoolingByAttention(3, 2, full=True, dtype="float64")
+    got = run(layer, {"sequence": SEQUENCE, "lengths": LENGTHS})
+    for i, length in enumerate(LENGTHS):
+        close(got[i], reference.pma_block([list(x) for x in SEQUENCE[i, :length]], weights_of(layer), 2))
+
+
 def test_target_pooling():
     target = rng.normal(size=(4, 11))
     layer = layers.TargetPooling(3, 2, dtype="float64")
@@ -180,6 +227,34 @@ def test_target_pooling():
     for i, length in enumerate(LENGTHS):
         events = [list(x) for x in SEQUENCE[i, :length]]
         close(got[i], reference.target_pooling(target[i], events, weights_of(layer), 2))
+
+
+@pytest.mark.parametrize("aggregation", ["selective", "average", "mlp", "mha"])
+def test_what_stands_at_padded_positions_is_never_summarised(aggregation):
+    layer = layers.CrossArch(num_heads=2, aggregation=aggregation, dtype="float64")
+    inputs = {"features": TOKENS, "sequence": SEQUENCE, "lengths": LENGTHS}
+    expected = run(layer, inputs)["sequence"]
+    padded = (np.arange(5) >= LENGTHS[:, None])[:, :, None]
+    close(layer(tensors({**inputs, "sequence": np.where(padded, 1e3, SEQUENCE)}))["sequence"], expected)
+
+
+def test_summaries_of_other_aggregations():
+    inputs = {"features": TOKENS, "sequence": SEQUENCE, "lengths": LENGTHS}
+    plain = {"gating": None, "normalize": False, "summarize_features": False, "cls_tokens": False, "num_heads": 2}
+    got = run(layers.CrossArch(aggregation="average", **plain, dtype="float64"), inputs)["sequence"]
+    means = [SEQUENCE[i, :length].mean(axis=0) if length else np.zeros(8) for i, length in enumerate(LENGTHS)]
+    close(got, np.array(means)[:, None])
+    layer = layers.CrossArch(aggregation="mlp", **plain, dtype="float64")
+    got = run(layer, inputs)["sequence"]
+    events = np.where((np.arange(5) < LENGTHS[:, None])[:, :, None], SEQUENCE, 0.0)
+    assert got.shape == (4, 4, 8)
+    close(got, [reference.lce(list(x), layer.mixing.kernel.numpy()) for x in events])
+    layer = layers.CrossArch(aggregation="mha", **plain, dtype="float64")
+    got = run(layer, inputs)["sequence"]
+    for i, length in enumerate(LENGTHS):
+        events = [list(x) for x in SEQUENCE[i, :length]]
+        attended = reference.attention(events, weights_of(layer.attention), 2, None) if length else np.zeros((1, 8))
+        close(got[i], np.mean(attended, axis=0, keepdims=True))
 
 
 @pytest.mark.parametrize("count", range(5))
@@ -195,7 +270,14 @@ def test_recent_tokens(count):
 
 @pytest.mark.parametrize("tokens", [2, 3, 5, 6])
 @pytest.mark.parametrize(
-    ("name", "config"), [("dot", {}), ("cross", {"num_layers": 2}), ("dcn_v2", {"rank": 3}), ("dhen", {"rank": 3})]
+    ("name", "config"),
+    [
+        ("dot", {}),
+        ("cross", {"num_layers": 2}),
+        ("dcn_v2", {"rank": 3}),
+        ("dhen", {"rank": 3}),
+        ("dhen", {"rank": None, "shortcut": "identity", "num_layers": 2, "cross_layers": 2}),
+    ],
 )
 def test_interactions(name, config, tokens):
     layer = interactions.get(name, dtype="float64", **config)

@@ -1,7 +1,11 @@
 import numpy as np
+import pytest
 
 from tf_interformer import layers
 from tf_interformer._keras import keras, ops, register
+from tf_interformer.layers import interactions
+
+STACKED = [name for name in interactions.names() if "num_layers" in interactions.get(name).get_config()]
 
 
 @register
@@ -29,3 +33,14 @@ def test_others_get_the_tokens_alone():
     features = np.random.default_rng(0).normal(size=(2, 3, 4)).astype("float32")
     with_ids = arch({"features": features, "ids": np.array([[1, 2, 3], [0, 5, 0]], "int32")})
     np.testing.assert_array_equal(with_ids, arch({"features": features}))
+
+
+@pytest.mark.parametrize("name", STACKED)
+def test_an_interaction_has_as_many_layers_as_it_is_told(name):
+    weights = []
+    for count in (1, 2):
+        layer = interactions.get(name, num_layers=count)
+        shape = (None, 4, 8)
+        layer.build({"tokens": shape, "ids": shape[:2]} if getattr(layer, "needs_ids", False) else shape)
+        weights.append(len(layer.weights))
+    assert weights[1] == 2 * weights[0] > 0

@@ -222,7 +222,14 @@ def test_an_empty_batch_changes_nothing():
     np.testing.assert_array_equal(table.numpy(), start("float32"))
 
 
-CLIPPING = [{}, {"clipnorm": 0.5}, {"global_clipnorm": 0.5}, {"clipvalue": 0.1}, {"weight_decay": 0.1}]
+DENSE = [
+    ({}, "float32"),
+    ({"clipnorm": 0.5}, "float32"),
+    ({"global_clipnorm": 0.5}, "float32"),
+    ({"clipvalue": 0.1}, "float32"),
+    ({"weight_decay": 0.1}, "float32"),
+    ({"weight_decay": 0.1}, "float64"),
+]
 PAIRS = [
     (LazyAdam, "Adam"),
     (LazyAdamW, "AdamW"),
@@ -230,15 +237,15 @@ PAIRS = [
 ]
 
 
-@pytest.mark.parametrize("config", CLIPPING, ids=str)
+@pytest.mark.parametrize(("config", "dtype"), DENSE, ids=str)
 @pytest.mark.parametrize(("ours", "name"), PAIRS, ids=[name for _, name in PAIRS])
-def test_dense_gradients_equal_keras(ours, name, config):
+def test_dense_gradients_equal_keras(ours, name, config, dtype):
     results = []
     for kind in (ours, getattr(keras.optimizers, name)):
-        variables = [tf.Variable(start("float32")), tf.Variable([1.0, -2.0])]
+        variables = [tf.Variable(start(dtype)), tf.Variable([1.0, -2.0], dtype=dtype)]
         optimizer = kind(RATE, **config)
         for _, values in batches():
-            gradients = [tf.constant(values[:1].repeat(ROWS, axis=0), "float32"), tf.constant([0.3, -3.0])]
+            gradients = [tf.constant(values[:1].repeat(ROWS, axis=0), dtype), tf.constant([0.3, -3.0], dtype)]
             optimizer.apply_gradients(zip(gradients, variables, strict=True))
         results.append([v.numpy() for v in variables])
     for one, two in zip(*results, strict=True):
@@ -300,15 +307,17 @@ def test_learning_rate_schedule():
 
 @pytest.mark.skipif(LEGACY, reason="an option of Keras 3")
 def test_loss_scale_factor():
-    tables = []
+    found = []
     for config, scale in (({}, 1.0), ({"loss_scale_factor": 8.0}, 8.0)):
-        table = tf.Variable(start("float32"))
+        table, bias = tf.Variable(start("float32")), tf.Variable([0.5, 0.5])
         optimizer = SparseAdagrad(RATE, **config)
-        gradients = [(sparse([1, 1], np.full((2, DIM), scale), "float32"), table)]
-        optimizer.apply_gradients(gradients)
+        gradients = [sparse([1, 1], np.full((2, DIM), scale), "float32"), tf.constant([2 * scale, -scale])]
+        optimizer.apply_gradients(zip(gradients, [table, bias], strict=True))
         assert float(optimizer.scale_loss(1.0)) == scale
-        tables.append(table.numpy())
-    np.testing.assert_array_equal(*tables)
+        assert (bias.numpy() != 0.5).all()
+        found.append((table.numpy(), bias.numpy()))
+    for one, scaled in zip(*found, strict=True):
+        np.testing.assert_array_equal(one, scaled)
 
 
 def test_accumulation_is_refused():

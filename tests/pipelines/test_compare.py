@@ -19,7 +19,7 @@ from pipelines.compare import __main__ as command
 from pipelines.compare import boosting, job, plan
 from pipelines.compare.examples import item_column, load_examples, segments
 from pipelines.compare.leaderboard import Entry, build, markdown, write
-from pipelines.compare.significance import auc_parts, difference, gauc_parts, holm
+from pipelines.compare.significance import Parts, auc_parts, difference, gauc_parts, holm
 from pipelines.config import DatasetConfig, TrainConfig
 from pipelines.input import open_source
 from pipelines.jobs import Job, run_jobs
@@ -428,6 +428,16 @@ def test_seeds_that_disagree_widen_the_interval(scores):
     assert agreed.value == pytest.approx(differing.value)
     assert differing.p > agreed.p and differing.high - differing.low > agreed.high - agreed.low
     assert math.isnan(difference([a], [a]).p)
+
+
+def test_of_seeds_alone_it_is_a_paired_t_test():
+    """Where users hardly disagree, what is left is Student's test of the differences of the seeds."""
+    users = 1e-9 * np.array([1.0, -1.0, 1.0, -1.0])
+    first, second = [0.7, 0.71, 0.69, 0.72], [0.71, 0.74, 0.70, 0.725]
+    test = difference([Parts(value, 0 * users) for value in first], [Parts(value, users) for value in second])
+    expected = stats.ttest_rel(second, first)
+    low, high = expected.confidence_interval(0.95)
+    assert (test.p, test.low, test.high) == pytest.approx((expected.pvalue, low, high), rel=1e-4)
 
 
 def test_holm():

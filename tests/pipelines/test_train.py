@@ -3,6 +3,7 @@ import os
 import re
 import signal
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -330,6 +331,37 @@ def test_rates_fall_where_validation_no_longer_improves(log, tmp_path, monkeypat
     for found_rates, left in zip(rates, [1, 1, 0.1, 0.1], strict=True):
         assert found_rates == pytest.approx([left * rate for rate in whole])
     assert trainer.state.rate == pytest.approx(0.01)
+
+
+@pytest.mark.parametrize(("monitor", "best", "epochs"), [("auc", 2, 4), ("log_loss", 0, 3)])
+def test_the_epoch_kept_is_the_best_by_the_monitor(log, tmp_path, monkeypatch, monitor, best, epochs):
+    """And each epoch sees every example once, in an order of its own."""
+    settings = ("training.epochs=4", "training.patience=2", "training.batch_size=25", f"training.monitor={monitor}")
+    config = load_config(log / "config.yaml", settings)
+    source = open_source(config.dataset, log / "tfrecord")
+    values = {"auc": [0.6, 0.5, 0.7, 0.7], "log_loss": [0.5, 0.5, 0.7], "ne": [1.0]}
+    orders = []
+
+    def evaluated(*_):
+        return {"click": {name: found[min(len(orders), len(found)) - 1] for name, found in values.items()}}
+
+    def fitted(self, data, **_):
+        orders.append([age for encoded, _ in data for age in encoded["age"].numpy()])
+        self.weights[0].assign(np.full(self.weights[0].shape, len(orders) - 1))
+        return SimpleNamespace(history={"loss": [0.5]})
+
+    monkeypatch.setattr(training, "evaluate", evaluated)
+    monkeypatch.setattr(training.Trainer, "_input_rate", lambda _: 1.0)
+    monkeypatch.setattr(RunDirectory, "save_state", lambda *_: None)
+    monkeypatch.setattr(Ranker, "fit", fitted)
+    directory = RunDirectory(tmp_path / "run")
+    with directory.owned(config):
+        trainer = training.Trainer(config, source, directory, say=lambda line: None)
+        ranker = trainer.train()
+    assert (trainer.state.best_epoch, len(orders)) == (best, epochs)
+    np.testing.assert_array_equal(ranker.weights[0], best)
+    assert all(len(order) == 100 and sorted(order) == sorted(orders[0]) for order in orders)
+    assert len({tuple(order) for order in orders}) == epochs
 
 
 def test_plateau_takes_no_warmup(log):

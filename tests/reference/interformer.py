@@ -52,12 +52,16 @@ def lce(tokens, kernel):
 
 
 def gating(tokens, weights, sigma="identity"):
-    """Eq. 10: `sigma(X * MLP(X))`."""
-    act = {"identity": lambda v: v, "tanh": math.tanh, "sigmoid": lambda v: 1.0 / (1.0 + math.exp(-v))}[sigma]
+    """Eq. 10: `sigma(X * MLP(X))`; the usual gated linear unit is `X * sigmoid(MLP(X))`."""
+
+    def sigmoid(v):
+        return 1.0 / (1.0 + math.exp(-v))
+
+    act = {"identity": lambda v: v, "tanh": math.tanh, "sigmoid": sigmoid}
     out = []
     for token in tokens:
-        gate = mlp(token, weights["mlp"])
-        out.append([act(a * b) for a, b in zip(token, gate, strict=True)])
+        pairs = list(zip(token, mlp(token, weights["mlp"]), strict=True))
+        out.append([a * sigmoid(b) for a, b in pairs] if sigma == "glu" else [act[sigma](a * b) for a, b in pairs])
     return out
 
 
@@ -144,6 +148,16 @@ def pma(tokens, weights, heads):
     return out
 
 
+def pma_block(tokens, weights, heads):
+    """Set Transformer, Eqs. 6 and 7: `H = LN(Q + MHA(Q, S, S))`, `LN(H + rFF(H))`, with soft norms."""
+    out = []
+    for seed, token in zip(weights["seeds"], pma(tokens, weights, heads), strict=True):
+        hidden = layer_norm([float(a) + b for a, b in zip(seed, token, strict=True)], weights["attention_norm"], SOFT)
+        more = mlp(hidden, weights["feed_forward"])
+        out.append(layer_norm([a + b for a, b in zip(hidden, more, strict=True)], weights["output_norm"], SOFT))
+    return out
+
+
 def target_pooling(target, tokens, weights, heads):
     """Eq. 4 with queries `x_target W_Q` of the candidate in place of seeds."""
     width = weights["key_kernel"].shape[0]
@@ -207,11 +221,14 @@ def layer_norm(token, weights, epsilon=USUAL):
 
 
 def dhen(tokens, weights, epsilon=USUAL):
-    """`X' = Norm(Ensemble_i Interaction_i(X) + ShortCut(X))`, DOT and DCN side by side, then LCE."""
+    """`X' = Norm(Ensemble_i Interaction_i(X) + ShortCut(X))`, DOT and DCN side by side, then LCE.
+
+    Without a shortcut's weights it is the identity.
+    """
     for i in range(len(weights["dots"])):
         modules = dot(tokens, weights["dots"][i]) + dcn_v2(tokens, weights["crosses"][i])
         ensemble = lce(modules, weights["ensembles"][i]["kernel"])
-        short = [mlp(token, weights["shortcuts"][i]) for token in tokens]
+        short = [mlp(token, weights["shortcuts"][i]) for token in tokens] if weights["shortcuts"] else tokens
         tokens = [
             layer_norm([a + b for a, b in zip(x, y, strict=True)], weights["norms"][i], epsilon)
             for x, y in zip(ensemble, short, strict=True)

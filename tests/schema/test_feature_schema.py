@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from tests.small_log import declared_schema, learned_schema, raw_batch
-from tf_interformer.schema import Categorical, FeatureSchema, Label, Numeric, SchemaError, Sequence
+from tf_interformer.schema import Categorical, FeatureSchema, Label, Numeric, SchemaError, Sequence, Vector
 
 
 def test_json_round_trip_of_declared_and_learned(tmp_path):
@@ -31,6 +31,19 @@ def test_learns_vocabulary_by_frequency_over_all_columns_of_a_table():
     assert learned["item"].vocabulary == ("b", "c")
     assert learned["item"].num_ids == 4
     assert learned.labels[0].mean == 0.25
+
+
+def test_learns_a_vocabulary_of_integers():
+    schema = FeatureSchema(
+        features=[Categorical("tags", dtype="int64", max_values=3, min_count=2), Categorical("user", dtype="int64")],
+        labels=[Label("y")],
+    )
+    first = {"tags": [[7, 5, -1], [5, 9, 7]], "user": [3, 3], "y": [1, 0]}
+    second = {"tags": [[5, -1, -1], [-1, -1, -1]], "user": [40, -1], "y": [0, 0]}
+    learned = schema.learn([first, second])
+    # 5 three times, 7 twice; 9 once is too rare, the missing value is never a word
+    assert learned["tags"].vocabulary == (5, 7)
+    assert learned["user"].vocabulary == (3, 40)
 
 
 def test_learns_numeric_statistics_whatever_the_batches():
@@ -305,6 +318,81 @@ def test_signature_has_no_label():
     assert "click" not in signature
     assert set(signature) == set(raw_batch()) - {"click"}
     assert set(declared_schema().signature(labels=True)) == set(raw_batch())
+
+
+def every_kind():
+    """A feature of every kind, a sequence, keys, a weight and a candidate."""
+    return FeatureSchema(
+        features=[
+            Categorical("item"),
+            Categorical("tags", dtype="int64", max_values=2),
+            Numeric("price"),
+            Vector("image", dim=3),
+        ],
+        sequences=[Sequence("seen", fields=[Categorical("item", table="item"), Categorical("page", dtype="int64")])],
+        labels=[Label("click")],
+        candidate=["item", "image"],
+        group="user",
+        request="shown",
+        request_dtype="string",
+        weight="importance",
+    )
+
+
+def test_signatures_say_shape_type_and_name_of_every_column():
+    columns = {
+        "item": ([None], tf.string),
+        "tags": ([None, None], tf.int64),
+        "price": ([None], tf.float32),
+        "image": ([None, 3], tf.float32),
+        "seen_item": ([None, None], tf.string),
+        "seen_page": ([None, None], tf.int64),
+        "seen_length": ([None], tf.int32),
+    }
+    keys = {"click": tf.float32, "user": tf.int64, "shown": tf.string, "importance": tf.float32}
+    serving = {name: tf.TensorSpec(shape, dtype, name) for name, (shape, dtype) in columns.items()}
+    assert every_kind().signature() == serving
+    training = serving | {name: tf.TensorSpec([None], dtype, name) for name, dtype in keys.items()}
+    assert every_kind().signature(labels=True) == training
+    candidates = {
+        name: spec if name in ("item", "image") else tf.TensorSpec([1, *spec.shape[1:]], spec.dtype, name)
+        for name, spec in serving.items()
+    }
+    assert every_kind().candidate_signature() == candidates
+
+
+def test_tensorflow_datasets_features_of_every_column():
+    features = every_kind().tfds_features(more=tf.int64)
+    types = {"item": "S", "tags": "i", "price": "f", "image": "f", "seen_item": "S", "seen_page": "i", "click": "i"}
+    types |= {"user": "i", "shown": "S", "importance": "f", "more": "i"}
+    specs = features.get_tensor_spec()
+    kinds = {name: "S" if spec.dtype == tf.string else spec.dtype.name[0] for name, spec in specs.items()}
+    assert kinds == types
+    shapes = {"tags": (None,), "image": (3,), "seen_item": (None,), "seen_page": (None,)}
+    assert {name: tuple(spec.shape) for name, spec in specs.items() if len(spec.shape)} == shapes
+
+
+def test_parses_a_column_of_every_kind():
+    given = {"item": "a", "click": 1, "user": 3, "shown": "3-1", "importance": 0.5}
+    whole = _example(**given, tags=[7], price=2.0, image=[1.0, 2.0, 3.0], seen_item=["a", "b"], seen_page=[8, 9])
+    batch = {name: value.numpy().tolist() for name, value in every_kind().parse_examples(tf.constant([whole])).items()}
+    assert batch == {
+        "item": [b"a"],
+        "tags": [[7, -1]],
+        "price": [2.0],
+        "image": [[1.0, 2.0, 3.0]],
+        "seen_item": [[b"a", b"b"]],
+        "seen_page": [[8, 9]],
+        "seen_length": [2],
+        "click": [1.0],
+        "user": [3],
+        "shown": [b"3-1"],
+        "importance": [0.5],
+    }
+    sparse = every_kind().parse_examples(tf.constant([_example(**given)]))
+    assert np.isnan(sparse["price"].numpy()).tolist() == [True]
+    assert np.isnan(sparse["image"].numpy()).tolist() == [[True] * 3]
+    assert sparse["seen_page"].shape == (1, 0) and sparse["seen_length"].numpy().tolist() == [0]
 
 
 KEYED = {"request": "shown", "request_dtype": "string"}

@@ -141,6 +141,7 @@ class TrainingConfig(_Section):
         decay: `cosine` lets the rates fall to 0 over all epochs; `plateau` divides them by 10 after each epoch that did
             not improve `monitor`, and takes no warm-up.
         weight_decay: Decoupled weight decay, for optimizers that take it.
+        bias_correction: Of `lazy_adam` and `lazy_adamw`: by all steps, `steps`, or by those that read a row, `rows`.
         clip_norm: Clip the global norm of the gradient; 0 for none.
         ema: Momentum, such as 0.999, of an exponential moving average of the weights over the steps: what is
             validated, saved and exported then. 0 for none. Every step costs a pass over all weights.
@@ -167,6 +168,7 @@ class TrainingConfig(_Section):
     warmup_steps: int = Field(default=0, ge=0)
     decay: Literal["none", "cosine", "plateau"] = "none"
     weight_decay: float = Field(default=0.0, ge=0)
+    bias_correction: Literal["steps", "rows"] = "steps"
     clip_norm: float = Field(default=0.0, ge=0)
     ema: float = Field(default=0.0, ge=0, lt=1)
     seed: int = 0

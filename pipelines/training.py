@@ -357,6 +357,8 @@ def build_optimizer(training: TrainingConfig, steps: int) -> Any:
     config: dict[str, Any] = {"learning_rate": _schedule(training, training.learning_rate, steps)}
     if training.weight_decay:
         config["weight_decay"] = training.weight_decay
+    if training.bias_correction != "steps":
+        config["bias_correction"] = training.bias_correction
     if training.table_optimizer is None and training.table_learning_rate is None:
         return optimizers.get(training.optimizer, **config, **shared)
     rate = _schedule(training, training.table_learning_rate or training.learning_rate, steps)

@@ -304,6 +304,8 @@ def test_optimizer_and_schedule():
     optimizer = build_optimizer(plain, steps=50)
     assert (optimizer.global_clipnorm, optimizer.weight_decay) == (1.0, 0.01)
     assert float(optimizer.learning_rate) == pytest.approx(plain.learning_rate)
+    settings = ("training.optimizer=lazy_adam", "training.table_learning_rate=0.1", "training.bias_correction=rows")
+    assert build_optimizer(config(*settings), steps=50).tables.bias_correction == "rows"
 
 
 @pytest.mark.parametrize("tables", [(), ("training.optimizer=lazy_adam", "training.table_learning_rate=0.002")])

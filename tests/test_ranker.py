@@ -128,10 +128,12 @@ def test_towers_that_read_the_numbers(tmp_path):
     narrow, broad = (r.tower_click.trainable_weights[0].shape[0] for r in (make(), ranker))
     assert broad == narrow + numbers > narrow
     raw = raw_batch(seed=9)
-    representation = ranker.served_representations(raw)["click"]
+    logits, representations = ranker.served_outputs(raw)
     encoded = ranker.preprocessor(raw, serving=True)
-    expected = np.stack([np.asarray(encoded[f.name]) for f in ranker.schema.numerics], axis=1)
-    np.testing.assert_allclose(np.asarray(representation)[:, -numbers:], expected, rtol=1e-6)
+    read = np.stack([np.asarray(encoded[f.name]) for f in ranker.schema.numerics], axis=1)
+    assert ranker.schema.numerics and representations["click"].shape[1] == narrow  # what the backbone returns, no more
+    taken = np.concatenate([np.asarray(representations["click"]), read], axis=1)
+    np.testing.assert_allclose(np.asarray(logits["click"]), np.asarray(ranker.tower_click(taken)), rtol=1e-5, atol=1e-6)
     ranker.save(tmp_path / "ranker.keras")
     np.testing.assert_array_equal(
         ranker.score(raw)["buy"], Ranker.from_file(tmp_path / "ranker.keras").score(raw)["buy"]
@@ -161,14 +163,13 @@ def test_linear_terms(tmp_path, jit_compile):
     item = embedder.feature_names.index("item")
     np.testing.assert_allclose(terms[:, item], embedder.rows_of("item")[np.asarray(encoded["item"]), 0], rtol=1e-6)
     found = ranker(encoded)
-    representations = ranker.served_representations(raw)
+    representations = ranker.served_outputs(raw)[1]
     for task, tower in ranker.towers.items():
         ids, numbers = (np.asarray(part.kernel) for part in ranker.linear_maps[task].values())
         expected = 10.0 * (terms @ ids + x @ numbers)
         assert np.abs(expected).max() > 0.01
-        alone = np.asarray(tower(representations[task][:, :-1]))
+        alone = np.asarray(tower(representations[task]))
         np.testing.assert_allclose(np.asarray(found[task]), alone + expected, rtol=1e-4, atol=1e-5)
-    assert ranker.logits_of(representations)["buy"].shape == (32, 1)
 
     ranker.save(tmp_path / "ranker.keras")
     again = Ranker.from_file(tmp_path / "ranker.keras")
@@ -187,7 +188,7 @@ def test_linear_terms_without_numbers():
     random = np.random.default_rng(0)
     ranker.linear_embedder.set_weights([random.normal(size=w.shape) for w in ranker.linear_embedder.weights])
     terms = np.asarray(ranker.linear_embedder(encoded)["features"])[:, :, 0].sum(axis=1, keepdims=True)
-    alone = np.asarray(ranker.towers["y"](ranker.served_representations(raw)["y"][:, :-1]))
+    alone = np.asarray(ranker.towers["y"](ranker.served_outputs(raw)[1]["y"]))
     np.testing.assert_allclose(np.asarray(ranker(encoded)["y"]), alone + 2.0 * terms, rtol=1e-4, atol=1e-5)
 
 

@@ -273,24 +273,21 @@ class Ranker(keras.Model):
 
     def _network(self, tokens: Mapping[str, Any], training: bool | None) -> dict[str, Any]:
         """Everything behind the embedding tables."""
-        return self.logits_of(self._representations(tokens, training), training)
+        return self._logits(self.backbone(tokens, training=training), tokens, training)
 
-    def _representations(self, tokens: Mapping[str, Any], training: bool | None) -> dict[str, Any]:
-        found = dict(self.backbone(tokens, training=training))
-        if self.tower_numbers:
-            found = {task: ops.concatenate([value, tokens["numbers"]], axis=-1) for task, value in found.items()}
-        if self.linear_terms:
-            found = {t: ops.concatenate([value, self._linear(t, tokens)], axis=-1) for t, value in found.items()}
-        return found
-
-    def logits_of(self, representations: Mapping[str, Any], training: bool | None = None) -> dict[str, Any]:
-        """Logit per task `[B, 1]` of its representation: the towers, and the linear terms that end it."""
-        if not self.linear_terms:
-            return {task: wide(tower(representations[task], training=training)) for task, tower in self.towers.items()}
-        return {
-            task: wide(tower(representations[task][:, :-1], training=training)) + wide(representations[task][:, -1:])
-            for task, tower in self.towers.items()
-        }
+    def _logits(
+        self, representations: Mapping[str, Any], tokens: Mapping[str, Any], training: bool | None
+    ) -> dict[str, Any]:
+        """Logit per task `[B, 1]`: the tower's, of what the backbone returned and the numbers, and the linear terms."""
+        logits = {}
+        for task, tower in self.towers.items():
+            x = representations[task]
+            if self.tower_numbers:
+                x = ops.concatenate([x, tokens["numbers"]], axis=-1)
+            logits[task] = wide(tower(x, training=training))
+            if self.linear_terms:
+                logits[task] += wide(self._linear(task, tokens))
+        return logits
 
     @contextmanager
     def without_xla(self) -> Iterator[None]:
@@ -576,10 +573,12 @@ class Ranker(keras.Model):
         } | shared
         return self.corrected(self._network(network_inputs, training=False))
 
-    def served_representations(self, raw: Mapping[str, Any]) -> dict[str, Any]:
-        """What `logits_of` takes per task `[B, R]`, float32 or wider, of a raw batch as it is served."""
+    def served_outputs(self, raw: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Of a raw batch as it is served: `served_logits`, and per task what the backbone returns, float32 or wider."""
         tokens = self._tokens(self.preprocessor(raw, serving=True), training=False)
-        return {task: wide(value) for task, value in self._representations(tokens, training=False).items()}
+        representations = self.backbone(tokens, training=False)
+        logits = self.corrected(self._logits(representations, tokens, training=False))
+        return logits, {task: wide(value) for task, value in representations.items()}
 
     def served_logits(self, raw: Mapping[str, Any]) -> dict[str, Any]:
         """Logit per task `[B, 1]` of a raw batch as it is served: `serve_as` put in, down-sampling corrected."""

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from pipelines.compare import boosting
-from pipelines.compare.linear import LinearTerms as LinearTerms  # registered, to be loaded
+from pipelines.compare.logistic_regression import LogisticRegression as LogisticRegression  # registered, to be loaded
 from pipelines.input import Source
 from pipelines.run_directory import RunDirectory
 from tf_interformer.diagnostics import multiplications

@@ -18,7 +18,7 @@ import numpy as np
 from pipelines import report
 from pipelines.command import run_command, run_parser
 from pipelines.compare import boosting
-from pipelines.compare.linear import linear_backbone
+from pipelines.compare.logistic_regression import linear_backbone
 from pipelines.compare.plan import LIGHTGBM, LINEAR
 from pipelines.config import TrainConfig, load_config
 from pipelines.fingerprint import fingerprint

@@ -26,10 +26,10 @@ def signatures(ranker: Ranker) -> Iterator[Signature]:
     """The signatures of a ranker: all of those that take rows share one graph of the model."""
     schema = ranker.schema
     raw_rows = schema.signature()
-    representations = tf.function(ranker.served_representations, input_signature=[raw_rows], autograph=False)
+    outputs = tf.function(ranker.served_outputs, input_signature=[raw_rows], autograph=False)
 
     def logits(raw: Mapping[str, tf.Tensor]) -> dict[str, Any]:
-        return ranker.corrected(ranker.logits_of(representations(raw)))
+        return dict(outputs(raw)[0])
 
     def parsed(examples: tf.Tensor) -> dict[str, tf.Tensor]:
         return schema.parse_examples(examples, labels=False)
@@ -50,7 +50,7 @@ def signatures(ranker: Ranker) -> Iterator[Signature]:
         # Without a copy of its own the second of two equal outputs would be left out.
         return {
             f"{_prefix(task, len(schema.tasks))}representation": tf.identity(value)
-            for task, value in representations(raw).items()
+            for task, value in outputs(raw)[1].items()
         }
 
     def classify(inputs: tf.Tensor) -> dict[str, Any]:

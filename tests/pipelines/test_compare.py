@@ -356,7 +356,7 @@ def test_every_model_of_the_files_can_be_built(schema, made):
 
 
 def test_linear_has_a_weight_per_id_and_number(schema):
-    from pipelines.compare.linear import linear_backbone
+    from pipelines.compare.logistic_regression import linear_backbone
 
     ranker = Ranker(schema, linear_backbone(schema.tasks), embedding={"dim": 1}, tower_units=())
     assert ranker.towers["click"].count_params() == len(ranker.embedder.feature_names) + len(schema.sequences) + 1

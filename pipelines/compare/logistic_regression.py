@@ -8,7 +8,7 @@ from tf_interformer.layers._common import Tensor
 
 
 @register
-class LinearTerms(InteractionOnly):
+class LogisticRegression(InteractionOnly):
     """Hands its tokens on as they are.
 
     With embeddings of width 1 and a tower without hidden units, a Ranker is then logistic regression: one weight per
@@ -28,6 +28,6 @@ class LinearTerms(InteractionOnly):
 
 
 def linear_backbone(tasks: Any) -> dict[str, Any]:
-    """The Keras config of `LinearTerms`, as a Ranker takes it."""
-    config: dict[str, Any] = keras.saving.serialize_keras_object(LinearTerms(tasks=tasks, name="backbone"))
+    """The Keras config of `LogisticRegression`, as a Ranker takes it."""
+    config: dict[str, Any] = keras.saving.serialize_keras_object(LogisticRegression(tasks=tasks, name="backbone"))
     return config

@@ -17,8 +17,8 @@ class LazyAdam(AdamRows, keras.optimizers.Adam):
 
     The bias correction counts all steps, as Adam's does. After t of them a row that is read for the first time moves by
     `(1 - beta_1) / sqrt(1 - beta_2)`, 3.2 times the rate, for its moments still lie near their start. With
-    `bias_correction="rows"` the steps are those of the row alone, and it moves by the rate. InterFormer's AUC on Globo is
-    the same by both, see docs/figures.md; the default is the one that keeps no counts.
+    `bias_correction="rows"` the steps are those of the row alone, and it moves by the rate. InterFormer's AUC on Globo
+    is the same by both, see docs/figures.md; the default is the one that keeps no counts.
 
     Args:
         learning_rate: float or schedule. Defaults to `0.001`.

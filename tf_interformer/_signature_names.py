@@ -7,6 +7,7 @@ from pathlib import Path
 from tensorflow.core.protobuf import saved_model_pb2
 
 from tf_interformer._names import safe_name
+from tf_interformer.whole import whole_file
 
 
 def name_inputs(folder: str | os.PathLike, columns: Iterable[str]) -> None:
@@ -27,4 +28,5 @@ def name_inputs(folder: str | os.PathLike, columns: Iterable[str]) -> None:
         for signature in graph.signature_def.values():
             for given in names.keys() & set(signature.inputs):
                 signature.inputs[names[given]].CopyFrom(signature.inputs.pop(given))
-    file.write_bytes(model.SerializeToString())
+    with whole_file(file) as draft:
+        draft.write_bytes(model.SerializeToString())

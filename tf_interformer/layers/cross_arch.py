@@ -10,6 +10,7 @@ from tf_interformer.layers._common import (
     check_choice,
     check_positive,
     check_units,
+    histories_read,
     masked_mean,
     read_history,
     sequence_shape,
@@ -192,20 +193,21 @@ class CrossArch(keras.layers.Layer):
         if self.aggregation == "mlp":
             # Padding that blocks have filled, too
             return self.mixing(zero_where_not(valid_positions(lengths, ops.shape(sequence)[1]), sequence))
-        if self.aggregation == "mha":
-            valid = valid_positions(lengths, ops.shape(sequence)[1])
-            attended = self.attention({"sequence": sequence, "mask": valid})
-            return ops.expand_dims(masked_mean(attended, lengths), 1)
-        history = {"sequence": inputs["sequence"], "lengths": inputs["lengths"]}  # each of these reads it so itself
-        parts = []
-        if self.cls_tokens:
-            parts.append(inputs.get("cls", summary))
-        if self.num_pma_tokens:
-            parts.append(self.pma(history))
-        if self.num_recent_tokens:
-            parts.append(self.recent(history))
-        if self.num_target_tokens:
-            parts.append(self.target({**history, "target": inputs["target"]}))
+        with histories_read():
+            if self.aggregation == "mha":
+                valid = valid_positions(lengths, ops.shape(sequence)[1])
+                attended = self.attention({"sequence": sequence, "mask": valid})
+                return ops.expand_dims(masked_mean(attended, lengths), 1)
+            history = {"sequence": sequence, "lengths": lengths}
+            parts = []
+            if self.cls_tokens:
+                parts.append(inputs.get("cls", summary))
+            if self.num_pma_tokens:
+                parts.append(self.pma(history))
+            if self.num_recent_tokens:
+                parts.append(self.recent(history))
+            if self.num_target_tokens:
+                parts.append(self.target({**history, "target": inputs["target"]}))
         return ops.concatenate(parts, axis=1) if len(parts) > 1 else parts[0]
 
     def _sequence_summary_shape(self, input_shape: Any) -> tuple[Any, int, Any]:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from tf_interformer._keras import keras, register
-from tf_interformer.backbones._interaction_only import InteractionOnly, flatten
+from tf_interformer.backbones.baselines._interaction_only import InteractionOnly, flatten
 from tf_interformer.layers._common import Tensor
 
 

@@ -26,6 +26,16 @@ EVENTS = {
     "lengths": {"long": LENGTHS, "short": np.array([0, 3, 2, 1], "int32")},
 }
 
+ARCHES = {
+    "cross_arch": layers.CrossArch(num_summary_tokens=2, num_heads=2, num_target_tokens=1),
+    "interaction_arch": layers.InteractionArch("dot"),
+    "sequence_arch": layers.SequenceArch(num_heads=3, num_cls_tokens=2),
+}
+APART = {
+    "cross_arch": None,
+    "interaction_arch": layers.InteractionArch("dot"),
+    "sequence_arch": layers.SequenceArch("plain", num_heads=1),
+}
 CASES = {
     "mlp": (layers.MLP, {"units": [8, 5], "final_activation": "tanh"}, TOKENS),
     "token_norm": (TokenNorm, {}, TOKENS),
@@ -118,6 +128,9 @@ CASES = {
         {"num_heads": 3, "residual": False, "num_cls_tokens": 2, "rotary": "behaviours"},
         {"sequence": HISTORY["sequence"], "lengths": LENGTHS - 2, "summary": SUMMARY},
     ),
+    "interformer_block": (layers.InterFormerBlock, ARCHES, {**BOTH, "target": normal(4, 12), "cls": SUMMARY[:, :2]}),
+    "interformer_block_first": (layers.InterFormerBlock, ARCHES, {**BOTH, "target": normal(4, 12)}),
+    "interformer_block_apart": (layers.InterFormerBlock, APART, BOTH),
     "sequence_arch_ffn_only": (layers.SequenceArch, {"attention": False}, {**HISTORY, "summary": SUMMARY}),
     "sequence_arch_attention_only": (
         layers.SequenceArch,

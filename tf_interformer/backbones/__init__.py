@@ -4,32 +4,33 @@ from inspect import signature
 from typing import Any
 
 from tf_interformer.backbones._targets import targets_of
-from tf_interformer.backbones.afm import AFM
-from tf_interformer.backbones.autoint import AutoInt
 from tf_interformer.backbones.base import Backbone
-from tf_interformer.backbones.bst import BST
-from tf_interformer.backbones.dcn import DCN
-from tf_interformer.backbones.dcn_v2 import DCNv2
-from tf_interformer.backbones.dhen import DHEN
-from tf_interformer.backbones.dien import DIEN
-from tf_interformer.backbones.din import DIN
-from tf_interformer.backbones.dlrm import DLRM
-from tf_interformer.backbones.dmin import DMIN
-from tf_interformer.backbones.dmr import DMR
-from tf_interformer.backbones.dmt import DMT
+from tf_interformer.backbones.baselines._one_interaction import OneInteraction
+from tf_interformer.backbones.baselines.afm import AFM
+from tf_interformer.backbones.baselines.autoint import AutoInt
+from tf_interformer.backbones.baselines.bst import BST
+from tf_interformer.backbones.baselines.dcn import DCN
+from tf_interformer.backbones.baselines.dcn_v2 import DCNv2
+from tf_interformer.backbones.baselines.dhen import DHEN
+from tf_interformer.backbones.baselines.dien import DIEN
+from tf_interformer.backbones.baselines.din import DIN
+from tf_interformer.backbones.baselines.dlrm import DLRM
+from tf_interformer.backbones.baselines.dmin import DMIN
+from tf_interformer.backbones.baselines.dmr import DMR
+from tf_interformer.backbones.baselines.dmt import DMT
+from tf_interformer.backbones.baselines.fibinet import FiBiNET
+from tf_interformer.backbones.baselines.fm import FM
+from tf_interformer.backbones.baselines.fmfm import FmFM
+from tf_interformer.backbones.baselines.hstu import HSTU
+from tf_interformer.backbones.baselines.hstu_fields import FieldHSTU
+from tf_interformer.backbones.baselines.memonet import MemoNet
+from tf_interformer.backbones.baselines.transact import TransAct
+from tf_interformer.backbones.baselines.transformer import FieldTransformer
+from tf_interformer.backbones.baselines.wukong import Wukong
+from tf_interformer.backbones.baselines.xdeepfm import XDeepFM
 from tf_interformer.backbones.dual_enhanced_attention import DualEnhancedAttentionNetwork
-from tf_interformer.backbones.fibinet import FiBiNET
-from tf_interformer.backbones.fm import FM
-from tf_interformer.backbones.fmfm import FmFM
 from tf_interformer.backbones.hiformer import Hiformer
-from tf_interformer.backbones.hstu import HSTU
-from tf_interformer.backbones.hstu_fields import FieldHSTU
 from tf_interformer.backbones.interformer import InterFormer
-from tf_interformer.backbones.memonet import MemoNet
-from tf_interformer.backbones.transact import TransAct
-from tf_interformer.backbones.transformer import FieldTransformer
-from tf_interformer.backbones.wukong import Wukong
-from tf_interformer.backbones.xdeepfm import XDeepFM
 from tf_interformer.layers._registry import Registry
 
 _REGISTRY = Registry(
@@ -96,6 +97,8 @@ def arguments(name: str) -> list[str]:
     """
     kinds = [kind for kind in _REGISTRY.classes[name].__mro__ if issubclass(kind, Backbone)]
     found = {argument for kind in kinds for argument in signature(kind.__init__).parameters}
+    if issubclass(kinds[0], OneInteraction):
+        found |= set(kinds[0].interaction_arguments())
     return sorted(found - {"self", "args", "kwargs"})
 
 

@@ -1,10 +1,12 @@
 """InterFormer."""
 
 import json
+from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tf_interformer._keras import ops, register
+from tf_interformer.backbones._interformer_plan import InterFormerPlan
 from tf_interformer.backbones._targets import Targets
 from tf_interformer.backbones.base import Backbone, sequences_of
 from tf_interformer.layers import interactions
@@ -25,6 +27,7 @@ from tf_interformer.layers._token_norm import EPSILON, SOFT_EPSILON, TokenNorm
 from tf_interformer.layers.cross_arch import AGGREGATIONS, CrossArch
 from tf_interformer.layers.gating import ACTIVATIONS
 from tf_interformer.layers.interaction_arch import InteractionArch
+from tf_interformer.layers.interformer_block import InterFormerBlock
 from tf_interformer.layers.masknet_merge import ALIGNMENTS, MaskNetMerge
 from tf_interformer.layers.multi_head_attention import check_heads
 from tf_interformer.layers.personalized_ffn import MODES
@@ -186,59 +189,12 @@ class InterFormer(Targets, Backbone):
         self.sequence_mask_ratio = check_ratio("sequence_mask_ratio", sequence_mask_ratio)
         self.dropout = check_rate("dropout", dropout)
         self.faithful = faithful
-        self._plan()
-
-    def _plan(self) -> None:
-        """Decides which parts exist, so that each of their weights has an effect on the output."""
-        # The literal algorithm with L layers is the other one with L - 1: its last two arches are unused.
-        self._blocks = self.num_layers - (self.final_summary == "algorithm1")
-        flow = self.information_flow
-        to_sequence = flow in ("both", "n2s")
-        self._to_features = flow in ("both", "s2n")
-        self._ffn = self.personalized_ffn
-        if not to_sequence and self._ffn in ("linear", "two_layer"):
-            self._ffn = "plain"
-        # CLS tokens act through the attention or as a part of the summary.
-        self._cls = to_sequence and self.cls_tokens and (self.attention or self.aggregation == "selective")
-        self._summary_for_ffn = to_sequence and self._ffn in ("linear", "two_layer")
-        if flow == "sole":
-            return
-        if self._ffn is None and not self.attention:
-            raise ValueError(
-                "A Sequence Arch needs `personalized_ffn` or `attention`. "
-                'Received: personalized_ffn=None, attention=False (did you mean information_flow="sole"?)'
-            )
-        if self.aggregation not in ("selective", "mlp") or self._num_own_tokens:
-            return
-        if self.aggregation == "mlp" or not (self._cls and self.attention and self._blocks):
-            raise ValueError(
-                "Nothing of the behaviours would reach the output: with none of `num_pma_tokens`, `num_recent_tokens` "
-                'and `num_target_tokens` (with `targets`) the summary needs aggregation="selective", `cls_tokens`, '
-                "`attention`, an `information_flow` that has CLS tokens and a layer with a Sequence Arch. Received: "
-                f"aggregation={self.aggregation!r}, cls_tokens={self.cls_tokens}, attention={self.attention}, "
-                f"information_flow={flow!r}, num_layers={self.num_layers}, final_summary={self.final_summary!r}"
-            )
+        self._plan = InterFormerPlan.of(self)
 
     @property
-    def _num_cls(self) -> int:
-        return self.num_summary_tokens if self._cls else 0
-
-    @property
-    def _target_tokens(self) -> list[int]:
+    def target_features(self) -> list[int]:
+        """Indices of the feature tokens that show the candidate in the terms of some event."""
         return sorted({index for chosen in self.targets.values() for index in chosen if index >= 0})
-
-    @property
-    def _num_targets(self) -> int:
-        asks = self._target_tokens and self.aggregation == "selective" and not self.faithful
-        return self.num_target_tokens if asks else 0
-
-    @property
-    def _keeps_tokens(self) -> bool:
-        return self.final_features == "tokens" and not self.faithful
-
-    @property
-    def _num_own_tokens(self) -> int:
-        return self.num_pma_tokens + self.num_recent_tokens + self._num_targets
 
     def build(self, input_shape: Any) -> None:
         sequences = input_shape["sequences"]
@@ -264,10 +220,10 @@ class InterFormer(Targets, Backbone):
         features = (batch, tokens, width)
         self._build_feature_norm(features)
         self.interaction_arches = [
-            self._add(self._interaction_arch(i), {"features": features}) for i in range(self._blocks)
+            self._add(self._interaction_arch(i), {"features": features}) for i in range(self._plan.blocks)
         ]
-        if not self._keeps_tokens:
-            final = self._cross_arch("final_cross_arch", features=True, sequence=False, cls=False)
+        if not self._plan.keeps_tokens:
+            final = self._cross_arch("final_cross_arch", features=True, sequence=False)
             self.final_cross_arch = self._add(final, {"features": features})
 
     def _build_interleaved(self, input_shape: Any) -> None:
@@ -291,46 +247,32 @@ class InterFormer(Targets, Backbone):
                 TokenNorm(soft=True, dtype=self.dtype_policy, name="sequence_norm"), behaviours
             )
 
-        time = None if behaviours[1] is None else behaviours[1] + self._num_cls
-        joined = (batch, time, width)
-        inputs = {"features": features, "sequence": behaviours, "lengths": lengths}
+        state = {"features": features, "sequence": behaviours, "lengths": lengths}
         self._check_targets(features[1])
-        if self._num_targets:
-            inputs["target"] = (batch, len(self._target_tokens) * width)
+        if self._plan.target_tokens:
+            state["target"] = (batch, len(self.target_features) * width)
+        # Saved models have their weights under these three names, so no other list that Keras sees may hold the arches.
         self.cross_arches = []
         self.interaction_arches = []
         self.sequence_arches = []
-        for i in range(self._blocks):
-            summaries: dict[str, Any] = {}
-            make_features = self._summary_for_ffn or (i == 0 and self._cls)
-            if make_features or self._to_features:
-                cross = self._cross_arch(f"cross_arch_{i}", make_features, self._to_features, self._cls)
-                self.cross_arches.append(self._add(cross, inputs))
-                summaries = self.cross_arches[i].compute_output_shape(inputs)
-            if i == 0 and self._cls:
-                inputs = {**inputs, "cls": (batch, self._num_cls, width)}
-            shapes: dict[str, Any] = {"features": features}
-            if self._to_features:
-                shapes["summary"] = summaries["sequence"]
-            self.interaction_arches.append(self._add(self._interaction_arch(i), shapes))
-            shapes = {"sequence": joined, "lengths": lengths}
-            if self._summary_for_ffn:
-                shapes["summary"] = summaries["features"]
-            self.sequence_arches.append(self._add(self._sequence_arch(i), shapes))
-        final = self._cross_arch("final_cross_arch", self._summarizes_at_the_end, True, self._cls)
-        self.final_cross_arch = self._add(final, inputs)
+        self._stack: deque[InterFormerBlock] = deque()
+        for i in range(self._plan.blocks):
+            block = self._block(i)
+            if block.cross_arch is not None:
+                self.cross_arches.append(block.cross_arch)
+            self.interaction_arches.append(block.interaction_arch)
+            self.sequence_arches.append(block.sequence_arch)
+            self._stack.append(self._add(block, state))
+            state = block.compute_output_shape(state)
+        final = self._cross_arch("final_cross_arch", self._plan.summarizes_features_at_the_end, True)
+        self.final_cross_arch = self._add(final, state)
 
     def _check_targets(self, tokens: int) -> None:
-        wrong = [index for index in self._target_tokens if index >= tokens]
+        wrong = [index for index in self.target_features if index >= tokens]
         if wrong:
             raise ValueError(
                 f"`targets` must be indices of the {tokens} feature tokens, or -1. Received: targets={self.targets}"
             )
-
-    @property
-    def _summarizes_at_the_end(self) -> bool:
-        # Without a layer the first summary is also what makes the CLS tokens.
-        return not self._keeps_tokens or (self._cls and not self._blocks)
 
     def _build_feature_norm(self, features: Any) -> None:
         if not self.faithful:
@@ -342,16 +284,25 @@ class InterFormer(Targets, Backbone):
         # On processors XLA makes products of many small matrices slowly: docs/speed.md has the figures.
         return not (self._has_sequence_arch and self.attention)
 
-    def _cross_arch(self, name: str, features: bool, sequence: bool, cls: bool) -> CrossArch:
+    def _block(self, i: int) -> InterFormerBlock:
+        plan = self._plan
+        summarizes_features = plan.to_ffn or (i == 0 and plan.cls_tokens > 0)
+        cross = None
+        if summarizes_features or plan.to_features:
+            cross = self._cross_arch(f"cross_arch_{i}", summarizes_features, plan.to_features)
+        arches = self._interaction_arch(i), self._sequence_arch(i)
+        return InterFormerBlock(cross, *arches, dtype=self.dtype_policy, name=f"layer_{i}")
+
+    def _cross_arch(self, name: str, features: bool, sequence: bool) -> CrossArch:
         return CrossArch(
             num_summary_tokens=self.num_summary_tokens,
             num_pma_tokens=self.num_pma_tokens,
             num_recent_tokens=self.num_recent_tokens,
-            num_target_tokens=self._num_targets,
+            num_target_tokens=self._plan.target_tokens,
             num_heads=self.num_heads,
             gating=self.gating,
             gating_units=self.gating_units,
-            cls_tokens=cls or not sequence,
+            cls_tokens=self._plan.cls_tokens > 0 or not sequence,
             aggregation=self.aggregation,
             summarize_features=features,
             summarize_sequence=sequence,
@@ -374,12 +325,12 @@ class InterFormer(Targets, Backbone):
 
     def _sequence_arch(self, i: int) -> SequenceArch:
         return SequenceArch(
-            personalized_ffn=self._ffn,
+            personalized_ffn=self._plan.personalized_ffn,
             ffn_hidden_dim=self.ffn_hidden_dim,
             attention=self.attention,
             num_heads=self.num_heads,
             rotary=self.rotary,
-            num_cls_tokens=self._num_cls,
+            num_cls_tokens=self._plan.cls_tokens,
             dropout=self.dropout,
             residual=not self.faithful,
             dtype=self.dtype_policy,
@@ -406,11 +357,10 @@ class InterFormer(Targets, Backbone):
             features = ops.concatenate([features, pooled], axis=1)
         if not self.faithful:
             features = self.feature_norm(features)
+        state = {"features": features, **_ids(inputs)}
         for arch in self.interaction_arches:
-            features = arch(_with_ids({"features": features}, inputs), training=training)
-        if self._keeps_tokens:
-            return features
-        return self.final_cross_arch({"features": features})["features"]
+            state["features"] = arch(state, training=training)
+        return state["features"] if self._plan.keeps_tokens else self.final_cross_arch(state)["features"]
 
     def _interleaved(self, inputs: dict[str, Any], training: bool | None) -> list[Tensor]:
         features = stack_tokens(inputs["features"])
@@ -419,43 +369,26 @@ class InterFormer(Targets, Backbone):
         if not self.faithful:
             features = self.feature_norm(features)
 
-        state = {"features": features, "sequence": sequence, "lengths": lengths}
-        if self._num_targets:
-            target = [features[:, index] for index in self._target_tokens]
+        state = {"features": features, "sequence": sequence, "lengths": lengths, **_ids(inputs)}
+        if self._plan.target_tokens:
+            target = [features[:, index] for index in self.target_features]
             state["target"] = ops.concatenate(target, axis=1) if len(target) > 1 else target[0]
         with histories_read():  # by `merge`
-            for i in range(self._blocks):
-                summaries = self.cross_arches[i](state) if i < len(self.cross_arches) else {}
-                if i == 0 and self._cls:
-                    state["cls"] = summaries["features"]
-                x = _with_ids({"features": state["features"]}, inputs)
-                if self._to_features:
-                    x["summary"] = summaries["sequence"]
-                s = {"sequence": state["sequence"], "lengths": lengths}
-                if self._cls:
-                    s["sequence"] = ops.concatenate([state["cls"], state["sequence"]], axis=1)
-                if self._summary_for_ffn:
-                    s["summary"] = summaries["features"]
-                state["features"] = self.interaction_arches[i](x, training=training)
-                sequence = self.sequence_arches[i](s, training=training)
-                if self._cls:
-                    # The reshape tells a graph with histories of unknown length how many CLS tokens there are.
-                    state["cls"] = ops.reshape(sequence[:, : self._num_cls], (-1, self._num_cls, features.shape[-1]))
-                    sequence = sequence[:, self._num_cls :]
-                state["sequence"] = sequence
+            for block in self._stack:
+                state = block(state, training=training)
             summaries = self.final_cross_arch(state)
-        last = state["features"] if self._keeps_tokens else summaries["features"]
+        last = state["features"] if self._plan.keeps_tokens else summaries["features"]
         return [last, summaries["sequence"]]
 
     def representation_size(self, input_shape: Any) -> int:
         _, own, width = _features_shape(input_shape)
-        tokens = own if self._keeps_tokens else self.num_summary_tokens
+        tokens = own if self._plan.keeps_tokens else self.num_summary_tokens
         sequences = input_shape["sequences"]
         if sequences and self.information_flow == "sole":
-            tokens += len(sequences) if self._keeps_tokens else 0
+            tokens += len(sequences) if self._plan.keeps_tokens else 0
         elif sequences:
             several = self.aggregation not in ("average", "mha")
-            tokens += self._num_cls + self._num_own_tokens if several else 1
+            tokens += self._plan.cls_tokens + self._plan.own_tokens if several else 1
         return tokens * width
 
     def compute_output_shape(self, input_shape: Any) -> dict[str, tuple[int | None, int]]:
@@ -494,8 +427,8 @@ class InterFormer(Targets, Backbone):
         }
 
 
-def _with_ids(arch_inputs: dict[str, Any], tokens: Any) -> dict[str, Any]:
-    return {**arch_inputs, "ids": tokens["ids"]} if "ids" in tokens else arch_inputs
+def _ids(inputs: dict[str, Any]) -> dict[str, Tensor]:
+    return {"ids": inputs["ids"]} if "ids" in inputs else {}
 
 
 def _features_shape(input_shape: Any) -> tuple[Any, int, int]:

@@ -28,6 +28,7 @@ from tf_interformer.layers.interactions.squeeze_excitation import SqueezeExcitat
 from tf_interformer.layers.interactions.transformer import TransformerInteraction
 from tf_interformer.layers.interactions.vector_cross import VectorCrossInteraction
 from tf_interformer.layers.interactions.wukong import WukongInteraction
+from tf_interformer.layers.interformer_block import InterFormerBlock
 from tf_interformer.layers.linear_compression import LinearCompression
 from tf_interformer.layers.linear_terms import LinearTerms
 from tf_interformer.layers.masknet_merge import MaskNetMerge
@@ -67,6 +68,7 @@ __all__ = [
     "HeterogeneousFeedForward",
     "HiformerBlock",
     "HiformerInteraction",
+    "InterFormerBlock",
     "InteractionArch",
     "LinearCompression",
     "LinearTerms",

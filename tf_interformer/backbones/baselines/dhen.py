@@ -1,16 +1,12 @@
 """Deep hierarchical ensemble network."""
 
-from collections.abc import Sequence
-from typing import Any
-
 from tf_interformer._keras import register
-from tf_interformer.backbones._interaction_only import InteractionOnly, flatten
-from tf_interformer.layers._common import Tensor
+from tf_interformer.backbones.baselines._one_interaction import OneInteraction
 from tf_interformer.layers.interactions.dhen import DHENInteraction
 
 
 @register
-class DHEN(InteractionOnly):
+class DHEN(OneInteraction):
     """DHEN: `X' = LN(Ensemble_i Interaction_i(X) + ShortCut(X))`, layer by layer, then flattened.
 
     The ensemble is the one of InterFormer's experiments, inner products beside a cross network, see `DHENInteraction`.
@@ -44,34 +40,5 @@ class DHEN(InteractionOnly):
         [InterFormer, arXiv 2411.09852](https://arxiv.org/abs/2411.09852)
     """
 
-    def __init__(
-        self,
-        tasks: Sequence[str] = ("label",),
-        num_layers: int = 2,
-        rank: int | None = 32,
-        cross_layers: int = 1,
-        shortcut: str = "mlp",
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(tasks=tasks, **kwargs)
-        self.interaction = DHENInteraction(
-            num_layers=num_layers,
-            rank=rank,
-            cross_layers=cross_layers,
-            shortcut=shortcut,
-            dtype=self.dtype_policy,
-            name="interaction",
-        )
-
-    def build_parts(self, tokens: int, width: int) -> None:
-        self.part(self.interaction, tokens, width)
-
-    def interact(self, tokens: Tensor, training: bool | None) -> Tensor:
-        return flatten(self.interaction(tokens))
-
-    def size(self, tokens: int, width: int) -> int:
-        return tokens * width
-
-    def get_config(self) -> dict[str, Any]:
-        own = self.interaction.get_config()
-        return {**super().get_config(), **{k: v for k, v in own.items() if k not in ("name", "dtype", "trainable")}}
+    interaction_class = DHENInteraction
+    model_defaults = {"num_layers": 2}

@@ -1,16 +1,12 @@
 """Wukong."""
 
-from collections.abc import Sequence
-from typing import Any
-
 from tf_interformer._keras import register
-from tf_interformer.backbones._interaction_only import InteractionOnly, flatten
-from tf_interformer.layers._common import Tensor
+from tf_interformer.backbones.baselines._one_interaction import OneInteraction
 from tf_interformer.layers.interactions.wukong import WukongInteraction
 
 
 @register
-class Wukong(InteractionOnly):
+class Wukong(OneInteraction):
     """Wukong: `X' = LN([FMB(X) || LCB(X)] + X)`, layer by layer, then flattened; see `WukongInteraction`.
 
     Ours: the pooled sequences, and see `WukongInteraction`.
@@ -45,37 +41,5 @@ class Wukong(InteractionOnly):
         [Wukong, arXiv 2403.02545](https://arxiv.org/abs/2403.02545)
     """
 
-    def __init__(
-        self,
-        tasks: Sequence[str] = ("label",),
-        num_layers: int = 3,
-        fm_tokens: int | None = None,
-        linear_tokens: int | None = None,
-        rank: int = 8,
-        units: Sequence[int] = (128,),
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(tasks=tasks, **kwargs)
-        self.interaction = WukongInteraction(
-            num_layers=num_layers,
-            fm_tokens=fm_tokens,
-            linear_tokens=linear_tokens,
-            rank=rank,
-            units=units,
-            dtype=self.dtype_policy,
-            name="interaction",
-        )
-
-    def build_parts(self, tokens: int, width: int) -> None:
-        self.part(self.interaction, tokens, width)
-
-    def interact(self, tokens: Tensor, training: bool | None) -> Tensor:
-        return flatten(self.interaction(tokens))
-
-    def size(self, tokens: int, width: int) -> int:
-        count = self.interaction.compute_output_shape((None, tokens, width))[1] or 0
-        return count * width
-
-    def get_config(self) -> dict[str, Any]:
-        own = self.interaction.get_config()
-        return {**super().get_config(), **{k: v for k, v in own.items() if k not in ("name", "dtype", "trainable")}}
+    interaction_class = WukongInteraction
+    model_defaults = {"num_layers": 3}

@@ -1,16 +1,12 @@
 """A Transformer over fields."""
 
-from collections.abc import Sequence
-from typing import Any
-
 from tf_interformer._keras import register
-from tf_interformer.backbones._interaction_only import InteractionOnly, flatten
-from tf_interformer.layers._common import Tensor
+from tf_interformer.backbones.baselines._one_interaction import OneInteraction
 from tf_interformer.layers.interactions.transformer import TransformerInteraction
 
 
 @register
-class FieldTransformer(InteractionOnly):
+class FieldTransformer(OneInteraction):
     """A Transformer encoder over the tokens, which are then flattened; see `TransformerInteraction`.
 
     Without positions it treats all fields alike, with them it can tell which is which. Ours: the pooled sequences, and
@@ -48,41 +44,5 @@ class FieldTransformer(InteractionOnly):
     """
 
     fewest_tokens = 1
-
-    def __init__(
-        self,
-        tasks: Sequence[str] = ("label",),
-        num_layers: int = 2,
-        num_heads: int = 4,
-        ffn_dim: int | None = None,
-        activation: Any = "relu",
-        norm: str = "post",
-        positions: bool = False,
-        dropout: float = 0.0,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(tasks=tasks, **kwargs)
-        self.interaction = TransformerInteraction(
-            num_layers=num_layers,
-            num_heads=num_heads,
-            ffn_dim=ffn_dim,
-            activation=activation,
-            norm=norm,
-            positions=positions,
-            dropout=dropout,
-            dtype=self.dtype_policy,
-            name="interaction",
-        )
-
-    def build_parts(self, tokens: int, width: int) -> None:
-        self.part(self.interaction, tokens, width)
-
-    def interact(self, tokens: Tensor, training: bool | None) -> Tensor:
-        return flatten(self.interaction(tokens, training=training))
-
-    def size(self, tokens: int, width: int) -> int:
-        return tokens * width
-
-    def get_config(self) -> dict[str, Any]:
-        own = self.interaction.get_config()
-        return {**super().get_config(), **{k: v for k, v in own.items() if k not in ("name", "dtype", "trainable")}}
+    interaction_class = TransformerInteraction
+    model_defaults = {"num_layers": 2}

@@ -1,92 +1,80 @@
-"""Deep Multifaceted Transformers."""
+"""Behavior Sequence Transformer."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tf_interformer._keras import register
-from tf_interformer.backbones._behaviour_sequence import BehaviourSequence
-from tf_interformer.backbones.base import sequences_of
-from tf_interformer.layers._common import Tensor, check_positive, check_rate
-from tf_interformer.layers.sequences.interest_decoder import InterestDecoder
+from tf_interformer.backbones.baselines._behaviour_sequence import BehaviourSequence
+from tf_interformer.layers._common import check_choice, check_positive, check_rate
+from tf_interformer.layers.sequences.sequence_transformer import POOLINGS, SequenceTransformer
 
 
 @register
-class DMT(BehaviourSequence):
-    """Deep Multifaceted Transformers: an encoder per kind of behaviour, decoded by the target (CIKM 2020).
+class BST(BehaviourSequence):
+    """Behavior Sequence Transformer: events and target through a Transformer (arXiv 1905.06874).
 
     The representation is the features, flattened, and beside them what each sequence came to.
-    See `InterestDecoder` for what is printed and what is ours. Left out: the paper's mixture of experts over the tasks
-    and its tower for position bias, which stand behind the representation.
+    See `SequenceTransformer` for what is printed and what is ours.
 
     Args:
         tasks: list of str. Names of the tasks; they share the representation. Defaults to `("label",)`.
         targets: dict. Name of a sequence -> for each field of its events the index of the feature token that shares
             its table; -1 where there is none, and a learned vector stands in. A `Ranker` that makes the model by name
             fills it in.
-        num_encoder_blocks: int. Defaults to `1`.
-        num_decoder_blocks: int. Defaults to `1`.
-        num_heads: int. Must divide the width of an event. Defaults to `4`.
+        num_blocks: int. Defaults to `1`.
+        num_heads: int. Must divide twice the width of an event; the paper has eight. Defaults to `4`.
         ffn_dim: int or `None`. Hidden width of the blocks; `None` means their width. Defaults to `None`.
+        pooling: str. `"mean"` or `"target"`, see `SequenceTransformer`. Defaults to `"mean"`.
         max_positions: int. See `RecencyPositions`. Defaults to `128`.
         dropout: float. Rate in the blocks. Defaults to `0.0`.
 
     Input: `{"features": [batch, N, dim], "sequences": {name: [batch, time, width]}, "lengths": {name: [batch]}}`.
     Padding may hold anything, even NaN.
-    Output: `{task: [batch, N * dim + widths of the events]}`.
+    Output: `{task: [batch, N * dim + twice the widths of the events]}`.
 
     Raises:
         ValueError: If an argument is out of range, or `targets` does not fit the inputs.
 
     Example:
 
-    >>> model = DMT(tasks=["click"], targets={"views": [3]})
+    >>> model = BST(tasks=["click"], targets={"views": [3]})
     >>> model({
     ...     "features": np.ones((3, 5, 16), "float32"),
     ...     "sequences": {"views": np.ones((3, 50, 16), "float32")},
     ...     "lengths": {"views": np.array([0, 7, 50])},
     ... })["click"].shape
-    TensorShape([3, 96])
+    TensorShape([3, 112])
 
     Reference:
-        [Deep Multifaceted Transformers, CIKM 2020](https://doi.org/10.1145/3340531.3412697)
+        [Behavior Sequence Transformer, arXiv 1905.06874](https://arxiv.org/abs/1905.06874)
     """
 
     def __init__(
         self,
         tasks: Sequence[str] = ("label",),
         targets: Mapping[str, Sequence[int]] | None = None,
-        num_encoder_blocks: int = 1,
-        num_decoder_blocks: int = 1,
+        num_blocks: int = 1,
         num_heads: int = 4,
         ffn_dim: int | None = None,
+        pooling: str = "mean",
         max_positions: int = 128,
         dropout: float = 0.0,
         **kwargs: Any,
     ) -> None:
         super().__init__(tasks=tasks, targets=targets, **kwargs)
-        self.num_encoder_blocks = check_positive("num_encoder_blocks", num_encoder_blocks)
-        self.num_decoder_blocks = check_positive("num_decoder_blocks", num_decoder_blocks)
+        self.num_blocks = check_positive("num_blocks", num_blocks)
         self.num_heads = check_positive("num_heads", num_heads)
         self.ffn_dim = None if ffn_dim is None else check_positive("ffn_dim", ffn_dim)
+        self.pooling = check_choice("pooling", pooling, POOLINGS)
         self.max_positions = check_positive("max_positions", max_positions)
         self.dropout = check_rate("dropout", dropout)
 
-    shared_parts = ("encoded",)
-
-    def shared(self, tokens: dict[str, Any]) -> dict[str, Any]:
-        tokens = sequences_of(tokens)
-        found: dict[str, Tensor] = {}
-        for layer, name in zip(self.sequence_layers, sorted(tokens["sequences"]), strict=True):
-            x = {"sequence": tokens["sequences"][name], "lengths": tokens["lengths"][name]}
-            found[name] = layer.encode(x)
-        return {**tokens, "encoded": found}
-
-    def sequence_layer(self, name: str) -> InterestDecoder:
-        return InterestDecoder(
-            self.num_encoder_blocks,
-            self.num_decoder_blocks,
+    def sequence_layer(self, name: str) -> SequenceTransformer:
+        return SequenceTransformer(
+            self.num_blocks,
             self.num_heads,
             self.ffn_dim,
+            self.pooling,
             self.max_positions,
             self.dropout,
             dtype=self.dtype_policy,
@@ -96,10 +84,10 @@ class DMT(BehaviourSequence):
     def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
-            "num_encoder_blocks": self.num_encoder_blocks,
-            "num_decoder_blocks": self.num_decoder_blocks,
+            "num_blocks": self.num_blocks,
             "num_heads": self.num_heads,
             "ffn_dim": self.ffn_dim,
+            "pooling": self.pooling,
             "max_positions": self.max_positions,
             "dropout": self.dropout,
         }

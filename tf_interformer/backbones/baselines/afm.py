@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tf_interformer._keras import ops, register
-from tf_interformer.backbones._interaction_only import InteractionOnly
+from tf_interformer.backbones.baselines._interaction_only import InteractionOnly
 from tf_interformer.layers._common import Tensor
 from tf_interformer.layers.linear_terms import LinearTerms
 from tf_interformer.layers.pair_attention import PairAttention

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tf_interformer._keras import register
-from tf_interformer.backbones._behaviour_sequence import BehaviourSequence
+from tf_interformer.backbones.baselines._behaviour_sequence import BehaviourSequence
 from tf_interformer.layers._common import check_positive, check_rate
 from tf_interformer.layers.sequences.target_transducer import TargetTransducer
 

@@ -1,82 +1,82 @@
-"""Deep Interest Evolution Network."""
+"""Deep Match to Rank."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tf_interformer._keras import register
-from tf_interformer.backbones._behaviour_sequence import BehaviourSequence
-from tf_interformer.backbones.base import sequences_of
-from tf_interformer.layers._common import Tensor
+from tf_interformer.backbones.baselines._behaviour_sequence import BehaviourSequence
+from tf_interformer.layers._common import check_positive
 from tf_interformer.layers.sequences._common import check_weight
-from tf_interformer.layers.sequences.interest_evolution import InterestEvolution
+from tf_interformer.layers.sequences.match_to_rank import MatchToRank
 
 
 @register
-class DIEN(BehaviourSequence):
-    """Deep Interest Evolution Network: GRU, target attention, AUGRU (arXiv 1809.03672).
+class DMR(BehaviourSequence):
+    """Deep Match to Rank: how well user and item match is an input of the ranking (AAAI 2020).
 
     The representation is the features, flattened, and beside them what each sequence came to.
-    See `InterestEvolution` for the equations, the auxiliary loss and what is ours. Its loops and its loss cannot
-    stand in a function that XLA compiles without the gradients, so training is not compiled.
+    See `MatchToRank` for the equations, the auxiliary loss and what is ours. With an auxiliary loss training is not
+    compiled by XLA.
 
     Args:
         tasks: list of str. Names of the tasks; they share the representation. Defaults to `("label",)`.
         targets: dict. Name of a sequence -> for each field of its events the index of the feature token that shares
             its table; -1 where there is none, and a learned vector stands in. A `Ranker` that makes the model by name
             fills it in.
+        attention_dim: int or `None`. Hidden width of the attentions; `None` means the width of an event. Defaults to
+            `None`.
         auxiliary_weight: float. Weight of the auxiliary loss of each sequence, in training only; 0 for none. Defaults
-            to `1.0`.
+            to `0.1`.
+        max_positions: int. See `RecencyPositions`. Defaults to `128`.
 
     Input: `{"features": [batch, N, dim], "sequences": {name: [batch, time, width]}, "lengths": {name: [batch]}}`.
     Padding may hold anything, even NaN.
-    Output: `{task: [batch, N * dim + widths of the events]}`.
+    Output: `{task: [batch, N * dim + widths of the events + 2 per sequence]}`.
 
     Raises:
         ValueError: If an argument is out of range, or `targets` does not fit the inputs.
 
     Example:
 
-    >>> model = DIEN(tasks=["click"], targets={"views": [3]})
+    >>> model = DMR(tasks=["click"], targets={"views": [3]})
     >>> model({
     ...     "features": np.ones((3, 5, 16), "float32"),
     ...     "sequences": {"views": np.ones((3, 50, 16), "float32")},
     ...     "lengths": {"views": np.array([0, 7, 50])},
     ... })["click"].shape
-    TensorShape([3, 96])
+    TensorShape([3, 98])
 
     Reference:
-        [Deep Interest Evolution Network, arXiv 1809.03672](https://arxiv.org/abs/1809.03672)
+        [Deep Match to Rank, AAAI 2020](https://doi.org/10.1609/aaai.v34i01.5346)
     """
 
     def __init__(
         self,
         tasks: Sequence[str] = ("label",),
         targets: Mapping[str, Sequence[int]] | None = None,
-        auxiliary_weight: float = 1.0,
+        attention_dim: int | None = None,
+        auxiliary_weight: float = 0.1,
+        max_positions: int = 128,
         **kwargs: Any,
     ) -> None:
         super().__init__(tasks=tasks, targets=targets, **kwargs)
+        self.attention_dim = None if attention_dim is None else check_positive("attention_dim", attention_dim)
         self.auxiliary_weight = check_weight("auxiliary_weight", auxiliary_weight)
+        self.max_positions = check_positive("max_positions", max_positions)
 
     @property
     def compiled_training(self) -> bool:
-        return False
+        return not self.auxiliary_weight
 
-    shared_parts = ("interests",)
-
-    def shared(self, tokens: dict[str, Any]) -> dict[str, Any]:
-        tokens = sequences_of(tokens)
-        found: dict[str, Tensor] = {}
-        for layer, name in zip(self.sequence_layers, sorted(tokens["sequences"]), strict=True):
-            x = {"sequence": tokens["sequences"][name], "lengths": tokens["lengths"][name]}
-            found[name] = layer.interests(x)
-        return {**tokens, "interests": found}
-
-    def sequence_layer(self, name: str) -> InterestEvolution:
-        return InterestEvolution(self.auxiliary_weight, dtype=self.dtype_policy, name=name)
+    def sequence_layer(self, name: str) -> MatchToRank:
+        return MatchToRank(
+            self.attention_dim, self.auxiliary_weight, self.max_positions, dtype=self.dtype_policy, name=name
+        )
 
     def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
+            "attention_dim": self.attention_dim,
             "auxiliary_weight": self.auxiliary_weight,
+            "max_positions": self.max_positions,
         }

@@ -1,16 +1,12 @@
 """HSTU over fields."""
 
-from collections.abc import Sequence
-from typing import Any
-
 from tf_interformer._keras import register
-from tf_interformer.backbones._interaction_only import InteractionOnly, flatten
-from tf_interformer.layers._common import Tensor
+from tf_interformer.backbones.baselines._one_interaction import OneInteraction
 from tf_interformer.layers.interactions.hstu import HSTUInteraction
 
 
 @register
-class FieldHSTU(InteractionOnly):
+class FieldHSTU(OneInteraction):
     """HSTU over the tokens, which have no order, and are then flattened; see `HSTUInteraction`.
 
     HSTU is made for sequences. Over fields it stands in the comparisons of Dual Enhanced Attention, which do not print
@@ -44,33 +40,5 @@ class FieldHSTU(InteractionOnly):
     """
 
     fewest_tokens = 1
-
-    def __init__(
-        self,
-        tasks: Sequence[str] = ("label",),
-        num_layers: int = 2,
-        num_heads: int = 4,
-        dropout: float = 0.0,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(tasks=tasks, **kwargs)
-        self.interaction = HSTUInteraction(
-            num_layers=num_layers,
-            num_heads=num_heads,
-            dropout=dropout,
-            dtype=self.dtype_policy,
-            name="interaction",
-        )
-
-    def build_parts(self, tokens: int, width: int) -> None:
-        self.part(self.interaction, tokens, width)
-
-    def interact(self, tokens: Tensor, training: bool | None) -> Tensor:
-        return flatten(self.interaction(tokens, training=training))
-
-    def size(self, tokens: int, width: int) -> int:
-        return tokens * width
-
-    def get_config(self) -> dict[str, Any]:
-        own = self.interaction.get_config()
-        return {**super().get_config(), **{k: v for k, v in own.items() if k not in ("name", "dtype", "trainable")}}
+    interaction_class = HSTUInteraction
+    model_defaults = {"num_layers": 2}

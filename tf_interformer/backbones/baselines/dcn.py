@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tf_interformer._keras import register
-from tf_interformer.backbones._interaction_only import WithDeepPart, flatten
+from tf_interformer.backbones.baselines._interaction_only import WithDeepPart, flatten
 from tf_interformer.layers._common import Tensor, check_positive
 from tf_interformer.layers.interactions.vector_cross import VectorCrossInteraction
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tf_interformer._keras import ops, register
-from tf_interformer.backbones._interaction_only import InteractionOnly, flatten
+from tf_interformer.backbones.baselines._interaction_only import InteractionOnly, flatten
 from tf_interformer.layers._common import Tensor
 from tf_interformer.layers._pairs import circle_pairs, pair_count
 

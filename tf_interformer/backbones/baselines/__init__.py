@@ -1,0 +1,1 @@
+"""The models of others, to compare with: a file each, named after the model."""

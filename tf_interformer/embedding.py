@@ -1,7 +1,7 @@
 """From ids and floats to tokens: one gather per embedding width."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,8 +21,9 @@ from tf_interformer.layers._common import (
 )
 from tf_interformer.layers._lookup import NO_AUTOCAST, take_rows
 from tf_interformer.layers.mlp import MLP
-from tf_interformer.schema import Categorical, FeatureSchema
+from tf_interformer.schema import FeatureSchema
 from tf_interformer.schema import Sequence as Events
+from tf_interformer.schema._parts import SchemaParts
 
 # Tables of no more ids are never taken for unknown in training; ids are drawn by so many groups.
 FEW_IDS, _GROUPS = 256, 4096
@@ -103,7 +104,7 @@ class TokenEmbedder(keras.layers.Layer):
 
     def __init__(
         self,
-        schema: FeatureSchema | Mapping[str, Any],
+        schema: SchemaParts | Mapping[str, Any],
         dim: int = 16,
         dense_tokens: int = 1,
         dense_units: Sequence[int] = (),
@@ -116,7 +117,7 @@ class TokenEmbedder(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if not isinstance(schema, FeatureSchema):
+        if not isinstance(schema, SchemaParts):
             schema = FeatureSchema.from_config(schema)
         schema.require_learned()
         for name, value in {"dim": dim, "dense_tokens": dense_tokens}.items():
@@ -132,6 +133,8 @@ class TokenEmbedder(keras.layers.Layer):
         self.dropout = dropout
         self.unknown = check_rate("unknown", unknown)
         self.table_dtype = check_choice("table_dtype", table_dtype, ("float32", "bfloat16", "float16"))
+        self._encoded = schema.encoded_columns
+        self._token_columns = tuple(column for column in self._encoded if column.goes == "token")
         self._columns, self._table_rows = self._lay_out()
 
     def _lay_out(self) -> tuple[dict[str, _Column], dict[int, int]]:
@@ -139,53 +142,26 @@ class TokenEmbedder(keras.layers.Layer):
         rows: dict[int, int] = {}
         tables: dict[str, _Column] = {}
         columns: dict[str, _Column] = {}
-
-        def table(name: str, width: int, count: int) -> _Column:
-            if name not in tables:
-                tables[name] = _Column(name, width, rows.get(width, 0), count)
+        for column in self._encoded:
+            if column.table is None:
+                continue
+            if column.table not in tables:
+                assert column.num_ids is not None
+                width, count = column.embedding_dim or self.dim, column.num_ids
+                tables[column.table] = _Column(column.table, width, rows.get(width, 0), count)
                 rows[width] = rows.get(width, 0) + count
-            return tables[name]
-
-        def column(key: str, place: _Column) -> None:
-            columns[key] = _Column(key, place.width, place.offset, place.rows)
-
-        for feature in self.schema.numerics:
-            if feature.buckets:
-                key = f"{feature.name}_bucket"
-                column(key, table(key, self.dim, feature.num_ids))
-        keys = [f.name for f in self.schema.categoricals]
-        for sequence in self.schema.sequences:
-            keys += [sequence.column(f.name) for f in sequence.categoricals]
-        for key in keys:
-            name = self.schema.table_of(key)
-            owner = self.schema.tables[name]
-            column(key, table(name, owner.embedding_dim or self.dim, owner.num_ids))
-        for comparison in self.schema.comparisons:
-            column(comparison.events, table(comparison.events, self.dim, comparison.num_ids))
-            for latest, key in comparison.latest.items():
-                column(latest, columns[key])
+            columns[column.name] = replace(tables[column.table], key=column.name)
         return columns, rows
 
     @property
     def feature_names(self) -> list[str]:
         """Name of every feature token, in order: the axes of an attention plot."""
         dense = ["dense"] if self.dense_tokens == 1 else [f"dense_{i}" for i in range(self.dense_tokens)]
-        names = dense if self.schema.numbers else []
-        return names + self._bucket_columns + self._categorical_columns + [f.name for f in self.schema.vectors]
-
-    @property
-    def _bucket_columns(self) -> list[str]:
-        return [f"{f.name}_bucket" for f in self.schema.numerics if f.buckets]
-
-    @property
-    def _categorical_columns(self) -> list[str]:
-        """Columns of ids that become a token: the categorical features, and what comparisons say of an event."""
-        latest = [column for comparison in self.schema.comparisons for column in comparison.latest]
-        return [f.name for f in self.schema.categoricals] + latest
+        return (dense if self.schema.numbers else []) + [column.name for column in self._token_columns]
 
     @property
     def columns(self) -> list[str]:
-        """Names of the encoded id columns: bucketised numerics, categorical features, fields of sequences."""
+        """Names of the encoded id columns, in the order of their tokens: of features, of events, of the latest."""
         return list(self._columns)
 
     def rows_of(self, column: str) -> np.ndarray:
@@ -233,19 +209,21 @@ class TokenEmbedder(keras.layers.Layer):
                 attach(self, numbers.name, numbers)
                 self._event_maps[sequence.name] = numbers
         self._vector_maps = {}
-        for feature in self.schema.vectors:
+        for column in self._token_columns:
+            if column.is_id:
+                continue
             # A unit vector then starts as a token of about the scale of the embeddings.
             initializer = keras.initializers.RandomNormal(stddev=self.stddev)
             made = keras.layers.Dense(
                 self.dim,
                 use_bias=False,
                 kernel_initializer=initializer,
-                name=f"vector_{safe_name(feature.name)}",
+                name=f"vector_{safe_name(column.name)}",
                 dtype=self.dtype_policy,
             )
-            build_sublayer(made, (None, feature.dim))
+            build_sublayer(made, column.shape)
             attach(self, made.name, made)
-            self._vector_maps[feature.name] = made
+            self._vector_maps[column.name] = made
         self.forget = keras.layers.Dropout(self.unknown, dtype="float32", name="forget") if self.unknown else None
         self.drop = keras.layers.Dropout(self.dropout, dtype=self.dtype_policy) if self.dropout else None
         super().build(input_shape)
@@ -326,45 +304,47 @@ class TokenEmbedder(keras.layers.Layer):
             given["numbers"] = numbers  # [B, M]
             dense = self.dense(numbers, training=training)
             tokens.append(ops.reshape(dense, (-1, self.dense_tokens, self.dim)))  # [B, dense_tokens, D]
-        tokens += [spread(key, rows[key]) for key in self._bucket_columns]
-        pooled = {f.name: _pool(rows[f.name], inputs[f.name], f) for f in self.schema.categoricals}
-        tokens += [spread(key, pooled.get(key, rows[key])) for key in self._categorical_columns]
-        for name, vector_map in self._vector_maps.items():
-            token = vector_map(ops.cast(inputs[name], self.compute_dtype))
-            tokens.append(spread(name, ops.expand_dims(token, axis=1)))  # [B, 1, D]
+        for column in self._token_columns:
+            if column.is_id:
+                token = _pool(rows[column.name], inputs[column.name], column.pooling)
+            else:
+                made = self._vector_maps[column.name](ops.cast(inputs[column.name], self.compute_dtype))
+                token = ops.expand_dims(made, axis=1)
+            tokens.append(spread(column.name, token))  # [B, 1, D]
         features = ops.concatenate(tokens, axis=1)  # [B, N, D]
         sequences, lengths = {}, {}
         for sequence in self.schema.sequences:
             length = ops.cast(inputs[sequence.length_column], "int32")
-            fields = {key: rows[key] for key in sequence.id_columns}  # F x [B, T, D]
-            if sequence.number_columns:
-                fields[sequence.length_column] = self._event_numbers(sequence, inputs, length, training)
-            events = list(fields.values())
-            if self.schema.comparisons:  # then histories differ between the candidates
-                events = [spread(key, value) for key, value in fields.items()]
+            events = []
+            for part in sequence.event_parts:
+                ids = part[0] in rows
+                value = rows[part[0]] if ids else self._event_numbers(sequence, part, inputs, length, training)
+                # Where something is compared with the candidates, histories differ between these.
+                events.append(spread(part[0], value) if self.schema.comparisons else value)  # [B, T, D]
+            if self.schema.comparisons:
                 length = spread(sequence.length_column, length)
             sequences[sequence.name] = ops.concatenate(events, axis=-1) if len(events) > 1 else events[0]
             lengths[sequence.name] = length
-        ids = self._ids({key: spread(key, inputs[key]) for key in self._id_columns if key}, ops.shape(features)[0])
+        ids = self._ids({key: spread(key, inputs[key]) for key in self._one_id if key}, ops.shape(features)[0])
         return {"features": features, "sequences": sequences, "lengths": lengths, "ids": ids, **given}
 
-    def _event_numbers(self, sequence: Events, inputs: Mapping[str, Any], length: Any, training: Any) -> Any:
+    def _event_numbers(
+        self, sequence: Events, part: Iterable[str], inputs: Mapping[str, Any], length: Any, training: Any
+    ) -> Any:
         """What all numbers of each event are together, as the dense token is of those of an example: `[B, T, D]`."""
-        numbers = [ops.cast(inputs[key], self.compute_dtype) for key in sequence.number_columns]
+        numbers = [ops.cast(inputs[key], self.compute_dtype) for key in part]
         tokens = self._event_maps[sequence.name](ops.stack(numbers, axis=-1), training=training)
         return zero_where_not(valid_positions(length, ops.shape(tokens)[1]), tokens)
 
     @property
-    def _id_columns(self) -> list[str]:
-        """For each feature token behind the dense ones the column of its id, or nothing where it has none."""
-        several = {f.name for f in self.schema.categoricals if f.max_values is not None}
-        columns = ["" if key in several else key for key in self._categorical_columns]
-        return self._bucket_columns + columns + [""] * len(self.schema.vectors)
+    def _one_id(self) -> list[str]:
+        """For each feature token behind the dense ones the column of its id, or nothing where it has none, or many."""
+        return [c.name if c.is_id and c.pooling is None else "" for c in self._token_columns]
 
     def _ids(self, inputs: Mapping[str, Any], count: Any) -> Any:
         none = ops.zeros((count,), "int32")
         dense = [none] * (self.dense_tokens if self.dense is not None else 0)
-        return ops.stack([*dense, *(ops.cast(inputs[c], "int32") if c else none for c in self._id_columns)], axis=1)
+        return ops.stack([*dense, *(ops.cast(inputs[c], "int32") if c else none for c in self._one_id)], axis=1)
 
     def _gather(self, inputs: Mapping[str, Any], wanted: Iterable[_Column]) -> tuple[dict[str, Any], Any]:
         """Embedding of id columns `[B, columns, D]`, by one gather per width, and the sum of their squares."""
@@ -392,10 +372,7 @@ class TokenEmbedder(keras.layers.Layer):
         return found, penalty
 
     def _check(self, inputs: Mapping[str, Any]) -> None:
-        needed = [*self._columns, *self.schema.numbers]
-        needed += [f.name for f in self.schema.vectors]
-        needed += [column for s in self.schema.sequences for column in s.number_columns]
-        needed += [s.length_column for s in self.schema.sequences]
+        needed = [column.name for column in self._encoded]
         missing = [key for key in needed if key not in inputs]
         if missing:
             raise ValueError(
@@ -413,7 +390,7 @@ class TokenEmbedder(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape: Mapping[str, Any]) -> dict[str, Any]:
         sequences = {
-            s.name: (None, _width(input_shape, s.event_columns[0]), event_fields(s) * self.dim)
+            s.name: (None, _width(input_shape, s.event_columns[0]), len(s.event_parts) * self.dim)
             for s in self.schema.sequences
         }
         return {
@@ -440,27 +417,22 @@ class TokenEmbedder(keras.layers.Layer):
         }
 
 
-def event_fields(sequence: Events) -> int:
-    """How many fields of width `dim` stand side by side in an embedded event: all its numbers are one."""
-    return len(sequence.id_columns) + bool(sequence.number_columns)
-
-
 def _as_matrix(ids: Any) -> Any:
     ids = ops.cast(ids, "int32")
     return ops.expand_dims(ids, axis=1) if len(ids.shape) == 1 else ids
 
 
-def _pool(rows: Any, ids: Any, feature: Categorical) -> Any:
-    """The token `[B, 1, D]` of a categorical feature."""
-    if feature.max_values is None:
+def _pool(rows: Any, ids: Any, pooling: str | None) -> Any:
+    """The token `[B, 1, D]` of a column of ids."""
+    if pooling is None:
         return rows
     present = ops.cast(ops.expand_dims(ops.cast(ids, "int32") != 0, axis=-1), rows.dtype)  # [B, values, 1]
-    if feature.pooling == "max":
+    if pooling == "max":
         lowest = ops.where(present > 0, rows, ops.cast(-1e4, rows.dtype))
         some = ops.max(present, axis=1, keepdims=True)
         return ops.max(lowest, axis=1, keepdims=True) * some
     total = ops.sum(rows, axis=1, keepdims=True)
-    if feature.pooling == "sum":
+    if pooling == "sum":
         return total
     return total / ops.maximum(ops.sum(present, axis=1, keepdims=True), 1)
 

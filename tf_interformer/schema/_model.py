@@ -1,6 +1,6 @@
 """What all parts of a schema have in common: frozen, strict, and errors that name the feature."""
 
-from typing import Any
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -35,3 +35,12 @@ class SchemaModel(BaseModel):
         except ValidationError as error:
             owner = f"{type(self).__name__} {data.get('name', '(without a name)')!r}"
             raise SchemaError(explain(error, owner)) from None
+
+    def replace(self, **changes: Any) -> Self:
+        """The same with some fields changed, checked as a new one is.
+
+        Raises:
+            SchemaError: What comes out is wrong.
+        """
+        fields = {name: getattr(self, name) for name in type(self).model_fields}
+        return type(self)(**{**fields, **changes})

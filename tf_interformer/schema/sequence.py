@@ -1,22 +1,21 @@
 """A behaviour history."""
 
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Literal
 
-from pydantic import Discriminator, Tag, model_validator
-from pydantic import Field as Option
+from pydantic import Field, model_validator
 
-from tf_interformer.comparisons import Distance, Match, distances_of, matches_of
+from tf_interformer.arrays import Array, Arrays
+from tf_interformer.schema._history import Candidate, History
 from tf_interformer.schema._model import SchemaModel
 from tf_interformer.schema._name import Name
 from tf_interformer.schema.categorical import Categorical
-from tf_interformer.schema.numeric import Numeric
-
-
-def _kind(field: Any) -> str:
-    return field.get("kind", "categorical") if isinstance(field, dict) else getattr(field, "kind", "categorical")
-
-
-Field = Annotated[Annotated[Categorical, Tag("categorical")] | Annotated[Numeric, Tag("numeric")], Discriminator(_kind)]
+from tf_interformer.schema.distance import Distance
+from tf_interformer.schema.encoded_column import EVENT, EncodedColumn
+from tf_interformer.schema.kinds import EventField
+from tf_interformer.schema.match import Match
+from tf_interformer.schema.raw_column import RawColumn
 
 
 class Sequence(SchemaModel):
@@ -60,8 +59,8 @@ class Sequence(SchemaModel):
 
     kind: Literal["sequence"] = "sequence"
     name: Name
-    fields: tuple[Field, ...] = Option(min_length=1)
-    max_length: int = Option(default=50, ge=1)
+    fields: tuple[EventField, ...] = Field(min_length=1)
+    max_length: int = Field(default=50, ge=1)
     match: tuple[Name, ...] = ()
     distance: tuple[Name, ...] = ()
 
@@ -72,13 +71,9 @@ class Sequence(SchemaModel):
             raise ValueError(f"field names must differ. Received: {names}")
         if "length" in names:
             raise ValueError("no field may be called 'length': that column holds the number of events")
-        for field in self.fields:
-            if isinstance(field, Numeric) and field.buckets:
-                raise ValueError(f"field {field.name!r} may have no `buckets`: only a feature may")
-            if isinstance(field, Categorical) and field.max_values is not None:
-                raise ValueError(f"field {field.name!r} may not be multi-valued: an event holds one value per field")
-            if field.serve_as is not None:
-                raise ValueError(f"field {field.name!r} may not set `serve_as`: only a feature may")
+        fault = next(filter(None, (field.fault_as_field for field in self.fields)), None)
+        if fault is not None:
+            raise ValueError(fault)
         self._check_compared("match", self.match)
         self._check_compared("distance", self.distance)
         for field in self.categoricals:
@@ -114,13 +109,22 @@ class Sequence(SchemaModel):
     @property
     def matches(self) -> tuple[Match, ...]:
         """The fields in which the candidate may stand."""
-        numbers = [field.name for field in self.fields if isinstance(field, Numeric)]
-        return matches_of(self.name, self._tables, numbers, self.match, self.distance)
+        compared = {self.column(name) for name in (*self.match, *self.distance)}
+        carried = tuple(made.name for made in self._field_columns if made.is_id and made.name not in compared)
+        return tuple(
+            Match(self.name, self.column(name), table, carried, self.number_columns)
+            for name, table in self._tables.items()
+            if name in self.match and table is not None
+        )
 
     @property
     def distances(self) -> tuple[Distance, ...]:
         """The fields whose distance to the candidate is told."""
-        return distances_of(self.name, self._tables, self.distance)
+        return tuple(
+            Distance(self.column(name), table)
+            for name, table in self._tables.items()
+            if name in self.distance and table is not None
+        )
 
     @property
     def _tables(self) -> dict[str, str | None]:
@@ -132,19 +136,50 @@ class Sequence(SchemaModel):
         return (*self.matches, *self.distances)
 
     @property
+    def raw_columns(self) -> tuple[RawColumn, ...]:
+        """What of it a raw batch holds: its fields, then their length."""
+        made = (field.raw_column(self.column(field.name)) for field in self.fields)
+        events = (replace(column, kind="events", length=self.length_column) for column in made)
+        found = (*events, RawColumn(self.length_column, "length", "int32"))
+        return tuple(replace(column, width=self.max_length, sequence=self.name) for column in found)
+
+    @property
+    def encoded_columns(self) -> tuple[EncodedColumn, ...]:
+        """What of it an encoded batch holds: its fields, what comes of comparing them, and their length."""
+        tables = {made.name: made.table for made in self._field_columns}
+        compared = [made for one in self.comparisons for made in one.encoded_columns(tables, self.max_length)]
+        return (
+            *self._field_columns,
+            *(replace(made, side="candidate", sequence=self.name) for made in compared),
+            EncodedColumn(self.length_column, "length", sequence=self.name),
+        )
+
+    @property
+    def _field_columns(self) -> tuple[EncodedColumn, ...]:
+        """Of `encoded_columns` those that the fields alone make."""
+        found = (made for field in self.fields for made in field.encoded_columns(self.column(field.name)))
+        shape = (None, self.max_length)
+        return tuple(replace(made, goes="event", shape=shape, sequence=self.name, rank=EVENT) for made in found)
+
+    @property
     def id_columns(self) -> tuple[str, ...]:
         """The encoded columns that hold an id for each event."""
-        return (*(self.column(field.name) for field in self.categoricals), *(one.events for one in self.comparisons))
+        return tuple(c.name for c in self.encoded_columns if c.goes == "event" and c.is_id)
 
     @property
     def number_columns(self) -> tuple[str, ...]:
         """The encoded columns that hold a number for each event."""
-        return tuple(self.column(field.name) for field in self.fields if isinstance(field, Numeric))
+        return tuple(made.name for made in self._field_columns if not made.is_id)
 
     @property
     def event_columns(self) -> tuple[str, ...]:
         """The encoded columns that hold something for each event."""
         return (*self.id_columns, *self.number_columns)
+
+    @property
+    def event_parts(self) -> tuple[tuple[str, ...], ...]:
+        """The encoded columns of what stands side by side in an embedded event: each id, then all numbers together."""
+        return (*((column,) for column in self.id_columns), *([self.number_columns] if self.number_columns else []))
 
     def column(self, field: str) -> str:
         """Name of the column that holds one field."""
@@ -162,4 +197,31 @@ class Sequence(SchemaModel):
             "match": tuple(name for name in self.match if self.column(name) not in no_match),
             "distance": tuple(name for name in self.distance if self.column(name) not in no_distance),
         }
-        return self.model_copy(update=left)
+        return self.replace(**left)
+
+    def encode(self, raw: Mapping[str, Array], candidates: Mapping[str, Candidate], arrays: Arrays) -> dict[str, Array]:
+        """The encoded columns of some histories.
+
+        Args:
+            raw: dict. Of each field the most recent `max_length` events `[batch, max_length]`, padded on the right with
+                whatever; and under `length_column` how many are real, int32 `[batch]`.
+            candidates: dict. The features that events are compared with.
+            arrays: `Arrays`.
+        """
+        kept = raw[self.length_column]
+        real = arrays.steps(self.max_length)[None] < kept[:, None]  # [B, max_length]
+        encoded: dict[str, Array] = {}
+        values, given = {}, {}
+        numbers = self.number_columns
+        for field in self.fields:
+            column = self.column(field.name)
+            values[column] = arrays.where(real, raw[column], field.missing)
+            found = field.encode(column, values[column], arrays)
+            # Behind the last event are zeros, which ids of missing values are already.
+            encoded |= {n: arrays.where(real, x, 0.0) if n in numbers else x for n, x in found.items()}
+            if field.name in (*self.match, *self.distance):
+                given[column] = real & ~arrays.equal(values[column], field.missing)
+        history = History(values, given, dict(encoded), kept, real)
+        for comparison in self.comparisons:
+            encoded |= comparison.encode(history, candidates[comparison.feature], arrays)
+        return {**encoded, self.length_column: kept}

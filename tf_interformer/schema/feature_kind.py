@@ -53,6 +53,11 @@ class FeatureKind(SchemaModel):
         return None
 
     @property
+    def has_vocabulary(self) -> bool:
+        """Whether its values are looked up among known ones, or hashed."""
+        return self.raw_column(self.name).table is not None
+
+    @property
     def is_learned(self) -> bool:
         """Whether everything is known that `learner` learns."""
         return True

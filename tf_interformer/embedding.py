@@ -1,11 +1,12 @@
 """From ids and floats to tokens: one gather per embedding width."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from tf_interformer._fused_tables import FEW_IDS as FEW_IDS  # for who counts ids as it does
+from tf_interformer._fused_tables import FusedTables, Place, pool
 from tf_interformer._keras import keras, ops, register
 from tf_interformer._names import safe_name
 from tf_interformer.layers._common import (
@@ -24,19 +25,6 @@ from tf_interformer.layers.mlp import MLP
 from tf_interformer.schema import FeatureSchema
 from tf_interformer.schema import Sequence as Events
 from tf_interformer.schema._parts import SchemaParts
-
-# Tables of no more ids are never taken for unknown in training; ids are drawn by so many groups.
-FEW_IDS, _GROUPS = 256, 4096
-
-
-@dataclass(frozen=True)
-class _Column:
-    """One encoded id column: where its rows lie in the fused table of its width."""
-
-    key: str
-    width: int
-    offset: int
-    rows: int
 
 
 @register
@@ -135,23 +123,7 @@ class TokenEmbedder(keras.layers.Layer):
         self.table_dtype = check_choice("table_dtype", table_dtype, ("float32", "bfloat16", "float16"))
         self._encoded = schema.encoded_columns
         self._token_columns = tuple(column for column in self._encoded if column.goes == "token")
-        self._columns, self._table_rows = self._lay_out()
-
-    def _lay_out(self) -> tuple[dict[str, _Column], dict[int, int]]:
-        """Give every table a range of rows in the fused table of its width."""
-        rows: dict[int, int] = {}
-        tables: dict[str, _Column] = {}
-        columns: dict[str, _Column] = {}
-        for column in self._encoded:
-            if column.table is None:
-                continue
-            if column.table not in tables:
-                assert column.num_ids is not None
-                width, count = column.embedding_dim or self.dim, column.num_ids
-                tables[column.table] = _Column(column.table, width, rows.get(width, 0), count)
-                rows[width] = rows.get(width, 0) + count
-            columns[column.name] = replace(tables[column.table], key=column.name)
-        return columns, rows
+        self._layout = FusedTables(self._encoded, dim)
 
     @property
     def feature_names(self) -> list[str]:
@@ -162,11 +134,11 @@ class TokenEmbedder(keras.layers.Layer):
     @property
     def columns(self) -> list[str]:
         """Names of the encoded id columns, in the order of their tokens: of features, of events, of the latest."""
-        return list(self._columns)
+        return list(self._layout.places)
 
     def rows_of(self, column: str) -> np.ndarray:
         """Embeddings `[ids, width]` of a column's vocabulary, id 0 first; columns that share a table share them."""
-        place = self._columns[column]
+        place = self._layout.places[column]
         rows = np.arange(place.offset, place.offset + place.rows)
         return ops.convert_to_numpy(wide(take_rows(self._tables[str(place.width)], rows)))
 
@@ -186,11 +158,11 @@ class TokenEmbedder(keras.layers.Layer):
                 dtype=self._stored_dtype,
                 **NO_AUTOCAST,
             )
-            for width, rows in self._table_rows.items()
+            for width, rows in self._layout.rows.items()
         }
         # Tables of another width are projected to the model's width, once for all their columns.
         self._projections = {}
-        for width in self._table_rows:
+        for width in self._layout.rows:
             if width != self.dim:
                 projection = keras.layers.Dense(
                     self.dim, use_bias=False, name=f"project_{width}", dtype=self.dtype_policy
@@ -241,8 +213,9 @@ class TokenEmbedder(keras.layers.Layer):
 
     def call(self, inputs: Mapping[str, Any], training: bool | None = None) -> dict[str, Any]:
         self._check(inputs)
-        inputs = self._forgotten(inputs, training)
-        rows, penalty = self._gather(inputs, self._columns.values())
+        if self.forget is not None and training:
+            inputs = self._layout.forgotten(inputs, self.forget)
+        rows, penalty = self._gather(inputs, self._layout.places.values())
         if self.l2:
             batch = ops.cast(ops.shape(next(iter(rows.values())))[0], "float32")
             # A replica's part of the last batch may be empty.
@@ -252,24 +225,6 @@ class TokenEmbedder(keras.layers.Layer):
             tokens["features"] = self.drop(tokens["features"], training=training)
             tokens["sequences"] = {name: self.drop(x, training=training) for name, x in tokens["sequences"].items()}
         return tokens
-
-    def _forgotten(self, inputs: Mapping[str, Any], training: bool | None) -> Mapping[str, Any]:
-        """The inputs with the ids that this step takes for unknown."""
-        if self.forget is None or not training:
-            return inputs
-        found = dict(inputs)
-        for width in sorted(self._table_rows):
-            columns = [c for c in self._columns.values() if c.width == width and c.rows > FEW_IDS]
-            if not columns:
-                continue
-            known = self.forget(ops.ones((_GROUPS,)), training=True) > 0
-            for column in columns:
-                ids = ops.cast(inputs[column.key], "int32")
-                # Neighbours in the table, which are about as frequent, are in different groups.
-                group = ops.mod(ids + column.offset, _GROUPS)
-                kept = ops.logical_or(ops.take(known, group), ids < 2)
-                found[column.key] = ops.where(kept, ids, ops.ones_like(ids))
-        return found
 
     def candidate_tokens(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """The tokens of one user's candidates, as in inference.
@@ -283,8 +238,8 @@ class TokenEmbedder(keras.layers.Layer):
         """
         self._check(inputs)
         theirs = self.schema.candidate_columns
-        users, _ = self._gather(inputs, [c for c in self._columns.values() if c.key not in theirs])
-        items, _ = self._gather(inputs, [c for c in self._columns.values() if c.key in theirs])
+        users, _ = self._gather(inputs, [c for c in self._layout.places.values() if c.key not in theirs])
+        items, _ = self._gather(inputs, [c for c in self._layout.places.values() if c.key in theirs])
         count = ops.shape(inputs[self.schema.candidate[0]])[0]
 
         def spread(key: str, value: Any) -> Any:
@@ -306,7 +261,7 @@ class TokenEmbedder(keras.layers.Layer):
             tokens.append(ops.reshape(dense, (-1, self.dense_tokens, self.dim)))  # [B, dense_tokens, D]
         for column in self._token_columns:
             if column.is_id:
-                token = _pool(rows[column.name], inputs[column.name], column.pooling)
+                token = pool(rows[column.name], inputs[column.name], column.pooling)
             else:
                 made = self._vector_maps[column.name](ops.cast(inputs[column.name], self.compute_dtype))
                 token = ops.expand_dims(made, axis=1)
@@ -346,30 +301,10 @@ class TokenEmbedder(keras.layers.Layer):
         dense = [none] * (self.dense_tokens if self.dense is not None else 0)
         return ops.stack([*dense, *(ops.cast(inputs[c], "int32") if c else none for c in self._one_id)], axis=1)
 
-    def _gather(self, inputs: Mapping[str, Any], wanted: Iterable[_Column]) -> tuple[dict[str, Any], Any]:
-        """Embedding of id columns `[B, columns, D]`, by one gather per width, and the sum of their squares."""
-        found: dict[str, Any] = {}
-        penalty = 0.0
-        for width, table in self._tables.items():
-            columns = [column for column in wanted if str(column.width) == width]
-            if not columns:
-                continue
-            ids = [_as_matrix(inputs[column.key]) for column in columns]  # each [B, values]
-            # An id past its vocabulary must not read another feature's rows.
-            safe = [ops.where((i >= 0) & (i < column.rows), i, 1) for i, column in zip(ids, columns, strict=True)]
-            shifted = [i + column.offset for i, column in zip(safe, columns, strict=True)]
-            rows = take_rows(table, ops.concatenate(shifted, axis=1))  # [B, all values, width]
-            present = ops.expand_dims(ops.concatenate(ids, axis=1) != 0, axis=-1)
-            rows = ops.cast(rows, self.compute_dtype) * ops.cast(present, self.compute_dtype)
-            if self.l2:
-                penalty = penalty + ops.sum(ops.square(ops.cast(rows, "float32")))
-            if width in self._projections:
-                rows = self._projections[width](rows)
-            # One split, whose gradient is one concatenation; slices would each pad theirs to the full width.
-            ends = np.cumsum([matrix.shape[1] for matrix in ids])[:-1].tolist()
-            parts = ops.split(rows, ends, axis=1) if ends else [rows]
-            found |= {column.key: part for column, part in zip(columns, parts, strict=True)}
-        return found, penalty
+    def _gather(self, inputs: Mapping[str, Any], wanted: Iterable[Place]) -> tuple[dict[str, Any], Any]:
+        return self._layout.gather(
+            inputs, wanted, self._tables, self._projections, self.compute_dtype, penalised=bool(self.l2)
+        )
 
     def _check(self, inputs: Mapping[str, Any]) -> None:
         needed = [column.name for column in self._encoded]
@@ -379,14 +314,7 @@ class TokenEmbedder(keras.layers.Layer):
                 f"the encoded batch lacks the columns {missing}: run the raw batch through the Preprocessor. "
                 f"Received: {', '.join(sorted(inputs))}"
             )
-        for column in self._columns.values():
-            ids = _eager_numpy(inputs[column.key])
-            if ids is None:
-                return  # inside a graph: ids out of range read the out-of-vocabulary row
-            if ids.size and (ids.min() < 0 or ids.max() >= column.rows):
-                raise ValueError(
-                    f"ids of {column.key!r} must lie in [0, {column.rows}). Received: {ids.min()} to {ids.max()}"
-                )
+        self._layout.check(inputs)
 
     def compute_output_shape(self, input_shape: Mapping[str, Any]) -> dict[str, Any]:
         sequences = {
@@ -417,38 +345,6 @@ class TokenEmbedder(keras.layers.Layer):
         }
 
 
-def _as_matrix(ids: Any) -> Any:
-    ids = ops.cast(ids, "int32")
-    return ops.expand_dims(ids, axis=1) if len(ids.shape) == 1 else ids
-
-
-def _pool(rows: Any, ids: Any, pooling: str | None) -> Any:
-    """The token `[B, 1, D]` of a column of ids."""
-    if pooling is None:
-        return rows
-    present = ops.cast(ops.expand_dims(ops.cast(ids, "int32") != 0, axis=-1), rows.dtype)  # [B, values, 1]
-    if pooling == "max":
-        lowest = ops.where(present > 0, rows, ops.cast(-1e4, rows.dtype))
-        some = ops.max(present, axis=1, keepdims=True)
-        return ops.max(lowest, axis=1, keepdims=True) * some
-    total = ops.sum(rows, axis=1, keepdims=True)
-    if pooling == "sum":
-        return total
-    return total / ops.maximum(ops.sum(present, axis=1, keepdims=True), 1)
-
-
 def _width(shapes: Mapping[str, Any], key: str) -> int | None:
     shape = shapes[key]
     return shape[1] if len(shape) > 1 else None
-
-
-def _eager_numpy(value: Any) -> Any:
-    """The value as NumPy when it is at hand, None while tracing."""
-    if isinstance(value, np.ndarray):
-        return value
-    if hasattr(value, "numpy"):
-        try:
-            return value.numpy()
-        except (AttributeError, NotImplementedError, RuntimeError, TypeError):
-            return None
-    return None

@@ -184,7 +184,7 @@ class LogBrowser:
             events = kept[sequence.name]
             for field in sequence.fields:
                 column = sequence.column(field.name)
-                values = np.full_like(self.log[column][row], field.missing)
+                values = np.full_like(self.log[column][row], self._columns[column].missing)
                 values[: len(events)] = self._events(row, sequence, field.name)[events]
                 batch[column] = np.repeat(values[None], len(items), axis=0)
             batch[sequence.length_column] = np.full(len(items), len(events), np.int32)

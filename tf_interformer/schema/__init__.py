@@ -8,6 +8,7 @@ from tf_interformer.schema.feature_schema import FeatureSchema
 from tf_interformer.schema.kinds import Feature
 from tf_interformer.schema.label import Label
 from tf_interformer.schema.match import Match
+from tf_interformer.schema.moment import Moment
 from tf_interformer.schema.numeric import Numeric
 from tf_interformer.schema.raw_column import RawColumn
 from tf_interformer.schema.sequence import Sequence
@@ -21,6 +22,7 @@ __all__ = [
     "FeatureSchema",
     "Label",
     "Match",
+    "Moment",
     "Numeric",
     "RawColumn",
     "SchemaError",

@@ -32,7 +32,7 @@ class FeatureSchema(SchemaParts):
 
     Args:
         name: str. Name of the data set. Defaults to `"log"`.
-        features: tuple of `Categorical`, `Numeric` and `Vector`. The non-sequence features.
+        features: tuple of `Categorical`, `Numeric`, `Vector` and `Moment`. The non-sequence features.
         sequences: tuple of `Sequence`. The behaviour sequences. Defaults to none.
         labels: tuple of `Label`. One per task.
         group: str or None. Column by which grouped AUC groups impressions, usually the user; it may but
@@ -117,7 +117,8 @@ class FeatureSchema(SchemaParts):
         """
         known = [f.name for f in self.features]
         for sequence in self.sequences:
-            known += [sequence.name, *sequence.event_columns]
+            known += [sequence.name, *(sequence.column(field.name) for field in sequence.fields)]
+            known += [comparison.events for comparison in sequence.comparisons]
         unknown = sorted(set(names) - set(known))
         if unknown:
             raise SchemaError(f"schema {self.name!r} has nothing called {unknown} to leave out. It has: "

@@ -5,10 +5,11 @@ from typing import Annotated, Any
 from pydantic import Discriminator, Field, Tag
 
 from tf_interformer.schema.categorical import Categorical
+from tf_interformer.schema.moment import Moment
 from tf_interformer.schema.numeric import Numeric
 from tf_interformer.schema.vector import Vector
 
-Feature = Annotated[Categorical | Numeric | Vector, Field(discriminator="kind")]
+Feature = Annotated[Categorical | Numeric | Vector | Moment, Field(discriminator="kind")]
 
 
 def _kind(field: Any) -> str:
@@ -17,5 +18,6 @@ def _kind(field: Any) -> str:
 
 # Of an event: without a `kind` it is categorical.
 EventField = Annotated[
-    Annotated[Categorical, Tag("categorical")] | Annotated[Numeric, Tag("numeric")], Discriminator(_kind)
+    Annotated[Categorical, Tag("categorical")] | Annotated[Numeric, Tag("numeric")] | Annotated[Moment, Tag("moment")],
+    Discriminator(_kind),
 ]

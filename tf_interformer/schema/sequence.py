@@ -26,12 +26,13 @@ class Sequence(SchemaModel):
 
     A field may be a number, such as a price or the time spent, with the transforms of a feature; its mean and deviation
     are those of the training split's events. How long ago an event was, is one too: the seconds from the event to the
-    row, `Numeric("age", transform="log")`, which whoever asks for a score works out for that moment.
+    row, `Numeric("age", transform="log")`, which whoever asks for a score works out for that moment. Of a `Moment`
+    models are told the hour and the weekday.
 
     Args:
         name: str. Name of the sequence.
-        fields: tuple of `Categorical` and `Numeric`. The aligned fields of an event; `table` lets a field share
-            the embedding of the target's feature.
+        fields: tuple of `Categorical`, `Numeric` and `Moment`. The aligned fields of an event; `table` lets a field
+            share the embedding of the target's feature.
         max_length: int. Only the most recent so many events are used. Defaults to 50.
         match: tuple of str. Names of fields in which the candidate itself may stand, such as its id, brand or author;
             each names the candidate's feature by `table`. Both are compared by their raw values, so also outside the
@@ -215,12 +216,13 @@ class Sequence(SchemaModel):
         numbers = self.number_columns
         for field in self.fields:
             column = self.column(field.name)
-            values[column] = arrays.where(real, raw[column], field.missing)
+            missing = field.raw_column(column).missing
+            values[column] = arrays.where(real, raw[column], missing)
             found = field.encode(column, values[column], arrays)
             # Behind the last event are zeros, which ids of missing values are already.
             encoded |= {n: arrays.where(real, x, 0.0) if n in numbers else x for n, x in found.items()}
             if field.name in (*self.match, *self.distance):
-                given[column] = real & ~arrays.equal(values[column], field.missing)
+                given[column] = real & ~arrays.equal(values[column], missing)
         history = History(values, given, dict(encoded), kept, real)
         for comparison in self.comparisons:
             encoded |= comparison.encode(history, candidates[comparison.feature], arrays)

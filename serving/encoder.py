@@ -9,6 +9,7 @@ import numpy as np
 from tf_interformer import columns
 from tf_interformer.arrays.numpy_arrays import NumpyArrays
 from tf_interformer.schema import FeatureSchema, RawColumn, SchemaError
+from tf_interformer.schema.encoding import Encoding
 
 
 class EncoderError(ValueError):
@@ -50,20 +51,19 @@ class Encoder:
 
     def __init__(self, schema: str | os.PathLike) -> None:
         try:
-            self._schema = FeatureSchema.from_json(os.fspath(schema))
-            self._schema.require_learned()
-            self._arrays = NumpyArrays(self._schema.tables)
-        except SchemaError as error:
+            read = FeatureSchema.from_json(schema)
+            read.require_learned()
+            self._arrays = NumpyArrays(read.tables)
+        except (SchemaError, ImportError) as error:
             raise EncoderError(f"{schema}: {error}") from None
-        except ImportError as error:
-            raise EncoderError(f"{schema}: {error}") from None
-        self._served = [column for column in self._schema.raw_columns if column.is_served]
-        self._inputs = [column for column in self._schema.raw_columns if column.is_input]
+        self._encode = Encoding(read)
+        self._inputs = [column for column in read.raw_columns if column.is_input]
+        self._served_as = read.served_as
 
     @property
     def columns(self) -> list[str]:
         """Names of the raw columns that `encode` needs."""
-        return [column.name for column in self._served]
+        return [column.name for column in self._inputs if column.is_served]
 
     def encode(self, raw: Mapping[str, Any]) -> dict[str, np.ndarray]:
         """The encoded batch; see the class."""
@@ -71,9 +71,9 @@ class Encoder:
         if missing:
             raise EncoderError(f"the columns {missing} are missing. Received: {', '.join(sorted(raw))}")
         rows = self._rows(raw)
-        given = {**raw, **{name: [value] * rows for name, value in self._schema.served_as.items()}}
+        given = {**raw, **{name: [value] * rows for name, value in self._served_as.items()}}
         try:
-            return self._schema.encode(self._read(given), self._arrays)
+            return self._encode(self._read(given), self._arrays)
         except columns.ColumnError as error:
             raise EncoderError(str(error)) from None
 
@@ -84,7 +84,7 @@ class Encoder:
         return next(iter(counts.values()))
 
     def _read(self, raw: Mapping[str, Any]) -> dict[str, np.ndarray]:
-        """What `FeatureSchema.encode` takes: of events those that the model reads."""
+        """What `Encoding` takes: of events those that the model reads."""
         lengths = {c.name: np.asarray(c.read(raw[c.name])) for c in self._inputs if c.kind == "length"}
         read = {c.name: _values(c, raw[c.name], lengths) for c in self._inputs if c.kind != "length"}
         limits = {column.name: column.width or 0 for column in self._inputs}

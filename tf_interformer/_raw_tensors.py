@@ -92,7 +92,7 @@ def _window(column: RawColumn, given: Any, length: tf.Tensor) -> tf.Tensor:
     enough = tf.reduce_all(tf.cast(length, counts.dtype) <= counts)
     message = f"sequence {column.sequence}: {column.length} exceeds the events in {name}"
     starts = required(tf.cast(starts, tf.int32), enough, message)
-    # What lies behind a row's events is another row's, or nothing: `Sequence.encode` masks it.
+    # What lies behind a row's events is another row's, or nothing: `Encoding` masks it.
     places = (starts + length - tf.minimum(length, limit))[:, None] + tf.range(limit)[None]
     padded = tf.concat([flat, tf.zeros([limit], flat.dtype)], axis=0)
     return _typed(column, tf.gather(padded, tf.minimum(places, tf.shape(flat)[0])))

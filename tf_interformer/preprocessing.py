@@ -11,6 +11,7 @@ from tf_interformer.arrays.tensor_arrays import TensorArrays
 from tf_interformer.arrays.tensor_arrays import as_text as as_text  # for who hashes as it does
 from tf_interformer.schema import FeatureSchema, RawColumn, SchemaError
 from tf_interformer.schema._name import LIST_COLUMN as LIST_COLUMN  # for who trains by lists
+from tf_interformer.schema.encoding import Encoding
 from tf_interformer.schema.errors import as_schema_errors
 
 
@@ -68,13 +69,14 @@ class Preprocessor(tf.Module):
         # A dict would be taken for a part of the module.
         self._columns = MappingProxyType({column.name: column for column in schema.raw_columns})
         self._arrays = TensorArrays(schema.tables, dtype)
+        self._encode = Encoding(schema)
 
     @tf.autograph.experimental.do_not_convert  # nothing to convert, and converting takes longer than tracing
     def __call__(self, raw: Mapping[str, Any], serving: bool = False) -> dict[str, tf.Tensor]:
         with tf.name_scope(self.name), as_schema_errors():
             if serving and self.schema.served_as:
                 raw = self._as_served(raw)
-            return self.schema.encode(self._read(raw), self._arrays)
+            return self._encode(self._read(raw), self._arrays)
 
     def labels(self, raw: Mapping[str, Any]) -> dict[str, tf.Tensor]:
         """The labels of a raw batch, each float32 `[batch, 1]`."""
@@ -136,7 +138,7 @@ class Preprocessor(tf.Module):
         return {**raw, **served}
 
     def _read(self, raw: Mapping[str, Any]) -> dict[str, tf.Tensor]:
-        """What `FeatureSchema.encode` takes: of events those that the model reads."""
+        """What `Encoding` takes: of events those that the model reads."""
         inputs = [column for column in self._columns.values() if column.is_input]
         lengths = {column.name: tensors.read(column, raw) for column in inputs if column.kind == "length"}
         read = {

@@ -1,13 +1,11 @@
 """What a schema consists of."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, Literal
 
 from pydantic import Field
 
-from tf_interformer.arrays import Array, Arrays
-from tf_interformer.schema._history import Candidate
 from tf_interformer.schema._model import SchemaModel
 from tf_interformer.schema._name import Name
 from tf_interformer.schema.categorical import Categorical
@@ -86,25 +84,6 @@ class SchemaParts(SchemaModel):
         known = [replace(c, num_ids=o.num_ids, embedding_dim=o.embedding_dim) if (o := owners.get(c.table or "")) else c
                  for c in made]  # fmt: skip
         return tuple(sorted(known, key=lambda column: column.rank))
-
-    def encode(self, raw: Mapping[str, Array], arrays: Arrays) -> dict[str, Array]:
-        """An encoded batch: the one place that says how, for NumPy and TensorFlow.
-
-        Args:
-            raw: dict. The values of every feature; what `Sequence.encode` needs of every sequence.
-            arrays: `Arrays`.
-        """
-        encoded: dict[str, Array] = {}
-        for feature in self.features:
-            encoded |= feature.encode(feature.name, raw[feature.name], arrays)
-        compared = {comparison.feature for comparison in self.comparisons}
-        candidates = {}
-        for feature in (feature for feature in self.categoricals if feature.name in compared):
-            values = raw[feature.name] if feature.max_values is not None else raw[feature.name][:, None]
-            candidates[feature.name] = Candidate(values, ~arrays.equal(values, feature.missing))
-        for sequence in self.sequences:
-            encoded |= sequence.encode(raw, candidates, arrays)
-        return encoded
 
     @property
     def served_as(self) -> dict[str, int | float | str]:

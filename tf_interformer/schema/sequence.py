@@ -1,13 +1,10 @@
 """A behaviour history."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Literal
 
 from pydantic import Field, model_validator
 
-from tf_interformer.arrays import Array, Arrays
-from tf_interformer.schema._history import Candidate, History
 from tf_interformer.schema._model import SchemaModel
 from tf_interformer.schema._name import Name
 from tf_interformer.schema.categorical import Categorical
@@ -199,31 +196,3 @@ class Sequence(SchemaModel):
             "distance": tuple(name for name in self.distance if self.column(name) not in no_distance),
         }
         return self.replace(**left)
-
-    def encode(self, raw: Mapping[str, Array], candidates: Mapping[str, Candidate], arrays: Arrays) -> dict[str, Array]:
-        """The encoded columns of some histories.
-
-        Args:
-            raw: dict. Of each field the most recent `max_length` events `[batch, max_length]`, padded on the right with
-                whatever; and under `length_column` how many are real, int32 `[batch]`.
-            candidates: dict. The features that events are compared with.
-            arrays: `Arrays`.
-        """
-        kept = raw[self.length_column]
-        real = arrays.steps(self.max_length)[None] < kept[:, None]  # [B, max_length]
-        encoded: dict[str, Array] = {}
-        values, given = {}, {}
-        numbers = self.number_columns
-        for field in self.fields:
-            column = self.column(field.name)
-            missing = field.raw_column(column).missing
-            values[column] = arrays.where(real, raw[column], missing)
-            found = field.encode(column, values[column], arrays)
-            # Behind the last event are zeros, which ids of missing values are already.
-            encoded |= {n: arrays.where(real, x, 0.0) if n in numbers else x for n, x in found.items()}
-            if field.name in (*self.match, *self.distance):
-                given[column] = real & ~arrays.equal(values[column], missing)
-        history = History(values, given, dict(encoded), kept, real)
-        for comparison in self.comparisons:
-            encoded |= comparison.encode(history, candidates[comparison.feature], arrays)
-        return {**encoded, self.length_column: kept}

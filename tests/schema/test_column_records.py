@@ -58,7 +58,10 @@ def test_replace_checks(learned):
     with pytest.raises(SchemaError, match="`candidate` must name features"):
         learned.replace(candidate=("nothing",))
     with pytest.raises(SchemaError, match=r"Numeric 'age', std: .*Received: -1"):
-        learned["age"].replace(std=-1)
+        learned["age"].model_copy(update={"std": -1})
+    # What was derived before is not taken over.
+    assert {column.side for column in learned.replace(candidate=()).served_columns} == {"user"}
+    assert FeatureSchema(**dict(learned)) == learned
 
 
 def test_a_name_may_not_be_that_of_what_a_feature_makes():

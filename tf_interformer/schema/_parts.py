@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cached_property
 from typing import Any, Literal
 
 from pydantic import Field
@@ -51,7 +52,7 @@ class SchemaParts(SchemaModel):
 
     # Columns
 
-    @property
+    @cached_property
     def raw_columns(self) -> tuple[RawColumn, ...]:
         """The columns of a raw batch that training needs; those with `is_served` are what a served model takes."""
         made = [feature.raw_column(feature.name) for feature in self.features]
@@ -66,12 +67,12 @@ class SchemaParts(SchemaModel):
         made += [RawColumn(self.weight, "weight", "float32")] if self.weight is not None else []
         return tuple(made)
 
-    @property
+    @cached_property
     def served_columns(self) -> tuple[RawColumn, ...]:
         """The columns that a served model takes."""
         return tuple(column for column in self.raw_columns if column.is_served)
 
-    @property
+    @cached_property
     def encoded_columns(self) -> tuple[EncodedColumn, ...]:
         """The columns of an encoded batch; feature tokens stand in their order."""
         made: list[EncodedColumn] = []
@@ -90,12 +91,12 @@ class SchemaParts(SchemaModel):
         """The columns that the served model does not ask for, and the value each is served as."""
         return {c.name: c.serve_as for c in self.raw_columns if c.serve_as is not None}
 
-    @property
+    @cached_property
     def numbers(self) -> tuple[str, ...]:
         """The encoded columns that hold a number for each example: the numeric features, and what matches count."""
         return tuple(column.name for column in self.encoded_columns if column.goes == "dense")
 
-    @property
+    @cached_property
     def candidate_columns(self) -> frozenset[str]:
         """The encoded columns that differ between the candidates of one request."""
         return frozenset(column.name for column in self.encoded_columns if column.side == "candidate")

@@ -1,6 +1,7 @@
 """A behaviour history."""
 
 from dataclasses import replace
+from functools import cached_property
 from typing import Literal
 
 from pydantic import Field, model_validator
@@ -133,7 +134,7 @@ class Sequence(SchemaModel):
         """All that is compared with the candidate."""
         return (*self.matches, *self.distances)
 
-    @property
+    @cached_property
     def raw_columns(self) -> tuple[RawColumn, ...]:
         """What of it a raw batch holds: its fields, then their length."""
         made = (field.raw_column(self.column(field.name)) for field in self.fields)
@@ -141,7 +142,7 @@ class Sequence(SchemaModel):
         found = (*events, RawColumn(self.length_column, "length", "int32"))
         return tuple(replace(column, width=self.max_length, sequence=self.name) for column in found)
 
-    @property
+    @cached_property
     def encoded_columns(self) -> tuple[EncodedColumn, ...]:
         """What of it an encoded batch holds: its fields, what comes of comparing them, and their length."""
         tables = {made.name: made.table for made in self._field_columns}
@@ -152,7 +153,7 @@ class Sequence(SchemaModel):
             EncodedColumn(self.length_column, "length", sequence=self.name),
         )
 
-    @property
+    @cached_property
     def _field_columns(self) -> tuple[EncodedColumn, ...]:
         """Of `encoded_columns` those that the fields alone make."""
         found = (made for field in self.fields for made in field.encoded_columns(self.column(field.name)))

@@ -26,7 +26,7 @@ from tf_interformer.losses import list_losses
 from tf_interformer.metrics import Calibration as Calibration
 from tf_interformer.metrics import NormalizedEntropy as NormalizedEntropy
 from tf_interformer.preprocessing import LIST_COLUMN, Preprocessor
-from tf_interformer.schema import FeatureSchema, SchemaError
+from tf_interformer.schema import Feature, FeatureSchema, SchemaError
 from tf_interformer.schema._parts import SchemaParts
 from tf_interformer.shapes import with_shapes, with_widths
 
@@ -122,7 +122,7 @@ class Ranker(keras.Model):
         for name, value in {"linear_terms": linear_terms, "list_loss": list_loss}.items():
             if not value >= 0:
                 raise ValueError(f"`{name}` must be at least 0. Received: {value!r}")
-        if linear_terms and not (schema.categoricals or schema.vectors):
+        if linear_terms and not _without_numbers(schema):
             raise ValueError("`linear_terms` needs categorical features: the schema has none")
         self.schema = schema
         self.embedding = dict(embedding or {})
@@ -164,8 +164,7 @@ class Ranker(keras.Model):
     def _create_linear_terms(self) -> None:
         """Weights of ids are embeddings of width 1, of the features alone; all terms start at 0."""
         dtype = self.dtype_policy
-        dense = {column.name for column in self.schema.encoded_columns if column.goes == "dense"}
-        kept = tuple(feature for feature in self.schema.features if feature.name not in dense)
+        kept = _without_numbers(self.schema)
         candidate = tuple(feature.name for feature in kept if feature.name in self.schema.candidate)
         schema = SchemaParts(features=kept, labels=self.schema.labels, candidate=candidate)
         self.linear_embedder = TokenEmbedder(schema, dim=1, stddev=0.0, name="linear_embedder", dtype=dtype)
@@ -651,6 +650,11 @@ def _binary_losses(labels: Any, logits: Any) -> Any:
 def _in_graph(tensor: Any) -> bool:
     """Whether TensorFlow is tracing: neither eager, nor one of Keras's symbolic tensors."""
     return isinstance(tensor, tf.Tensor) and not hasattr(tensor, "numpy")
+
+
+def _without_numbers(schema: FeatureSchema) -> tuple[Feature, ...]:
+    """The features that are not a number of the dense token."""
+    return tuple(feature for feature in schema.features if feature.name not in schema.numbers)
 
 
 def _logit(mean: float | None) -> float:

@@ -54,3 +54,8 @@ class EncodedColumn:
     def is_id(self) -> bool:
         """Whether it holds ids of a table."""
         return self.table is not None
+
+    @property
+    def is_code(self) -> bool:
+        """Whether it holds one id of each row, of a feature or of the latest event: not of the bucket of a number."""
+        return self.is_id and self.goes == "token" and self.pooling is None and self.rank != BUCKET

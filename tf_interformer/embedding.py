@@ -164,12 +164,7 @@ class TokenEmbedder(keras.layers.Layer):
         self._projections = {}
         for width in self._layout.rows:
             if width != self.dim:
-                projection = keras.layers.Dense(
-                    self.dim, use_bias=False, name=f"project_{width}", dtype=self.dtype_policy
-                )
-                build_sublayer(projection, (None, None, width))
-                setattr(self, f"project_{width}", projection)
-                self._projections[str(width)] = projection
+                self._projections[str(width)] = self._linear_map(f"project_{width}", (None, None, width))
         self.dense = None
         if self.schema.numbers:
             self.dense = self._number_map("dense_token", self.dense_tokens, (None, len(self.schema.numbers)))
@@ -182,23 +177,22 @@ class TokenEmbedder(keras.layers.Layer):
                 self._event_maps[sequence.name] = numbers
         self._vector_maps = {}
         for column in self._token_columns:
-            if column.is_id:
-                continue
-            # A unit vector then starts as a token of about the scale of the embeddings.
-            initializer = keras.initializers.RandomNormal(stddev=self.stddev)
-            made = keras.layers.Dense(
-                self.dim,
-                use_bias=False,
-                kernel_initializer=initializer,
-                name=f"vector_{safe_name(column.name)}",
-                dtype=self.dtype_policy,
-            )
-            build_sublayer(made, column.shape)
-            attach(self, made.name, made)
-            self._vector_maps[column.name] = made
+            if not column.is_id:
+                # A unit vector then starts as a token of about the scale of the embeddings.
+                start = keras.initializers.RandomNormal(stddev=self.stddev)
+                made = self._linear_map(f"vector_{safe_name(column.name)}", column.shape, start)
+                self._vector_maps[column.name] = made
         self.forget = keras.layers.Dropout(self.unknown, dtype="float32", name="forget") if self.unknown else None
         self.drop = keras.layers.Dropout(self.dropout, dtype=self.dtype_policy) if self.dropout else None
         super().build(input_shape)
+
+    def _linear_map(self, name: str, input_shape: tuple[int | None, ...], start: Any = "glorot_uniform") -> Any:
+        made = keras.layers.Dense(
+            self.dim, use_bias=False, kernel_initializer=start, name=name, dtype=self.dtype_policy
+        )
+        build_sublayer(made, input_shape)
+        attach(self, name, made)
+        return made
 
     def _number_map(self, name: str, tokens: int, input_shape: tuple[None, int] | tuple[None, None, int]) -> Any:
         """What makes so many tokens, side by side, of all numbers of an example or of an event."""
@@ -302,9 +296,8 @@ class TokenEmbedder(keras.layers.Layer):
         return ops.stack([*dense, *(ops.cast(inputs[c], "int32") if c else none for c in self._one_id)], axis=1)
 
     def _gather(self, inputs: Mapping[str, Any], wanted: Iterable[Place]) -> tuple[dict[str, Any], Any]:
-        return self._layout.gather(
-            inputs, wanted, self._tables, self._projections, self.compute_dtype, penalised=bool(self.l2)
-        )
+        tables, dtype = self._tables, self.compute_dtype
+        return self._layout.gather(inputs, wanted, tables, self._projections, dtype, penalised=bool(self.l2))
 
     def _check(self, inputs: Mapping[str, Any]) -> None:
         needed = [column.name for column in self._encoded]

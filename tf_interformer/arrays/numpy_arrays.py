@@ -1,29 +1,15 @@
 """Encoding in NumPy, without TensorFlow."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from tf_interformer import columns
+from tf_interformer.arrays._vocabulary import Vocabulary
 
 _INT32 = np.int32
 LookUp = Callable[[np.ndarray], np.ndarray]
-
-
-class Vocabulary(Protocol):
-    """What `Arrays.ids` needs to know of the owner of a table, which a `Categorical` says."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def dtype(self) -> Any: ...
-    @property
-    def missing(self) -> Any: ...
-    @property
-    def vocabulary(self) -> Any: ...
-    @property
-    def hash_buckets(self) -> int | None: ...
 
 
 class NumpyArrays:

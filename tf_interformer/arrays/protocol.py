@@ -19,7 +19,7 @@ class Arrays(Protocol):
     >>> from tf_interformer.arrays.numpy_arrays import NumpyArrays
     >>> arrays: Arrays = NumpyArrays({})
     >>> arrays.bucketize(np.array([0.5, 3.0, 9.0]), (1.0, 3.0)).tolist()
-    [0, 1, 2]
+    [0, 2, 2]
     """
 
     def ids(self, table: str, values: Array) -> Array:

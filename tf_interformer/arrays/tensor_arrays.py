@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_interformer import columns
-from tf_interformer.arrays.numpy_arrays import Vocabulary
+from tf_interformer.arrays._vocabulary import Vocabulary
 
 
 class TensorArrays(tf.Module):

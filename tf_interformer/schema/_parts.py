@@ -36,7 +36,7 @@ class SchemaParts(SchemaModel):
     >>> [column.name for column in schema.raw_columns]
     ['item', 'price', 'click']
     >>> [column.name for column in schema.encoded_columns]
-    ['price', 'price_bucket', 'item']
+    ['price_bucket', 'item', 'price']
     """
 
     name: str = "log"

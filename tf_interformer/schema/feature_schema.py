@@ -58,6 +58,7 @@ class FeatureSchema(SchemaParts):
 
     Example:
 
+    >>> from tf_interformer.schema import Categorical, Label, Numeric
     >>> schema = FeatureSchema(
     ...     features=[Categorical("item"), Numeric("price", transform="log")],
     ...     sequences=[Sequence("viewed", fields=[Categorical("item", table="item")])],
@@ -106,6 +107,7 @@ class FeatureSchema(SchemaParts):
 
         Example:
 
+        >>> from tf_interformer.schema import Categorical, Label, Numeric
         >>> fields = [Categorical("item", table="item"), Categorical("age")]
         >>> schema = FeatureSchema(
         ...     features=[Categorical("item"), Numeric("price")],

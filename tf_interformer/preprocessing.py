@@ -27,6 +27,7 @@ class Preprocessor(tf.Module):
     - Numeric: NaN becomes the training mean; then the transform. With buckets, `<name>_bucket` holds an id:
       0 for NaN, else 2 plus the number of boundaries at or below the value.
     - Vector: a vector with a NaN becomes zeros; then each is divided by its length, where the schema says so.
+    - Moment: ids of the hour and of the day of the week, under names of their own.
     - Sequence: the most recent `max_length` events, oldest first, padded on the right with id 0, or with the number 0;
       numbers of events are transformed as those of features. What its `match` and `distance` name is compared with the
       candidate as raw values, see `Match` and `Distance` for the columns.
@@ -88,7 +89,8 @@ class Preprocessor(tf.Module):
     def weights(self, raw: Mapping[str, Any]) -> tf.Tensor:
         """The weights of a raw batch's examples, float32 `[batch]`; ones when the schema names no weight column."""
         if self.schema.weight is None:
-            return tf.ones(tf.shape(self._columns[self.schema.tasks[0]].of(raw))[:1])
+            with as_schema_errors():
+                return tf.ones(tf.shape(self._columns[self.schema.tasks[0]].of(raw))[:1])
         return tf.reshape(self._column(raw, self.schema.weight), [-1])
 
     def lists(self, raw: Mapping[str, Any], by: str) -> tf.Tensor:

@@ -38,7 +38,7 @@ def measure(backbones: Sequence[str], items: int, rounds: int) -> list[dict[str,
         items: int. Candidates of the user.
         rounds: int. Measurements of each.
     """
-    schema = standard_work.schema().model_copy(update={"candidate": CANDIDATE})
+    schema = standard_work.schema().replace(candidate=CANDIDATE)
     user, columns = _request(schema, items)
     rows = {name: np.repeat(value, items, axis=0) for name, value in user.items()} | columns
     candidates = {name: tf.constant(value) for name, value in (user | columns).items()}

@@ -1,6 +1,6 @@
 """Arrow columns of any layout that can hold the values, as the plain ones of a schema."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,39 +8,26 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.datasets.tables import DataError
-from tf_interformer.schema import Categorical, FeatureSchema, Numeric, Vector
+from tf_interformer.schema import RawColumn
 
 _PLAIN = {"string": pa.large_string(), "int64": pa.int64(), "float32": pa.float32()}
 _NUMPY = {"string": object, "int64": np.int64, "float32": np.float32}
 
 
-def plain_types(schema: FeatureSchema, extras: tuple[str, ...] = ()) -> dict[str, pa.DataType]:
+def plain_types(columns: Sequence[RawColumn], extras: tuple[str, ...] = ()) -> dict[str, pa.DataType]:
     """Column -> what it is read as: text, int64 or float32, or lists of them.
 
     Args:
-        schema: `FeatureSchema`.
+        columns: Those of a schema; the lengths of histories are those of their lists.
         extras: Float columns that are read beside the schema's.
     """
-    types: dict[str, pa.DataType] = {}
-    for feature in schema.features:
-        if isinstance(feature, Numeric):
-            types[feature.name] = pa.float32()
-        elif isinstance(feature, Vector):
-            types[feature.name] = pa.large_list(pa.float32())
-        else:
-            types[feature.name] = _of(feature, feature.max_values is not None)
-    for sequence in schema.sequences:
-        types |= {sequence.column(field.name): _of(field, several=True) for field in sequence.fields}
-    types |= dict.fromkeys((*schema.tasks, *extras), pa.float32())
-    for key, dtype in schema.key_columns.values():
-        types.setdefault(key, _PLAIN[dtype])
-    if schema.weight is not None:
-        types[schema.weight] = pa.float32()
-    return types
+    types = {column.name: _plain_type(column) for column in columns if column.kind != "length"}
+    return types | dict.fromkeys(extras, pa.float32())
 
 
-def _of(feature: Categorical | Numeric, several: bool) -> pa.DataType:
-    return pa.large_list(_PLAIN[feature.dtype]) if several else _PLAIN[feature.dtype]
+def _plain_type(column: RawColumn) -> pa.DataType:
+    plain = _PLAIN[column.dtype]
+    return pa.large_list(plain) if column.has_lists or column.kind == "vector" else plain
 
 
 def plain_batch(batch: pa.RecordBatch, types: Mapping[str, pa.DataType], place: str) -> pa.RecordBatch:
@@ -66,59 +53,54 @@ def plain_batch(batch: pa.RecordBatch, types: Mapping[str, pa.DataType], place: 
     return pa.RecordBatch.from_arrays(columns, names=list(types))
 
 
-def check_rows(schema: FeatureSchema, batch: pa.RecordBatch, extras: tuple[str, ...], place: str) -> None:
+def check_rows(columns: Sequence[RawColumn], batch: pa.RecordBatch, extras: tuple[str, ...], place: str) -> None:
     """Refuse rows without what every row must have, labels other than 0 and 1, vectors and events that do not fit.
 
     Raises:
         DataError: Names the file, the column and a value.
     """
-    optional = {feature.name for feature in schema.features}
-    keys = {key for key, _ in schema.key_columns.values()} - optional
-    needed = [*schema.tasks, *keys, *extras, *([schema.weight] if schema.weight is not None else [])]
-    for name in needed:
+    for name in (*(column.name for column in columns if not column.is_input), *extras):
         if batch.column(name).null_count:
             raise DataError(f"{place}: column {name!r} must not be empty. Received: {batch.column(name).null_count} "
                             "rows without a value")  # fmt: skip
-    for name in schema.tasks:
-        labels = batch.column(name).to_numpy(zero_copy_only=False)
-        wrong = labels[(labels != 0) & (labels != 1)]
-        if wrong.size:
-            raise DataError(f"{place}: label {name!r} must be 0 or 1. Received: {wrong[0]:g}")
-    for vector in schema.vectors:
-        lengths = _lengths(batch.column(vector.name))
-        wrong = lengths[(lengths > 0) & (lengths != vector.dim)]
-        if wrong.size:
-            raise DataError(f"{place}: vector {vector.name!r} must hold {vector.dim} numbers. Received: {wrong[0]}")
-    for sequence in schema.sequences:
-        first, *others = (sequence.column(field.name) for field in sequence.fields)
-        for other in others:
-            if not np.array_equal(_lengths(batch.column(first)), _lengths(batch.column(other))):
-                raise DataError(f"{place}: the columns {first!r} and {other!r} of sequence {sequence.name!r} hold "
-                                "different numbers of events")  # fmt: skip
+    firsts: dict[str, tuple[str, np.ndarray]] = {}  # by length column the first whose events it counts
+    for column in columns:
+        if column.kind == "label":
+            labels = batch.column(column.name).to_numpy(zero_copy_only=False)
+            wrong = labels[(labels != 0) & (labels != 1)]
+            if wrong.size:
+                raise DataError(f"{place}: label {column.name!r} must be 0 or 1. Received: {wrong[0]:g}")
+        if column.kind == "vector":
+            lengths = _lengths(batch.column(column.name))
+            wrong = lengths[(lengths > 0) & (lengths != column.width)]
+            if wrong.size:
+                raise DataError(
+                    f"{place}: vector {column.name!r} must hold {column.width} numbers. Received: {wrong[0]}"
+                )
+        if column.length is not None:
+            lengths = _lengths(batch.column(column.name))
+            first, events = firsts.setdefault(column.length, (column.name, lengths))
+            if not np.array_equal(events, lengths):
+                raise DataError(f"{place}: the columns {first!r} and {column.name!r} of sequence {column.sequence!r} "
+                                "hold different numbers of events")  # fmt: skip
 
 
-def dense_columns(schema: FeatureSchema, table: pa.Table, extras: tuple[str, ...]) -> dict[str, np.ndarray]:
+def dense_columns(columns: Sequence[RawColumn], table: pa.Table, extras: tuple[str, ...]) -> dict[str, np.ndarray]:
     """A raw batch of plain columns: nulls as the schema's missing values, lists padded on the right."""
     batch: dict[str, np.ndarray] = {}
-    for feature in schema.features:
-        column = table.column(feature.name).combine_chunks()
-        if isinstance(feature, Numeric):
-            batch[feature.name] = _numbers(column)
-        elif isinstance(feature, Vector):
-            batch[feature.name] = _vectors(column, feature)
-        elif feature.max_values is None:
-            batch[feature.name] = _values(column, feature)
+    for column in columns:
+        if column.kind == "length":
+            continue
+        values = table.column(column.name).combine_chunks()
+        if column.kind == "vector":
+            batch[column.name] = _vectors(values, column)
+        elif column.has_lists:
+            batch[column.name], lengths = _padded(values, column)
+            if column.length is not None:
+                batch[column.length] = lengths
         else:
-            batch[feature.name] = _padded(column, feature, feature.max_values)[0]
-    for sequence in schema.sequences:
-        for field in sequence.fields:
-            name = sequence.column(field.name)
-            batch[name], batch[sequence.length_column] = _padded(table.column(name).combine_chunks(), field, None)
-    for key, _ in schema.key_columns.values():
-        if key not in batch:
-            batch[key] = table.column(key).to_numpy()
-    others = [*schema.tasks, *extras, *([schema.weight] if schema.weight is not None else [])]
-    return batch | {name: _numbers(table.column(name).combine_chunks()) for name in others}
+            batch[column.name] = _numbers(values) if column.dtype == "float32" else _values(values, column)
+    return batch | {name: _numbers(table.column(name).combine_chunks()) for name in extras}
 
 
 def _as_plain(column: Any, wanted: pa.DataType) -> Any:
@@ -165,25 +147,26 @@ def _numbers(column: Any) -> np.ndarray:
     return np.asarray(column.to_numpy(zero_copy_only=False), np.float32)
 
 
-def _vectors(column: Any, feature: Vector) -> np.ndarray:
-    lengths = _lengths(column)
-    dense = np.full((len(lengths), feature.dim), np.nan, np.float32)
-    dense[lengths > 0] = _numbers(pc.list_flatten(column)).reshape(-1, feature.dim)
+def _vectors(values: Any, column: RawColumn) -> np.ndarray:
+    lengths = _lengths(values)
+    dense = np.full((len(lengths), column.width or 0), np.nan, np.float32)
+    dense[lengths > 0] = _numbers(pc.list_flatten(values)).reshape(-1, dense.shape[1])
     return dense
 
 
-def _values(column: Any, feature: Categorical | Numeric) -> np.ndarray:
-    values = column.fill_null(feature.missing).to_numpy(zero_copy_only=False)
-    return np.asarray(values, _NUMPY[feature.dtype])
+def _values(values: Any, column: RawColumn) -> np.ndarray:
+    filled = values if column.missing is None else values.fill_null(column.missing)
+    return np.asarray(filled.to_numpy(zero_copy_only=False), _NUMPY[column.dtype])
 
 
-def _padded(column: Any, feature: Categorical | Numeric, width: int | None) -> tuple[np.ndarray, np.ndarray]:
-    """A list column as a matrix padded on the right, and the lengths."""
-    lengths = _lengths(column).astype(np.int32)
-    flat = _values(pc.list_flatten(column), feature)
+def _padded(values: Any, column: RawColumn) -> tuple[np.ndarray, np.ndarray]:
+    """A list column as a matrix padded on the right, `values` to their width, and the lengths."""
+    lengths = _lengths(values).astype(np.int32)
+    flat = _values(pc.list_flatten(values), column)
     starts = np.cumsum(lengths) - lengths
-    steps = np.arange(width if width is not None else int(lengths.max(initial=0)))[None]
+    width = column.width if column.kind == "values" else int(lengths.max(initial=0))
+    steps = np.arange(width or 0)[None]
     real = steps < lengths[:, None]
-    dense = np.full(real.shape, feature.missing, flat.dtype)
+    dense = np.full(real.shape, column.missing, flat.dtype)
     dense[real] = flat[(starts[:, None] + steps)[real]]
     return dense, lengths

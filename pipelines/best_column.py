@@ -67,8 +67,7 @@ def remarks(metrics: Mapping[str, Any], best: Mapping[str, Any]) -> list[str]:
 
 def _columns(schema: FeatureSchema) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Columns of one id, and of one number, of an encoded batch."""
-    ids = [feature.name for feature in schema.categoricals if feature.max_values is None]
-    ids += [name for comparison in schema.comparisons for name in comparison.latest]
+    ids = [column.name for column in schema.encoded_columns if column.is_code]
     return tuple(ids), (*schema.numbers, *(sequence.length_column for sequence in schema.sequences))
 
 

@@ -1,6 +1,6 @@
 """`tf.data` pipelines from TensorFlow Datasets, TFRecord and Parquet: by the batch, in a known order."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,6 +45,7 @@ class Source:
         drop_remainder: bool = False,
         schema: FeatureSchema | None = None,
         lists: str | None = None,
+        only: Collection[str] = (),
     ) -> tf.data.Dataset:
         """Raw batches of a split.
 
@@ -61,6 +62,7 @@ class Source:
             drop_remainder: Whether to leave out the last batch when it is smaller.
             schema: The schema to parse by, when it is not the source's own.
             lists: `group` or `request`: what is of one of these stands together, as far as it is shuffled together.
+            only: Columns to read, when not all of the schema's; histories only whole, and unshuffled.
         """
         schema = schema or self.schema
         reading = Reading(
@@ -73,8 +75,9 @@ class Source:
             dropping=schema.labels[0] if split == "train" and schema.labels[0].downsample else None,
             key=None if lists is None else schema.key_columns[lists],
         )
-        batches = _reader(self.format)(schema, self.files[split], self.extras, reading)
-        if not self.shuffled:
+        wanted = tuple(column for column in schema.raw_columns if not only or column.name in only)
+        batches = _reader(self.format)(wanted, self.files[split], self.extras, reading)
+        if not self.shuffled or only:
             return batches
         return batches.map(
             lambda batch: shuffle_events(schema, batch),
@@ -85,10 +88,8 @@ class Source:
     def outcomes(self, split: str) -> dict[str, np.ndarray]:
         """The labels and keys of a whole split, by column, and nothing else of it."""
         keys = {key for key, _ in self.schema.key_columns.values()}
-        features = tuple(feature for feature in self.schema.features if feature.name in keys)
-        less = self.schema.model_copy(update={"features": features, "sequences": (), "candidate": ()})
         columns = (*self.schema.tasks, *sorted(keys))
-        batches = list(self.raw_batches(split, 65_536, schema=less).as_numpy_iterator())
+        batches = list(self.raw_batches(split, 65_536, only=columns).as_numpy_iterator())
         return {name: np.concatenate([batch[name] for batch in batches]) for name in columns if batches}
 
     @property

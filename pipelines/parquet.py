@@ -1,6 +1,6 @@
 """Raw batches of Parquet files."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,32 +11,32 @@ import tensorflow as tf
 from pipelines.arrow_columns import check_rows, dense_columns, plain_batch, plain_types
 from pipelines.datasets.tables import DataError
 from pipelines.reading import Reading
-from tf_interformer.schema import FeatureSchema
+from tf_interformer.schema import RawColumn, tensorflow
 
 _ROWS_AT_ONCE = 65_536
 
 
 def parquet_batches(
-    schema: FeatureSchema, files: tuple[str, ...], extras: tuple[str, ...], reading: Reading
+    columns: Sequence[RawColumn], files: tuple[str, ...], extras: tuple[str, ...], reading: Reading
 ) -> tf.data.Dataset:
     """The batches of some files, as `pipelines.input.Source.raw_batches` gives them.
 
     Args:
-        schema: The columns to read.
+        columns: The columns to read.
         files: Parquet files.
         extras: Float columns that are read beside the schema's.
         reading: In which order, by how many.
     """
-    signature = schema.signature(labels=True)
-    for feature in schema.categoricals:
-        if feature.max_values is not None:
-            signature[feature.name] = tf.TensorSpec([None, feature.max_values], tf.as_dtype(feature.dtype))
+    signature = tensorflow.signature(columns)
+    for column in columns:
+        if column.kind == "values":  # which are as wide in every batch
+            signature[column.name] = tf.TensorSpec([None, column.width], tf.as_dtype(column.dtype))
     signature |= {name: tf.TensorSpec([None], tf.float32) for name in extras}
 
     def generate() -> Iterator[dict[str, np.ndarray]]:
-        for index, table in enumerate(_tables(schema, files, extras, reading)):
+        for index, table in enumerate(_tables(columns, files, extras, reading)):
             if index >= reading.skip and (table.num_rows == reading.batch_size or not reading.drop_remainder):
-                yield dense_columns(schema, table, extras)
+                yield dense_columns(columns, table, extras)
 
     return tf.data.Dataset.from_generator(generate, output_signature=signature)
 
@@ -46,7 +46,9 @@ def parquet_rows(file: str) -> int:
     return int(_open(file).metadata.num_rows)
 
 
-def _tables(schema: FeatureSchema, files: tuple[str, ...], extras: tuple[str, ...], reading: Reading) -> Iterator[Any]:
+def _tables(
+    columns: Sequence[RawColumn], files: tuple[str, ...], extras: tuple[str, ...], reading: Reading
+) -> Iterator[Any]:
     """Tables of `batch_size` rows; shuffled within a buffer, files in random order, when asked.
 
     With a key the rows that have the same one stand together in the buffer.
@@ -75,7 +77,7 @@ def _tables(schema: FeatureSchema, files: tuple[str, ...], extras: tuple[str, ..
         rows = rest.num_rows
 
     for index in order:
-        for batch in _plain_batches(schema, files[index], extras):
+        for batch in _plain_batches(columns, files[index], extras):
             if reading.dropping is not None:
                 positive = batch.column(reading.dropping.name).to_numpy(zero_copy_only=False) > 0
                 drawn = random.random(batch.num_rows) < reading.dropping.negative_rate
@@ -88,8 +90,8 @@ def _tables(schema: FeatureSchema, files: tuple[str, ...], extras: tuple[str, ..
         yield from emit(last=True)
 
 
-def _plain_batches(schema: FeatureSchema, file: str, extras: tuple[str, ...]) -> Iterator[Any]:
-    types = plain_types(schema, extras)
+def _plain_batches(columns: Sequence[RawColumn], file: str, extras: tuple[str, ...]) -> Iterator[Any]:
+    types = plain_types(columns, extras)
     reader = _open(file)
     there = reader.schema_arrow.names
     missing = sorted(set(types) - set(there))
@@ -100,7 +102,7 @@ def _plain_batches(schema: FeatureSchema, file: str, extras: tuple[str, ...]) ->
         for batch in reader.iter_batches(batch_size=_ROWS_AT_ONCE, columns=list(types)):
             place = f"{file}, rows {row + 1:,} to {row + batch.num_rows:,}"
             plain = plain_batch(batch, types, place)
-            check_rows(schema, plain, extras, place)
+            check_rows(columns, plain, extras, place)
             row += batch.num_rows
             yield plain
     except (pa.ArrowException, OSError) as error:

@@ -18,7 +18,7 @@ from pipelines.command import run_command
 from pipelines.config import ConfigError, DatasetConfig
 from pipelines.datasets import names
 from pipelines.input import SPLITS, Source, open_source
-from tf_interformer.schema import FeatureSchema, Numeric, Vector
+from tf_interformer.schema import FeatureSchema
 from tf_interformer.whole import whole_folder
 
 _ROWS_AT_ONCE = 16_384
@@ -71,25 +71,19 @@ def write_parquet(source: Source, split: str, path: Path) -> None:
 
 def _columns(schema: FeatureSchema, batch: dict[str, np.ndarray]) -> dict[str, Any]:
     columns: dict[str, Any] = {}
-    for feature in schema.features:
-        values = batch[feature.name]
-        if isinstance(feature, Vector):
-            columns[feature.name] = list(values)
-        elif isinstance(feature, Numeric) or feature.max_values is None:
-            columns[feature.name] = _text(values)
+    for column in schema.raw_columns:
+        values = batch[column.name]
+        if column.kind == "length":
+            continue
+        if column.kind == "vector":
+            columns[column.name] = list(values)
+        elif column.kind == "values":
+            missing = column.missing.encode() if isinstance(column.missing, str) else column.missing
+            columns[column.name] = _lists(values, (values != missing).sum(axis=1))
+        elif column.length is not None:
+            columns[column.name] = _lists(values, batch[column.length])
         else:
-            missing = feature.missing.encode() if isinstance(feature.missing, str) else feature.missing
-            columns[feature.name] = _lists(values, (values != missing).sum(axis=1))
-    for sequence in schema.sequences:
-        for field in sequence.fields:
-            name = sequence.column(field.name)
-            columns[name] = _lists(batch[name], batch[sequence.length_column])
-    for label in schema.labels:
-        columns[label.name] = batch[label.name].astype(np.int64)
-    for key, _ in schema.key_columns.values():
-        columns.setdefault(key, _text(batch[key]))
-    if schema.weight is not None:
-        columns[schema.weight] = batch[schema.weight]
+            columns[column.name] = values.astype(np.int64) if column.kind == "label" else _text(values)
     return columns
 
 

@@ -78,7 +78,7 @@ def _fault(source: "Source", file: str) -> str | None:
 
 def _parse_error(source: "Source", serialized: tf.Tensor) -> str | None:
     try:
-        parse(source.schema, source.extras, serialized)
+        parse(source.schema.raw_columns, source.extras, serialized)
     except tf.errors.OpError as error:
         text = reason(error)
         found = re.match(r"(?:Key|Feature): (.*?)(?:, Index: \d+\.| (?=\(data type))\s*(.*)", text)

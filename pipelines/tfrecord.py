@@ -1,24 +1,25 @@
 """Raw batches of TFRecord files of flat `tf.train.Example`s: parsed by the batch, rather than one by one."""
 
 import zlib
+from collections.abc import Sequence
 
 import tensorflow as tf
 
 from pipelines.datasets.tables import DataError
 from pipelines.reading import Reading
 from tf_interformer.preprocessing import as_text
-from tf_interformer.schema import FeatureSchema, Label
+from tf_interformer.schema import Label, RawColumn, tensorflow
 
 _HEAD, _RECORD_HEAD = 1 << 16, 12
 
 
 def tfrecord_batches(
-    schema: FeatureSchema, files: tuple[str, ...], extras: tuple[str, ...], reading: Reading
+    columns: Sequence[RawColumn], files: tuple[str, ...], extras: tuple[str, ...], reading: Reading
 ) -> tf.data.Dataset:
     """The batches of some files, as `pipelines.input.Source.raw_batches` gives them.
 
     Args:
-        schema: The columns to read.
+        columns: The columns to read.
         files: TFRecord files, each plain, or compressed by gzip or zlib.
         extras: Float columns that are read beside the schema's.
         reading: In which order, by how many.
@@ -42,18 +43,18 @@ def tfrecord_batches(
             records = records.shuffle(reading.shuffle_buffer, seed=reading.seed)
         batches = records.batch(reading.batch_size, drop_remainder=reading.drop_remainder)
     return batches.skip(reading.skip).map(
-        lambda serialized: parse(schema, extras, serialized),
+        lambda serialized: parse(columns, extras, serialized),
         num_parallel_calls=tf.data.AUTOTUNE,
         deterministic=reading.deterministic,
     )
 
 
-def parse(schema: FeatureSchema, extras: tuple[str, ...], serialized: tf.Tensor) -> dict[str, tf.Tensor]:
+def parse(columns: Sequence[RawColumn], extras: tuple[str, ...], serialized: tf.Tensor) -> dict[str, tf.Tensor]:
     """A raw batch of serialised examples."""
-    spec = schema.parsing_spec()
+    spec = tensorflow.parsing_spec(columns)
     spec |= {name: tf.io.FixedLenFeature([], tf.float32) for name in extras}
-    columns = tf.io.parse_example(serialized, spec)
-    return schema.dense_batch(columns) | {name: columns[name] for name in extras}
+    parsed = tf.io.parse_example(serialized, spec)
+    return tensorflow.dense_batch(columns, parsed) | {name: parsed[name] for name in extras}
 
 
 def compression(file: str) -> str:

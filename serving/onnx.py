@@ -103,7 +103,7 @@ def numeric_core(ranker: Ranker) -> Callable[[Mapping[str, Any]], dict[str, Any]
 
 def encoded_signature(ranker: Ranker) -> dict[str, tf.TensorSpec]:
     """The inputs of `numeric_core`, by column."""
-    events = {column for s in ranker.schema.sequences for column in s.event_columns}
+    events = {column.name for column in ranker.schema.encoded_columns if column.goes == "event"}
     return {
         name: tf.TensorSpec([None, None], spec.dtype, spec.name) if name in events else spec
         for name, spec in ranker.encoded_signature.items()
@@ -121,20 +121,18 @@ def random_batch(
         random: The generator.
         events: int or None. Width of every history. Defaults to `None`: each sequence's `max_length`.
     """
-    schema = ranker.schema
-    id_counts = schema.id_counts
-    widths = {s.length_column: s.max_length if events is None else events for s in schema.sequences}
-    of_column = {column: widths[s.length_column] for s in schema.sequences for column in s.event_columns}
+    widths = {s.name: s.max_length if events is None else events for s in ranker.schema.sequences}
     batch: dict[str, np.ndarray] = {}
-    for name, shape in ranker.encoded_shapes.items():
-        size = (rows, of_column[name]) if name in of_column else (rows, *(width or 0 for width in shape[1:]))
-        if name in id_counts:
-            batch[name] = random.integers(0, id_counts[name], size, np.int32)
-        elif name in widths:
-            batch[name] = random.integers(0, widths[name], rows, np.int32, endpoint=True)
-            batch[name][: int(rows > 1)] = 0
+    for column in ranker.schema.encoded_columns:
+        width = (widths[column.sequence or ""],) if column.goes == "event" else column.shape[1:]
+        size = (rows, *(size or 0 for size in width))
+        if column.is_id:
+            batch[column.name] = random.integers(0, column.num_ids or 0, size, np.int32)
+        elif column.goes == "length":
+            batch[column.name] = random.integers(0, widths[column.sequence or ""], rows, np.int32, endpoint=True)
+            batch[column.name][: int(rows > 1)] = 0
         else:
-            batch[name] = random.normal(size=size).astype(np.float32)
+            batch[column.name] = random.normal(size=size).astype(np.float32)
     return batch
 
 

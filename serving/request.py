@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tf_interformer.schema import Categorical, FeatureSchema, Numeric, Vector
+from tf_interformer.schema import FeatureSchema, RawColumn
 
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
 _SHORT = reprlib.Repr()
@@ -31,7 +31,7 @@ def to_request(schema: FeatureSchema, raw: Mapping[str, Any]) -> str:
         schema: `FeatureSchema`.
         raw: dict of arrays, by column; columns that no signature takes are left out.
     """
-    names = list(schema.signature())
+    names = [column.name for column in schema.served_columns]
     columns = _most_recent(schema, {name: np.asarray(raw[name]) for name in names})
     rows = [{name: _plain(columns[name][row]) for name in names} for row in range(len(columns[names[0]]))]
     return json.dumps({"signature_name": "serving_default", "instances": rows}, indent=1)
@@ -44,15 +44,13 @@ def to_ranking(schema: FeatureSchema, raw: Mapping[str, Any]) -> str:
         schema: `FeatureSchema` that names its candidate features.
         raw: dict of arrays, by column.
     """
-    columns = _most_recent(schema, {name: np.asarray(raw[name]) for name in schema.signature()})
+    columns = _most_recent(schema, {c.name: np.asarray(raw[c.name]) for c in schema.served_columns})
     histories = {}
     for sequence in schema.sequences:
         names = {field.name: sequence.column(field.name) for field in sequence.fields}
         count = int(columns[sequence.length_column][0])
         histories[sequence.name] = [{f: _plain(columns[c][0, i]) for f, c in names.items()} for i in range(count)]
-    of_sequences = {s.length_column for s in schema.sequences}
-    of_sequences |= {s.column(field.name) for s in schema.sequences for field in s.fields}
-    user = [name for name in columns if name not in of_sequences and name not in schema.candidate]
+    user = [column.name for column in schema.served_columns if column.sequence is None and column.side == "user"]
     rows = range(len(columns[schema.candidate[0]]))
     ranking = {
         "user_features": {name: _plain(columns[name][0]) for name in user},
@@ -78,7 +76,7 @@ def parse_request(schema: FeatureSchema, text: str | bytes) -> dict[str, np.ndar
     body = read_json(text)
     if not isinstance(body, dict) or not isinstance(body.get("instances"), list) or not body["instances"]:
         raise RequestError('the request must be {"instances": [{column: value, ...}, ...]} with at least one instance')
-    return parse_columns(schema, columns_of_rows(body["instances"], schema.signature()))
+    return parse_columns(schema, columns_of_rows(body["instances"], [c.name for c in schema.served_columns]))
 
 
 def read_json(text: str | bytes) -> Any:
@@ -125,78 +123,73 @@ def parse_columns(schema: FeatureSchema, columns: Mapping[str, Any]) -> dict[str
 
     Args:
         schema: `FeatureSchema` of the model.
-        columns: A list for each column of `schema.signature()`; they may differ in length.
+        columns: A list for each column of `schema.served_columns`; they may differ in length.
 
     Raises:
         RequestError: An unknown or missing column, or a value of a wrong type.
     """
-    signature = schema.signature()
-    missing, unknown = sorted(set(signature) - set(columns)), sorted(set(columns) - set(signature))
+    served = schema.served_columns
+    names = {column.name for column in served}
+    missing, unknown = sorted(names - set(columns)), sorted(set(columns) - names)
     if missing or unknown:
         raise RequestError(f"missing columns {missing}, unknown columns {unknown}")
     for name, values in columns.items():
         if not isinstance(values, list) or not values:
             raise RequestError(f"{name!r} must hold a list with a value for each row. Received: {shown(values)}")
-    arrays = {name: _column(schema, name, columns[name], spec) for name, spec in signature.items()}
-    for sequence in schema.sequences:
-        lengths = arrays[sequence.length_column]
-        for field in sequence.fields:
-            column = sequence.column(field.name)
-            # The padded array would hide that a row has fewer events than it says.
-            for place, (length, events) in enumerate(zip(lengths, columns[column], strict=False)):
-                if length > len(events):
-                    raise RequestError(
-                        f"instance {place}: {sequence.length_column!r} exceeds the {len(events)} events in "
-                        f"{column!r}. Received: {length}"
-                    )
+    arrays = {column.name: _column(column, columns[column.name]) for column in served}
+    for column in served:
+        if column.length is None:
+            continue
+        # The padded array would hide that a row has fewer events than it says.
+        for place, (length, events) in enumerate(zip(arrays[column.length], columns[column.name], strict=False)):
+            if length > len(events):
+                raise RequestError(
+                    f"instance {place}: {column.length!r} exceeds the {len(events)} events in {column.name!r}. "
+                    f"Received: {length}"
+                )
     return arrays
 
 
 def _most_recent(schema: FeatureSchema, columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    for sequence in schema.sequences:
-        length, limit = columns[sequence.length_column], sequence.max_length
-        kept = np.minimum(length, limit)
-        for field in sequence.fields:
-            column = sequence.column(field.name)
-            events = columns[column]
-            if events.shape[1] <= limit:
-                continue
-            cut = np.full((len(events), limit), field.missing, events.dtype)
-            for row, (end, count) in enumerate(zip(length, kept, strict=True)):
-                cut[row, :count] = events[row, end - count : end]
-            columns[column] = cut
-        columns[sequence.length_column] = kept
-    return columns
+    limits = {column.name: column.width or 0 for column in schema.served_columns if column.kind == "length"}
+    for column in schema.served_columns:
+        if column.length is None or columns[column.name].shape[1] <= limits[column.length]:
+            continue
+        events, limit = columns[column.name], limits[column.length]
+        cut = np.full((len(events), limit), column.missing, events.dtype)
+        for row, end in enumerate(columns[column.length]):
+            kept = events[row, max(0, end - limit) : end]
+            cut[row, : len(kept)] = kept
+        columns[column.name] = cut
+    return columns | {name: np.minimum(columns[name], limit) for name, limit in limits.items()}
 
 
-def _column(schema: FeatureSchema, name: str, values: list, spec: Any) -> np.ndarray:
-    dtype = spec.dtype.as_numpy_dtype
-    if spec.shape.rank == 1:
+def _column(column: RawColumn, values: list) -> np.ndarray:
+    name, dtype = column.name, np.dtype(object if column.dtype == "string" else column.dtype).type
+    if column.kind == "vector":
+        return np.array([_vector(column, place, value) for place, value in enumerate(values)], np.float32)
+    if not column.has_lists:
         checked = [checked_scalar(name, place, value, dtype) for place, value in enumerate(values)]
         return np.array(checked, dtype)
-    feature = schema[name]
-    if isinstance(feature, Vector):
-        return np.array([_vector(feature, place, value) for place, value in enumerate(values)], np.float32)
-    assert isinstance(feature, (Categorical, Numeric))
     for place, value in enumerate(values):
         if not isinstance(value, list):
             raise RequestError(f"instance {place}: {name!r} must be a list. Received: {shown(value)}")
     width = max(len(value) for value in values)
-    padded = np.full((len(values), width), feature.missing, dtype)
+    padded = np.full((len(values), width), column.missing, dtype)
     for place, value in enumerate(values):
         for step, item in enumerate(value):
             padded[place, step] = checked_scalar(name, place, item, dtype)
     return padded
 
 
-def _vector(feature: Vector, place: int, value: Any) -> list[float]:
+def _vector(column: RawColumn, place: int, value: Any) -> list[float]:
     if value is None:
-        return [math.nan] * feature.dim
-    if not isinstance(value, list) or len(value) != feature.dim:
+        return [math.nan] * (column.width or 0)
+    if not isinstance(value, list) or len(value) != column.width:
         raise RequestError(
-            f"instance {place}: {feature.name!r} must be a list of {feature.dim} numbers. Received: {shown(value)}"
+            f"instance {place}: {column.name!r} must be a list of {column.width} numbers. Received: {shown(value)}"
         )
-    return [checked_scalar(feature.name, place, item, np.float32) for item in value]
+    return [checked_scalar(column.name, place, item, np.float32) for item in value]
 
 
 def checked_scalar(name: str, place: int, value: Any, dtype: Any) -> Any:

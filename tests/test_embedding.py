@@ -102,9 +102,9 @@ def test_shared_table_is_one_set_of_rows(schema):
     embedder = TokenEmbedder(schema, dim=8)
     embedder.build(None)
     shared = {"item", "viewed_item", "bought_item"}
-    assert len({embedder._columns[key].offset for key in shared}) == 1
+    assert len({embedder._layout.places[key].offset for key in shared}) == 1
     price = schema["price"].num_ids
-    assert embedder._table_rows[8] == price + schema["item"].num_ids + 22 + schema["tags"].num_ids
+    assert embedder._layout.rows[8] == price + schema["item"].num_ids + 22 + schema["tags"].num_ids
 
 
 def test_gradient_touches_only_rows_of_the_batch(schema, encoded):
@@ -113,11 +113,11 @@ def test_gradient_touches_only_rows_of_the_batch(schema, encoded):
     with tf.GradientTape() as tape:
         tokens = embedder(encoded)
         loss = ops.sum(tokens["features"] ** 2) + sum(ops.sum(s**2) for s in tokens["sequences"].values())
-    table = next(w for w in embedder.trainable_weights if tuple(w.shape) == (embedder._table_rows[8], 8))
+    table = next(w for w in embedder.trainable_weights if tuple(w.shape) == (embedder._layout.rows[8], 8))
     gradient = tape.gradient(loss, table if LEGACY else table.value)
     assert isinstance(gradient, tf.IndexedSlices)
     dense = tf.convert_to_tensor(gradient).numpy()
-    offset = embedder._columns["item"].offset
+    offset = embedder._layout.places["item"].offset
     used = set(encoded["item"]) | set(encoded["viewed_item"].ravel()) | set(encoded["bought_item"].ravel())
     for index in range(schema["item"].num_ids):
         assert (np.abs(dense[offset + index]).sum() > 0) == (index in used - {0})

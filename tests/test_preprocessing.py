@@ -120,6 +120,9 @@ def test_labels():
     assert encode.labels(raw_batch())["click"].shape == (32, 1)
     with pytest.raises(SchemaError, match="label columns \\['click'\\] are missing"):
         encode.labels({"item": [1]})
+    assert encode.weights(raw_batch()).numpy().tolist() == [1.0] * 32
+    with pytest.raises(SchemaError, match="column 'click' is missing"):
+        encode.weights({"item": [1]})
 
 
 WRONG = {

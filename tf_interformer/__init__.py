@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tf_interformer.preprocessing import Preprocessor
     from tf_interformer.ranker import Ranker
     from tf_interformer.sampling import downsample_negatives
-    from tf_interformer.schema import Categorical, FeatureSchema, Label, Numeric, SchemaError, Sequence, Vector
+    from tf_interformer.schema import Categorical, FeatureSchema, Label, Moment, Numeric, SchemaError, Sequence, Vector
 
 __version__ = "0.1.0"
 
@@ -32,6 +32,7 @@ __all__ = [
     "Label",
     "LazyAdam",
     "LazyAdamW",
+    "Moment",
     "Numeric",
     "Preprocessor",
     "Ranker",
@@ -59,7 +60,7 @@ _MODULES = {
     "preprocessing": ("Preprocessor",),
     "ranker": ("Ranker",),
     "sampling": ("downsample_negatives",),
-    "schema": ("Categorical", "FeatureSchema", "Label", "Numeric", "SchemaError", "Sequence", "Vector"),
+    "schema": ("Categorical", "FeatureSchema", "Label", "Moment", "Numeric", "SchemaError", "Sequence", "Vector"),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 

@@ -3,14 +3,13 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
+from tf_interformer.columns import exact
 from tf_interformer.layers._recording import is_recording
 from tf_interformer.schema import SchemaError
 
 Columns = Mapping[str, Any]
-_INT32 = np.iinfo(np.int32)
 
 
 class TracedColumns:
@@ -44,42 +43,10 @@ class TracedColumns:
     def _columns(self, raw: Columns) -> dict[str, tf.Tensor] | None:
         found = {}
         for name, spec in self._signature.items():
-            array = _exact(raw.get(name), spec)
+            value = raw.get(name)
+            value = value.numpy() if isinstance(value, tf.Tensor) else value
+            array = exact(value, spec.dtype.name, tuple(spec.shape))
             if array is None:
                 return None
             found[name] = tf.convert_to_tensor(array, spec.dtype)
         return found
-
-
-def _exact(value: Any, spec: tf.TensorSpec) -> np.ndarray | None:
-    """The values as an array of the spec's dtype, where that changes none of them."""
-    if isinstance(value, tf.Tensor):
-        value = value.numpy()
-    if type(value) is not np.ndarray or not spec.shape.is_compatible_with(value.shape):
-        return None
-    kind = value.dtype.kind
-    if spec.dtype == tf.string:
-        return value if kind == "U" or (kind == "O" and _is_text(value.ravel().tolist())) else None
-    if kind not in "iu" and not (kind == "f" and spec.dtype == tf.float32):
-        return None
-    if spec.dtype == tf.float32:
-        with np.errstate(over="ignore"):
-            numbers = value.astype(np.float32)
-        return None if np.isinf(numbers).any() else numbers
-    if value.dtype == np.uint64:
-        return None
-    if spec.dtype == tf.int32 and value.size and not _INT32.min <= value.min() <= value.max() <= _INT32.max:
-        return None
-    return value.astype(spec.dtype.as_numpy_dtype)
-
-
-def _is_text(values: list[Any]) -> bool:
-    """Whether all of them are strings, or all of them bytes of UTF-8."""
-    kinds = set(map(type, values))
-    if kinds == {bytes}:
-        try:
-            b"\0".join(values).decode()
-        except UnicodeDecodeError:
-            return False
-        return True
-    return kinds <= {str}

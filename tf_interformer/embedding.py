@@ -1,11 +1,12 @@
 """From ids and floats to tokens: one gather per embedding width."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from tf_interformer._fused_tables import FEW_IDS as FEW_IDS  # for who counts ids as it does
+from tf_interformer._fused_tables import FusedTables, Place, pool
 from tf_interformer._keras import keras, ops, register
 from tf_interformer._names import safe_name
 from tf_interformer.layers._common import (
@@ -21,21 +22,9 @@ from tf_interformer.layers._common import (
 )
 from tf_interformer.layers._lookup import NO_AUTOCAST, take_rows
 from tf_interformer.layers.mlp import MLP
-from tf_interformer.schema import Categorical, FeatureSchema
+from tf_interformer.schema import FeatureSchema
 from tf_interformer.schema import Sequence as Events
-
-# Tables of no more ids are never taken for unknown in training; ids are drawn by so many groups.
-FEW_IDS, _GROUPS = 256, 4096
-
-
-@dataclass(frozen=True)
-class _Column:
-    """One encoded id column: where its rows lie in the fused table of its width."""
-
-    key: str
-    width: int
-    offset: int
-    rows: int
+from tf_interformer.schema._parts import SchemaParts
 
 
 @register
@@ -103,7 +92,7 @@ class TokenEmbedder(keras.layers.Layer):
 
     def __init__(
         self,
-        schema: FeatureSchema | Mapping[str, Any],
+        schema: SchemaParts | Mapping[str, Any],
         dim: int = 16,
         dense_tokens: int = 1,
         dense_units: Sequence[int] = (),
@@ -116,7 +105,7 @@ class TokenEmbedder(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if not isinstance(schema, FeatureSchema):
+        if not isinstance(schema, SchemaParts):
             schema = FeatureSchema.from_config(schema)
         schema.require_learned()
         for name, value in {"dim": dim, "dense_tokens": dense_tokens}.items():
@@ -132,65 +121,24 @@ class TokenEmbedder(keras.layers.Layer):
         self.dropout = dropout
         self.unknown = check_rate("unknown", unknown)
         self.table_dtype = check_choice("table_dtype", table_dtype, ("float32", "bfloat16", "float16"))
-        self._columns, self._table_rows = self._lay_out()
-
-    def _lay_out(self) -> tuple[dict[str, _Column], dict[int, int]]:
-        """Give every table a range of rows in the fused table of its width."""
-        rows: dict[int, int] = {}
-        tables: dict[str, _Column] = {}
-        columns: dict[str, _Column] = {}
-
-        def table(name: str, width: int, count: int) -> _Column:
-            if name not in tables:
-                tables[name] = _Column(name, width, rows.get(width, 0), count)
-                rows[width] = rows.get(width, 0) + count
-            return tables[name]
-
-        def column(key: str, place: _Column) -> None:
-            columns[key] = _Column(key, place.width, place.offset, place.rows)
-
-        for feature in self.schema.numerics:
-            if feature.buckets:
-                key = f"{feature.name}_bucket"
-                column(key, table(key, self.dim, feature.num_ids))
-        keys = [f.name for f in self.schema.categoricals]
-        for sequence in self.schema.sequences:
-            keys += [sequence.column(f.name) for f in sequence.categoricals]
-        for key in keys:
-            name = self.schema.table_of(key)
-            owner = self.schema.tables[name]
-            column(key, table(name, owner.embedding_dim or self.dim, owner.num_ids))
-        for comparison in self.schema.comparisons:
-            column(comparison.events, table(comparison.events, self.dim, comparison.num_ids))
-            for latest, key in comparison.latest.items():
-                column(latest, columns[key])
-        return columns, rows
+        self._encoded = schema.encoded_columns
+        self._token_columns = tuple(column for column in self._encoded if column.goes == "token")
+        self._layout = FusedTables(self._encoded, dim)
 
     @property
     def feature_names(self) -> list[str]:
         """Name of every feature token, in order: the axes of an attention plot."""
         dense = ["dense"] if self.dense_tokens == 1 else [f"dense_{i}" for i in range(self.dense_tokens)]
-        names = dense if self.schema.numbers else []
-        return names + self._bucket_columns + self._categorical_columns + [f.name for f in self.schema.vectors]
-
-    @property
-    def _bucket_columns(self) -> list[str]:
-        return [f"{f.name}_bucket" for f in self.schema.numerics if f.buckets]
-
-    @property
-    def _categorical_columns(self) -> list[str]:
-        """Columns of ids that become a token: the categorical features, and what comparisons say of an event."""
-        latest = [column for comparison in self.schema.comparisons for column in comparison.latest]
-        return [f.name for f in self.schema.categoricals] + latest
+        return (dense if self.schema.numbers else []) + [column.name for column in self._token_columns]
 
     @property
     def columns(self) -> list[str]:
-        """Names of the encoded id columns: bucketised numerics, categorical features, fields of sequences."""
-        return list(self._columns)
+        """Names of the encoded id columns, in the order of their tokens: of features, of events, of the latest."""
+        return list(self._layout.places)
 
     def rows_of(self, column: str) -> np.ndarray:
         """Embeddings `[ids, width]` of a column's vocabulary, id 0 first; columns that share a table share them."""
-        place = self._columns[column]
+        place = self._layout.places[column]
         rows = np.arange(place.offset, place.offset + place.rows)
         return ops.convert_to_numpy(wide(take_rows(self._tables[str(place.width)], rows)))
 
@@ -210,18 +158,13 @@ class TokenEmbedder(keras.layers.Layer):
                 dtype=self._stored_dtype,
                 **NO_AUTOCAST,
             )
-            for width, rows in self._table_rows.items()
+            for width, rows in self._layout.rows.items()
         }
         # Tables of another width are projected to the model's width, once for all their columns.
         self._projections = {}
-        for width in self._table_rows:
+        for width in self._layout.rows:
             if width != self.dim:
-                projection = keras.layers.Dense(
-                    self.dim, use_bias=False, name=f"project_{width}", dtype=self.dtype_policy
-                )
-                build_sublayer(projection, (None, None, width))
-                setattr(self, f"project_{width}", projection)
-                self._projections[str(width)] = projection
+                self._projections[str(width)] = self._linear_map(f"project_{width}", (None, None, width))
         self.dense = None
         if self.schema.numbers:
             self.dense = self._number_map("dense_token", self.dense_tokens, (None, len(self.schema.numbers)))
@@ -233,22 +176,23 @@ class TokenEmbedder(keras.layers.Layer):
                 attach(self, numbers.name, numbers)
                 self._event_maps[sequence.name] = numbers
         self._vector_maps = {}
-        for feature in self.schema.vectors:
-            # A unit vector then starts as a token of about the scale of the embeddings.
-            initializer = keras.initializers.RandomNormal(stddev=self.stddev)
-            made = keras.layers.Dense(
-                self.dim,
-                use_bias=False,
-                kernel_initializer=initializer,
-                name=f"vector_{safe_name(feature.name)}",
-                dtype=self.dtype_policy,
-            )
-            build_sublayer(made, (None, feature.dim))
-            attach(self, made.name, made)
-            self._vector_maps[feature.name] = made
+        for column in self._token_columns:
+            if not column.is_id:
+                # A unit vector then starts as a token of about the scale of the embeddings.
+                start = keras.initializers.RandomNormal(stddev=self.stddev)
+                made = self._linear_map(f"vector_{safe_name(column.name)}", column.shape, start)
+                self._vector_maps[column.name] = made
         self.forget = keras.layers.Dropout(self.unknown, dtype="float32", name="forget") if self.unknown else None
         self.drop = keras.layers.Dropout(self.dropout, dtype=self.dtype_policy) if self.dropout else None
         super().build(input_shape)
+
+    def _linear_map(self, name: str, input_shape: tuple[int | None, ...], start: Any = "glorot_uniform") -> Any:
+        made = keras.layers.Dense(
+            self.dim, use_bias=False, kernel_initializer=start, name=name, dtype=self.dtype_policy
+        )
+        build_sublayer(made, input_shape)
+        attach(self, name, made)
+        return made
 
     def _number_map(self, name: str, tokens: int, input_shape: tuple[None, int] | tuple[None, None, int]) -> Any:
         """What makes so many tokens, side by side, of all numbers of an example or of an event."""
@@ -263,8 +207,9 @@ class TokenEmbedder(keras.layers.Layer):
 
     def call(self, inputs: Mapping[str, Any], training: bool | None = None) -> dict[str, Any]:
         self._check(inputs)
-        inputs = self._forgotten(inputs, training)
-        rows, penalty = self._gather(inputs, self._columns.values())
+        if self.forget is not None and training:
+            inputs = self._layout.forgotten(inputs, self.forget)
+        rows, penalty = self._gather(inputs, self._layout.places.values())
         if self.l2:
             batch = ops.cast(ops.shape(next(iter(rows.values())))[0], "float32")
             # A replica's part of the last batch may be empty.
@@ -274,24 +219,6 @@ class TokenEmbedder(keras.layers.Layer):
             tokens["features"] = self.drop(tokens["features"], training=training)
             tokens["sequences"] = {name: self.drop(x, training=training) for name, x in tokens["sequences"].items()}
         return tokens
-
-    def _forgotten(self, inputs: Mapping[str, Any], training: bool | None) -> Mapping[str, Any]:
-        """The inputs with the ids that this step takes for unknown."""
-        if self.forget is None or not training:
-            return inputs
-        found = dict(inputs)
-        for width in sorted(self._table_rows):
-            columns = [c for c in self._columns.values() if c.width == width and c.rows > FEW_IDS]
-            if not columns:
-                continue
-            known = self.forget(ops.ones((_GROUPS,)), training=True) > 0
-            for column in columns:
-                ids = ops.cast(inputs[column.key], "int32")
-                # Neighbours in the table, which are about as frequent, are in different groups.
-                group = ops.mod(ids + column.offset, _GROUPS)
-                kept = ops.logical_or(ops.take(known, group), ids < 2)
-                found[column.key] = ops.where(kept, ids, ops.ones_like(ids))
-        return found
 
     def candidate_tokens(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """The tokens of one user's candidates, as in inference.
@@ -305,8 +232,8 @@ class TokenEmbedder(keras.layers.Layer):
         """
         self._check(inputs)
         theirs = self.schema.candidate_columns
-        users, _ = self._gather(inputs, [c for c in self._columns.values() if c.key not in theirs])
-        items, _ = self._gather(inputs, [c for c in self._columns.values() if c.key in theirs])
+        users, _ = self._gather(inputs, [c for c in self._layout.places.values() if c.key not in theirs])
+        items, _ = self._gather(inputs, [c for c in self._layout.places.values() if c.key in theirs])
         count = ops.shape(inputs[self.schema.candidate[0]])[0]
 
         def spread(key: str, value: Any) -> Any:
@@ -326,94 +253,65 @@ class TokenEmbedder(keras.layers.Layer):
             given["numbers"] = numbers  # [B, M]
             dense = self.dense(numbers, training=training)
             tokens.append(ops.reshape(dense, (-1, self.dense_tokens, self.dim)))  # [B, dense_tokens, D]
-        tokens += [spread(key, rows[key]) for key in self._bucket_columns]
-        pooled = {f.name: _pool(rows[f.name], inputs[f.name], f) for f in self.schema.categoricals}
-        tokens += [spread(key, pooled.get(key, rows[key])) for key in self._categorical_columns]
-        for name, vector_map in self._vector_maps.items():
-            token = vector_map(ops.cast(inputs[name], self.compute_dtype))
-            tokens.append(spread(name, ops.expand_dims(token, axis=1)))  # [B, 1, D]
+        for column in self._token_columns:
+            if column.is_id:
+                token = pool(rows[column.name], inputs[column.name], column.pooling)
+            else:
+                made = self._vector_maps[column.name](ops.cast(inputs[column.name], self.compute_dtype))
+                token = ops.expand_dims(made, axis=1)
+            tokens.append(spread(column.name, token))  # [B, 1, D]
         features = ops.concatenate(tokens, axis=1)  # [B, N, D]
         sequences, lengths = {}, {}
         for sequence in self.schema.sequences:
             length = ops.cast(inputs[sequence.length_column], "int32")
-            fields = {key: rows[key] for key in sequence.id_columns}  # F x [B, T, D]
-            if sequence.number_columns:
-                fields[sequence.length_column] = self._event_numbers(sequence, inputs, length, training)
-            events = list(fields.values())
-            if self.schema.comparisons:  # then histories differ between the candidates
-                events = [spread(key, value) for key, value in fields.items()]
+            events = []
+            for part in sequence.event_parts:
+                ids = part[0] in rows
+                value = rows[part[0]] if ids else self._event_numbers(sequence, part, inputs, length, training)
+                # Where something is compared with the candidates, histories differ between these.
+                events.append(spread(part[0], value) if self.schema.comparisons else value)  # [B, T, D]
+            if self.schema.comparisons:
                 length = spread(sequence.length_column, length)
             sequences[sequence.name] = ops.concatenate(events, axis=-1) if len(events) > 1 else events[0]
             lengths[sequence.name] = length
-        ids = self._ids({key: spread(key, inputs[key]) for key in self._id_columns if key}, ops.shape(features)[0])
+        ids = self._ids({key: spread(key, inputs[key]) for key in self._one_id if key}, ops.shape(features)[0])
         return {"features": features, "sequences": sequences, "lengths": lengths, "ids": ids, **given}
 
-    def _event_numbers(self, sequence: Events, inputs: Mapping[str, Any], length: Any, training: Any) -> Any:
+    def _event_numbers(
+        self, sequence: Events, part: Iterable[str], inputs: Mapping[str, Any], length: Any, training: Any
+    ) -> Any:
         """What all numbers of each event are together, as the dense token is of those of an example: `[B, T, D]`."""
-        numbers = [ops.cast(inputs[key], self.compute_dtype) for key in sequence.number_columns]
+        numbers = [ops.cast(inputs[key], self.compute_dtype) for key in part]
         tokens = self._event_maps[sequence.name](ops.stack(numbers, axis=-1), training=training)
         return zero_where_not(valid_positions(length, ops.shape(tokens)[1]), tokens)
 
     @property
-    def _id_columns(self) -> list[str]:
-        """For each feature token behind the dense ones the column of its id, or nothing where it has none."""
-        several = {f.name for f in self.schema.categoricals if f.max_values is not None}
-        columns = ["" if key in several else key for key in self._categorical_columns]
-        return self._bucket_columns + columns + [""] * len(self.schema.vectors)
+    def _one_id(self) -> list[str]:
+        """For each feature token behind the dense ones the column of its id, or nothing where it has none, or many."""
+        return [c.name if c.is_id and c.pooling is None else "" for c in self._token_columns]
 
     def _ids(self, inputs: Mapping[str, Any], count: Any) -> Any:
         none = ops.zeros((count,), "int32")
         dense = [none] * (self.dense_tokens if self.dense is not None else 0)
-        return ops.stack([*dense, *(ops.cast(inputs[c], "int32") if c else none for c in self._id_columns)], axis=1)
+        return ops.stack([*dense, *(ops.cast(inputs[c], "int32") if c else none for c in self._one_id)], axis=1)
 
-    def _gather(self, inputs: Mapping[str, Any], wanted: Iterable[_Column]) -> tuple[dict[str, Any], Any]:
-        """Embedding of id columns `[B, columns, D]`, by one gather per width, and the sum of their squares."""
-        found: dict[str, Any] = {}
-        penalty = 0.0
-        for width, table in self._tables.items():
-            columns = [column for column in wanted if str(column.width) == width]
-            if not columns:
-                continue
-            ids = [_as_matrix(inputs[column.key]) for column in columns]  # each [B, values]
-            # An id past its vocabulary must not read another feature's rows.
-            safe = [ops.where((i >= 0) & (i < column.rows), i, 1) for i, column in zip(ids, columns, strict=True)]
-            shifted = [i + column.offset for i, column in zip(safe, columns, strict=True)]
-            rows = take_rows(table, ops.concatenate(shifted, axis=1))  # [B, all values, width]
-            present = ops.expand_dims(ops.concatenate(ids, axis=1) != 0, axis=-1)
-            rows = ops.cast(rows, self.compute_dtype) * ops.cast(present, self.compute_dtype)
-            if self.l2:
-                penalty = penalty + ops.sum(ops.square(ops.cast(rows, "float32")))
-            if width in self._projections:
-                rows = self._projections[width](rows)
-            # One split, whose gradient is one concatenation; slices would each pad theirs to the full width.
-            ends = np.cumsum([matrix.shape[1] for matrix in ids])[:-1].tolist()
-            parts = ops.split(rows, ends, axis=1) if ends else [rows]
-            found |= {column.key: part for column, part in zip(columns, parts, strict=True)}
-        return found, penalty
+    def _gather(self, inputs: Mapping[str, Any], wanted: Iterable[Place]) -> tuple[dict[str, Any], Any]:
+        tables, dtype = self._tables, self.compute_dtype
+        return self._layout.gather(inputs, wanted, tables, self._projections, dtype, penalised=bool(self.l2))
 
     def _check(self, inputs: Mapping[str, Any]) -> None:
-        needed = [*self._columns, *self.schema.numbers]
-        needed += [f.name for f in self.schema.vectors]
-        needed += [column for s in self.schema.sequences for column in s.number_columns]
-        needed += [s.length_column for s in self.schema.sequences]
+        needed = [column.name for column in self._encoded]
         missing = [key for key in needed if key not in inputs]
         if missing:
             raise ValueError(
                 f"the encoded batch lacks the columns {missing}: run the raw batch through the Preprocessor. "
                 f"Received: {', '.join(sorted(inputs))}"
             )
-        for column in self._columns.values():
-            ids = _eager_numpy(inputs[column.key])
-            if ids is None:
-                return  # inside a graph: ids out of range read the out-of-vocabulary row
-            if ids.size and (ids.min() < 0 or ids.max() >= column.rows):
-                raise ValueError(
-                    f"ids of {column.key!r} must lie in [0, {column.rows}). Received: {ids.min()} to {ids.max()}"
-                )
+        self._layout.check(inputs)
 
     def compute_output_shape(self, input_shape: Mapping[str, Any]) -> dict[str, Any]:
         sequences = {
-            s.name: (None, _width(input_shape, s.event_columns[0]), event_fields(s) * self.dim)
+            s.name: (None, _width(input_shape, s.event_columns[0]), len(s.event_parts) * self.dim)
             for s in self.schema.sequences
         }
         return {
@@ -440,43 +338,6 @@ class TokenEmbedder(keras.layers.Layer):
         }
 
 
-def event_fields(sequence: Events) -> int:
-    """How many fields of width `dim` stand side by side in an embedded event: all its numbers are one."""
-    return len(sequence.id_columns) + bool(sequence.number_columns)
-
-
-def _as_matrix(ids: Any) -> Any:
-    ids = ops.cast(ids, "int32")
-    return ops.expand_dims(ids, axis=1) if len(ids.shape) == 1 else ids
-
-
-def _pool(rows: Any, ids: Any, feature: Categorical) -> Any:
-    """The token `[B, 1, D]` of a categorical feature."""
-    if feature.max_values is None:
-        return rows
-    present = ops.cast(ops.expand_dims(ops.cast(ids, "int32") != 0, axis=-1), rows.dtype)  # [B, values, 1]
-    if feature.pooling == "max":
-        lowest = ops.where(present > 0, rows, ops.cast(-1e4, rows.dtype))
-        some = ops.max(present, axis=1, keepdims=True)
-        return ops.max(lowest, axis=1, keepdims=True) * some
-    total = ops.sum(rows, axis=1, keepdims=True)
-    if feature.pooling == "sum":
-        return total
-    return total / ops.maximum(ops.sum(present, axis=1, keepdims=True), 1)
-
-
 def _width(shapes: Mapping[str, Any], key: str) -> int | None:
     shape = shapes[key]
     return shape[1] if len(shape) > 1 else None
-
-
-def _eager_numpy(value: Any) -> Any:
-    """The value as NumPy when it is at hand, None while tracing."""
-    if isinstance(value, np.ndarray):
-        return value
-    if hasattr(value, "numpy"):
-        try:
-            return value.numpy()
-        except (AttributeError, NotImplementedError, RuntimeError, TypeError):
-            return None
-    return None

@@ -26,7 +26,8 @@ from tf_interformer.losses import list_losses
 from tf_interformer.metrics import Calibration as Calibration
 from tf_interformer.metrics import NormalizedEntropy as NormalizedEntropy
 from tf_interformer.preprocessing import LIST_COLUMN, Preprocessor
-from tf_interformer.schema import FeatureSchema, Numeric, SchemaError
+from tf_interformer.schema import Feature, FeatureSchema, SchemaError
+from tf_interformer.schema._parts import SchemaParts
 from tf_interformer.shapes import with_shapes, with_widths
 
 # Whether a `test_step` runs. Not an attribute: replicas trace their steps in threads of their own.
@@ -121,7 +122,7 @@ class Ranker(keras.Model):
         for name, value in {"linear_terms": linear_terms, "list_loss": list_loss}.items():
             if not value >= 0:
                 raise ValueError(f"`{name}` must be at least 0. Received: {value!r}")
-        if linear_terms and not (schema.categoricals or schema.vectors):
+        if linear_terms and not _without_numbers(schema):
             raise ValueError("`linear_terms` needs categorical features: the schema has none")
         self.schema = schema
         self.embedding = dict(embedding or {})
@@ -163,8 +164,9 @@ class Ranker(keras.Model):
     def _create_linear_terms(self) -> None:
         """Weights of ids are embeddings of width 1, of the features alone; all terms start at 0."""
         dtype = self.dtype_policy
-        kept = tuple(f for f in self.schema.features if not isinstance(f, Numeric))
-        schema = self.schema.model_copy(update={"features": kept, "sequences": ()})
+        kept = _without_numbers(self.schema)
+        candidate = tuple(feature.name for feature in kept if feature.name in self.schema.candidate)
+        schema = SchemaParts(features=kept, labels=self.schema.labels, candidate=candidate)
         self.linear_embedder = TokenEmbedder(schema, dim=1, stddev=0.0, name="linear_embedder", dtype=dtype)
         starts = {"linear": "ones"} | ({"numbers": "zeros"} if self.schema.numbers else {})
         self.linear_maps: dict[str, dict[str, Any]] = {}  # by task, by what is read of the tokens
@@ -213,25 +215,14 @@ class Ranker(keras.Model):
     @cached_property
     def encoded_shapes(self) -> dict[str, tuple[int | None, ...]]:
         """Shape of every column of an encoded batch."""
-        shapes: dict[str, tuple[int | None, ...]] = {f.name: (None,) for f in self.schema.features}
-        shapes |= {f"{f.name}_bucket": (None,) for f in self.schema.numerics if f.buckets}
-        shapes |= {f.name: (None, f.max_values) for f in self.schema.categoricals if f.max_values}
-        shapes |= {f.name: (None, f.dim) for f in self.schema.vectors}
-        for sequence in self.schema.sequences:
-            shapes |= dict.fromkeys(sequence.event_columns, (None, sequence.max_length))
-            shapes[sequence.length_column] = (None,)
-        for comparison in self.schema.comparisons:
-            shapes |= dict.fromkeys((*comparison.numbers, *comparison.latest), (None,))
-        return shapes
+        return {column.name: column.shape for column in self.schema.encoded_columns}
 
     @property
     def encoded_signature(self) -> dict[str, tf.TensorSpec]:
         """Every column of an encoded batch as a tensor spec: ids and lengths are int32, numbers float32."""
-        floats = {*self.schema.numbers, *(vector.name for vector in self.schema.vectors)}
-        floats |= {column for sequence in self.schema.sequences for column in sequence.number_columns}
         return {
-            name: tf.TensorSpec(shape, tf.float32 if name in floats else tf.int32, safe_name(name))
-            for name, shape in self.encoded_shapes.items()
+            column.name: tf.TensorSpec(column.shape, tf.as_dtype(column.dtype), safe_name(column.name))
+            for column in self.schema.encoded_columns
         }
 
     def build(self, input_shape: Any = None) -> None:
@@ -539,11 +530,11 @@ class Ranker(keras.Model):
                 "`FeatureSchema(candidate=(...))` their names"
             )
         raw = {}
-        for name in self.schema.signature():
-            owner, given = ("items", items) if name in names else ("user", user)
-            if name not in given:
-                raise SchemaError(f"`{owner}` lacks the column {name!r}. Received: {', '.join(sorted(given))}")
-            raw[name] = given[name]
+        for column in self.schema.served_columns:
+            owner, given = ("items", items) if column.side == "candidate" else ("user", user)
+            if column.name not in given:
+                raise SchemaError(f"`{owner}` lacks the column {column.name!r}. Received: {', '.join(sorted(given))}")
+            raw[column.name] = given[column.name]
         rows = {name: columns.count_rows(value) for name, value in raw.items()}
         for name, count in rows.items():
             if name not in names and count != 1:
@@ -659,6 +650,11 @@ def _binary_losses(labels: Any, logits: Any) -> Any:
 def _in_graph(tensor: Any) -> bool:
     """Whether TensorFlow is tracing: neither eager, nor one of Keras's symbolic tensors."""
     return isinstance(tensor, tf.Tensor) and not hasattr(tensor, "numpy")
+
+
+def _without_numbers(schema: FeatureSchema) -> tuple[Feature, ...]:
+    """The features that are not a number of the dense token."""
+    return tuple(feature for feature in schema.features if feature.name not in schema.numbers)
 
 
 def _logit(mean: float | None) -> float:

@@ -1,6 +1,6 @@
 """The part of a schema that this package's models and those of others can both read."""
 
-from tf_interformer import Categorical, FeatureSchema, Label, Numeric, SchemaError, Sequence
+from tf_interformer import Categorical, FeatureSchema, Label, SchemaError, Sequence
 
 
 def readable_by_both(schema: FeatureSchema) -> FeatureSchema:
@@ -26,9 +26,9 @@ def readable_by_both(schema: FeatureSchema) -> FeatureSchema:
     if history is None:
         raise SchemaError(f"{schema.name!r} has no history with a field in the table of a feature of the candidate")
     features = tuple(
-        f.model_copy(update={"embedding_dim": None}) if isinstance(f, Categorical) else f
+        f.replace(embedding_dim=None) if f in single else f
         for f in schema.features
-        if isinstance(f, Numeric) or f in single
+        if f in single or f in schema.numerics
     )
     names = {feature.name for feature in features}
     return FeatureSchema(
@@ -49,7 +49,7 @@ def _restricted(schema: FeatureSchema, sequence: Sequence, shared: set[str]) -> 
     for field in sequence.categoricals:
         table = schema.table_of(sequence.column(field.name))
         if table in shared:
-            fields.setdefault(table, field.model_copy(update={"embedding_dim": None}))
+            fields.setdefault(table, field.replace(embedding_dim=None))
     if not fields:
         return None
     return Sequence(name=sequence.name, fields=tuple(fields.values()), max_length=sequence.max_length)

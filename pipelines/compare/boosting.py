@@ -45,10 +45,8 @@ def features(schema: FeatureSchema, encoded: dict[str, Any]) -> tuple[np.ndarray
         schema: A learned one.
         encoded: A batch as the `Preprocessor` makes it.
     """
-    small = [f.name for f in schema.categoricals if f.max_values is None and schema.tables[
-        schema.table_of(f.name)].num_ids <= MOST_VALUES]  # fmt: skip
-    latest = [column for comparison in schema.comparisons for column in comparison.latest]
-    small += [name for name in latest if schema.id_counts[name] <= MOST_VALUES]
+    codes = [column for column in schema.encoded_columns if column.is_code]
+    small = [column.name for column in codes if (column.num_ids or 0) <= MOST_VALUES]
     names = [*schema.numbers, *(s.length_column for s in schema.sequences), *small]
     if not names:
         raise ConfigError("lightgbm: the schema has no number, no history and no category of few values")

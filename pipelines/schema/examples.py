@@ -7,18 +7,15 @@ from pipelines.datasets.tables import DataError
 from pipelines.schema.lists import as_lists
 from pipelines.schema.nested import list_series, with_lone_gaps
 from pipelines.schema.roles import check_label
-from tf_interformer.schema import Categorical, FeatureSchema, Numeric, Sequence, Vector
+from tf_interformer.schema import FeatureSchema, RawColumn, Sequence
 
 _TYPES = {"int64": pl.Int64, "string": pl.String}
+_NOTHING = {"int64": -1, "string": ""}
 
 
 def scalar_columns(schema: FeatureSchema) -> set[str]:
     """Names of the columns that hold one value per row."""
-    several = {f.name for f in schema.features if isinstance(f, Vector)}
-    several |= {f.name for f in schema.categoricals if f.max_values is not None}
-    others = {column for column, _ in schema.key_columns.values()}
-    others |= {schema.weight} if schema.weight is not None else set()
-    return {f.name for f in schema.features} - several | set(schema.tasks) | others
+    return {column.name for column in schema.raw_columns if column.width is None}
 
 
 def examples(frame: pl.DataFrame, schema: FeatureSchema, built: set[str]) -> pl.DataFrame:
@@ -36,31 +33,13 @@ def examples(frame: pl.DataFrame, schema: FeatureSchema, built: set[str]) -> pl.
         ConfigError: The log lacks a column.
         DataError: A column does not hold what the schema says.
     """
-    columns: dict[str, pl.Series] = {}
-    for feature in schema.features:
-        column = _column(frame, feature.name)
-        if isinstance(feature, Numeric):
-            columns[feature.name] = _numbers(column)
-        elif isinstance(feature, Vector):
-            columns[feature.name] = _vectors(column, feature)
-        elif feature.max_values is None:
-            columns[feature.name] = _values(column, feature)
-        else:
-            columns[feature.name] = _lists(column, feature, column.name).list.head(feature.max_values)
+    inputs = [column for column in schema.raw_columns if column.is_input and column.sequence is None]
+    columns = {column.name: _plain(_column(frame, column.name), column) for column in inputs}
     for sequence in schema.sequences:
         if sequence.name not in built:
             columns |= _sequence(frame, sequence)
-    for label in schema.labels:
-        check_label(_column(frame, label.name))
-        columns[label.name] = frame[label.name]
-    for name, dtype in schema.key_columns.values():
-        if name not in columns:
-            columns[name] = _values(_column(frame, name), Categorical(name=name, dtype=dtype))
-    if schema.weight is not None:
-        weights = _numbers(_column(frame, schema.weight))
-        if weights.is_nan().any() or (weights < 0).any():
-            raise DataError(f"the log's column `{schema.weight}` must hold weights of 0 or more, as the schema says")
-        columns[schema.weight] = weights
+    others = [column for column in schema.raw_columns if not column.is_input]
+    columns |= {column.name: _plain(_column(frame, column.name), column) for column in others}
     return pl.DataFrame([column.rename(name) for name, column in columns.items()])
 
 
@@ -70,6 +49,23 @@ def _column(frame: pl.DataFrame, name: str) -> pl.Series:
     return frame[name]
 
 
+def _plain(series: pl.Series, column: RawColumn) -> pl.Series:
+    """A column of the log as one of the schema."""
+    if column.kind == "label":
+        check_label(series)
+        return series
+    if column.kind == "weight":
+        weights = _numbers(series)
+        if weights.is_nan().any() or (weights < 0).any():
+            raise DataError(f"the log's column `{column.name}` must hold weights of 0 or more, as the schema says")
+        return weights
+    if column.kind == "vector":
+        return _vectors(series, column)
+    if column.has_lists:
+        return _lists(series, column, series.name).list.head(column.width or 0)
+    return _numbers(series) if column.dtype == "float32" else _values(series, column)
+
+
 def _numbers(column: pl.Series) -> pl.Series:
     numbers = column.cast(pl.Float32, strict=False) if not column.dtype.is_nested() else None
     if numbers is None or numbers.null_count() > column.null_count():
@@ -77,30 +73,31 @@ def _numbers(column: pl.Series) -> pl.Series:
     return numbers.set(~numbers.is_finite(), None).fill_null(float("nan"))
 
 
-def _vectors(column: pl.Series, feature: Vector) -> pl.Series:
-    lists = as_lists(column).cast(pl.List(pl.Float32))
-    wrong = lists.is_not_null() & (lists.list.len() != feature.dim)
+def _vectors(series: pl.Series, column: RawColumn) -> pl.Series:
+    lists = as_lists(series).cast(pl.List(pl.Float32))
+    wrong = lists.is_not_null() & (lists.list.len() != column.width)
     if wrong.any():
         row = int(wrong.arg_max() or 0)
         raise DataError(
-            f"the log's column `{column.name}` must hold {feature.dim} numbers in every row, as the schema says. "
-            f"Received in row {row + 1}: {len(column[row])}"
+            f"the log's column `{series.name}` must hold {column.width} numbers in every row, as the schema says. "
+            f"Received in row {row + 1}: {len(series[row])}"
         )
-    return lists.fill_null([float("nan")] * feature.dim)
+    return lists.fill_null([float("nan")] * (column.width or 0))
 
 
-def _values(column: pl.Series, feature: Categorical) -> pl.Series:
-    what = "a word" if feature.dtype == "string" else "a whole number"
-    if column.dtype.is_nested():
-        raise _misfit(column, None, what)
-    if feature.dtype == "int64" and column.dtype.is_float():
-        values = column.cast(pl.Int64, strict=False)
-        values = values.set(values.cast(pl.Float64) != column, None)
+def _values(series: pl.Series, column: RawColumn) -> pl.Series:
+    what = "a word" if column.dtype == "string" else "a whole number"
+    if series.dtype.is_nested():
+        raise _misfit(series, None, what)
+    if column.dtype == "int64" and series.dtype.is_float():
+        values = series.cast(pl.Int64, strict=False)
+        values = values.set(values.cast(pl.Float64) != series, None)
     else:
-        values = column.cast(_TYPES[feature.dtype], strict=False)
-    if values.null_count() > column.null_count():
-        raise _misfit(column, values, what)
-    return values.fill_null(feature.missing)
+        values = series.cast(_TYPES[column.dtype], strict=False)
+    if values.null_count() > series.null_count():
+        raise _misfit(series, values, what)
+    # A key has no missing value of its own: rows without one are of one user, or list.
+    return values.fill_null(_NOTHING[column.dtype] if column.missing is None else column.missing)
 
 
 def _misfit(column: pl.Series, values: pl.Series | None, what: str) -> DataError:
@@ -111,10 +108,10 @@ def _misfit(column: pl.Series, values: pl.Series | None, what: str) -> DataError
     )
 
 
-def _lists(column: pl.Series, feature: Categorical | Numeric, name: str) -> pl.Series:
-    lists = as_lists(column).fill_null([])
-    flat = lists.explode(empty_as_null=False).rename(column.name)
-    flat = _numbers(flat) if isinstance(feature, Numeric) else _values(flat, feature)
+def _lists(series: pl.Series, column: RawColumn, name: str) -> pl.Series:
+    lists = as_lists(series).fill_null([])
+    flat = lists.explode(empty_as_null=False).rename(series.name)
+    flat = _numbers(flat) if column.dtype == "float32" else _values(flat, column)
     offsets = pl.concat([pl.Series([0], dtype=pl.Int64), lists.list.len().cast(pl.Int64).cum_sum()])
     return list_series(name, flat, offsets.to_numpy())
 
@@ -122,10 +119,10 @@ def _lists(column: pl.Series, feature: Categorical | Numeric, name: str) -> pl.S
 def _sequence(frame: pl.DataFrame, sequence: Sequence) -> dict[str, pl.Series]:
     sources = {field.name: as_lists(_source(frame, sequence, field.name)).fill_null([]) for field in sequence.fields}
     columns: dict[str, pl.Series] = {}
-    for field in sequence.fields:
-        name = sequence.column(field.name)
+    events = [column for column in sequence.raw_columns if column.length is not None]
+    for field, column in zip(sequence.fields, events, strict=True):
         source = with_lone_gaps(sources[field.name], list(sources.values()))
-        columns[name] = _lists(source, field, name)
+        columns[column.name] = _lists(source, column, column.name)
     first, *others = columns
     if not columns[first].list.len().sum():
         raise DataError(

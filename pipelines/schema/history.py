@@ -85,10 +85,10 @@ class HistorySpec:
         fields = tuple(self._field(schema, name) for name in self.fields)
         names = schema.candidate or tuple(f.name for f in schema.features)
         items = [name for name in names if name != schema.group and name not in schema.served_as]
-        shared = [field for field in fields if isinstance(field, Categorical) and field.table in items]
+        shared = [field for field in fields if field.shares_table in items]
         match, distance = compared(shared)
         added = Sequence(name=self.name, fields=fields, max_length=self.max_length, match=match, distance=distance)
-        return FeatureSchema(**{**dict(schema), "sequences": (*schema.sequences, added)})
+        return schema.replace(sequences=(*schema.sequences, added))
 
     def _field(self, schema: FeatureSchema, name: str) -> Categorical | Numeric:
         if name in schema.tasks:

@@ -93,7 +93,9 @@ def propose(
     for series in others:
         if not isinstance(series.dtype, pl.List):
             found[series.name] = _tested(_read(propose_scalar(series, group), log), series, tests)
-    scalars = {name: frame[name] for name, f in found.items() if isinstance(f.feature, Categorical) and f.is_feature}
+    scalars = {
+        n: frame[n] for n, f in found.items() if f.is_feature and f.feature is not None and f.feature.has_vocabulary
+    }
     findings, sequences = propose_lists(lists, scalars)
     found |= {f.column: _tested_list(_read(f, log), frame, tests) for f in findings}
     sequences = _without(sequences, found)
@@ -159,7 +161,7 @@ def _tested_list(finding: Finding, frame: pl.DataFrame, tests: list[LeakTest]) -
     derived = {"its length": values.list.len().cast(pl.Int64), "its last value": values.list.last()}
     if finding.kind == "multi-valued":
         derived["its values"] = values
-    table = finding.feature.table if isinstance(finding.feature, Categorical) else None
+    table = None if finding.feature is None else finding.feature.shares_table
     if table is not None and frame[table].dtype == values.dtype.inner:  # type: ignore[attr-defined]
         pair = pl.DataFrame({"list": values, "own": frame[table]})
         own = pair.select(pl.col("list").list.contains(pl.col("own")).cast(pl.Int64))["list"]
@@ -193,7 +195,7 @@ def _without(sequences: list[History], found: dict[str, Finding]) -> list[Histor
         if fields:
             names = {field.name for field in fields}
             match, distance = (tuple(n for n in chosen if n in names) for chosen in (sequence.match, sequence.distance))
-            kept.append(sequence.model_copy(update={"fields": fields, "match": match, "distance": distance}))
+            kept.append(sequence.replace(fields=fields, match=match, distance=distance))
     return kept
 
 

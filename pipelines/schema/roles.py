@@ -10,7 +10,7 @@ from pipelines.config import ConfigError
 from pipelines.datasets.tables import DataError
 from pipelines.schema.log import Log
 from pipelines.schema.moments import moments_of, question_of
-from tf_interformer.schema import Categorical
+from tf_interformer.schema import Categorical, Numeric
 
 # In order of preference
 _LABELS = ("click", "is_click", "clicked", "is_clicked", "clk", "label", "target", "y")
@@ -40,12 +40,12 @@ def words_of(name: str) -> list[str]:
     return [word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+", name)]
 
 
-def is_scale(feature: Categorical) -> bool:
+def is_scale(feature: Categorical | Numeric) -> bool:
     """Whether the values are whole numbers on a scale, by the name."""
     return feature.dtype == "int64" and bool(set(words_of(feature.name)) & _SCALES)
 
 
-def compared(fields: Sequence[Categorical]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def compared(fields: Sequence[Categorical | Numeric]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """How fields of events are compared with the candidate: the arguments `match` and `distance` of a sequence."""
     distance = tuple(field.name for field in fields if is_scale(field))
     return tuple(f.name for f in fields if f.name not in distance), distance

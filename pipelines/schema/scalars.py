@@ -106,14 +106,15 @@ def _served(found: Finding, column: pl.Series) -> Finding:
     if not words & _PLACES or words - _PLACES - _OF_PLACES or column.dtype == pl.String or found.feature is None:
         return found
     first: Any = column.min()
-    feature = found.feature.model_copy(update={"serve_as": first})
+    feature = found.feature.replace(serve_as=first)
     remark = f"where the row was shown, known of logged rows only: served as {first}"
     return replace(found, feature=feature, remark=f"{remark}; {found.remark}".removesuffix("; "))
 
 
 def without_strangers(found: Finding, column: pl.Series, time: pl.Series, group: str | None) -> Finding:
     """The finding; left out, or no more than the group key, where the values of later rows are mostly new ones."""
-    if not isinstance(found.feature, Categorical) or found.distinct <= _SMALL or column.len() < _ROWS_TO_JUDGE:
+    known = found.feature is not None and found.feature.has_vocabulary
+    if not known or found.distinct <= _SMALL or column.len() < _ROWS_TO_JUDGE:
         return found
     ranks = time.rank("dense").fill_null(0).to_numpy()
     cut = np.quantile(ranks, 1 - _LATER)
@@ -168,10 +169,10 @@ def vocabulary_or_hash(values: pl.Series, feature: Categorical, remarks: list[st
         buckets = min(_LARGEST_HASH, 1 << max(6, (min(distinct, rows // 10) - 1).bit_length()))
         why = "many" if distinct > _VOCABULARY else f"most are seen less than {_MIN_COUNT} times"
         remarks.append(f"hashed into {buckets:,}: {why}")
-        return feature.model_copy(update={"hash_buckets": buckets}), "; ".join(remarks)
+        return feature.replace(hash_buckets=buckets), "; ".join(remarks)
     if known.len() < distinct:
         remarks.append(f"values seen less than {_MIN_COUNT} times are one unknown value")
-    return feature.model_copy(update={"min_count": _MIN_COUNT}), "; ".join(remarks)
+    return feature.replace(min_count=_MIN_COUNT), "; ".join(remarks)
 
 
 def is_quantity(values: pl.Series, found: Finding) -> bool:

@@ -110,7 +110,7 @@ def propose_lists(columns: list[pl.Series], scalars: Mapping[str, pl.Series]) ->
             findings.append(replace(item.finding, kind=f"sequence {name}", remark=remark, feature=feature))
         longest = min(_longest(group[0].values), _MAX_EVENTS)
         # What a history has in common with a feature is where the row's own value may stand.
-        shared_fields = [f for f in sequence_fields if isinstance(f, Categorical) and f.table is not None]
+        shared_fields = [field for field in sequence_fields if field.shares_table is not None]
         match, distance = compared(shared_fields)
         made = Sequence(name=name, fields=tuple(sequence_fields), max_length=longest, match=match, distance=distance)
         sequences.append(made)
@@ -204,7 +204,7 @@ def _field(item: ListColumn, name: str) -> tuple[Categorical | Numeric, str]:
     inner = item.values.explode(empty_as_null=False)
     if item.is_quantity:
         number, remark = numeric(inner)
-        return number.model_copy(update={"name": name}), remark
+        return number.replace(name=name), remark
     dtype = feature_dtype(inner)
     if item.table is not None:
         feature = Categorical(name=name, dtype=dtype, table=item.table)

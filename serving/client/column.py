@@ -1,34 +1,29 @@
 """One column of a request: what its values must be."""
 
 import math
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from serving.client.errors import InvalidRequest
+from tf_interformer.schema import RawColumn
 
 _DTYPES = {"string": np.dtype(object), "int64": np.dtype(np.int64), "float32": np.dtype(np.float32)}
 _ARTICLES = {"string": "a string", "int64": "an integer", "float32": "a number"}
 
 
-@dataclass(frozen=True)
 class Column:
     """A column of the model's signature.
 
-    Attributes:
-        name: Name of the column.
-        kind: Type of its values.
-        missing: What stands for "nothing there", and what fills up lists.
-        width: Length to which lists are filled up; `None` where each row holds one value.
-        exact: Whether a list must have that length, as a vector must.
+    Args:
+        column: `RawColumn`. What the schema says of it.
     """
 
-    name: str
-    kind: Literal["string", "int64", "float32"]
-    missing: Any
-    width: int | None = None
-    exact: bool = False
+    def __init__(self, column: RawColumn) -> None:
+        self.name, self.kind, self.missing = column.name, column.dtype, column.missing
+        # Events are checked one by one.
+        self.width = None if column.kind == "events" else column.width
+        self.exact = column.kind == "vector"
 
     def checked(self, value: Any, where: str) -> Any:
         """The value of one row, lists filled up; `where` says in errors where it stood.

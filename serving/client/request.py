@@ -1,16 +1,14 @@
 """From a user, a history and candidates to the columns of a request, by `schema.json` alone."""
 
-import json
-import math
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from serving.client.column import Column
 from serving.client.errors import InvalidRequest
+from tf_interformer.schema import FeatureSchema, SchemaError
 
 Values = Mapping[str, Any]
 Histories = Mapping[str, Sequence[Any]]
@@ -36,24 +34,26 @@ class RequestBuilder:
 
     def __init__(self, schema: str | os.PathLike | Values, repeat_user: bool = False) -> None:
         self.repeat_user = repeat_user
-        config = schema if isinstance(schema, Mapping) else _read(Path(schema))
         try:
-            served = [feature for feature in config["features"] if feature.get("serve_as") is None]
-            self.columns = {feature["name"]: _column(feature["name"], feature) for feature in served}
-            self.sequences = {
-                sequence["name"]: (
-                    sequence.get("max_length", 50),
-                    {
-                        field["name"]: _column(f"{sequence['name']}_{field['name']}", field)
-                        for field in sequence["fields"]
-                    },
-                )
-                for sequence in config.get("sequences", ())
-            }
-            self.tasks = [label["name"] for label in config["labels"]]
-            self.candidate = list(config.get("candidate", ()))
-        except (KeyError, TypeError, AttributeError) as error:
-            raise InvalidRequest(f"the schema is not one that FeatureSchema.to_json wrote: {error!r}") from None
+            if isinstance(schema, Mapping):
+                found = FeatureSchema.from_config(schema)
+            else:
+                found = FeatureSchema.from_json(schema)
+        except (SchemaError, TypeError) as error:
+            raise InvalidRequest(f"this is not a schema that FeatureSchema.to_json wrote: {error}") from None
+        served = found.served_columns
+        self.columns = {column.name: Column(column) for column in served if column.sequence is None}
+        made = {column.name: Column(column) for column in served}
+        self.sequences = {
+            sequence.name: (
+                sequence.max_length,
+                {field.name: made[sequence.column(field.name)] for field in sequence.fields},
+                sequence.length_column,
+            )
+            for sequence in found.sequences
+        }
+        self.tasks = list(found.tasks)
+        self.candidate = list(found.candidate)
 
     def build(self, user: Values, history: Histories, candidates: Sequence[Values]) -> Request:
         """The request for one user and at least one candidate.
@@ -89,7 +89,7 @@ class RequestBuilder:
     def _history(self, history: Histories) -> dict[str, np.ndarray]:
         _same_names(list(self.sequences), history, "history")
         inputs = {}
-        for name, (longest, fields) in self.sequences.items():
+        for name, (longest, fields, length) in self.sequences.items():
             events = history[name]
             if isinstance(events, str) or not isinstance(events, Sequence):
                 raise InvalidRequest(f"history: {name!r} must be a list of events, oldest first. "
@@ -102,7 +102,7 @@ class RequestBuilder:
                 values = [column.checked(row[field], f"history: {name}[{i}]: {field!r}") for i, row in enumerate(rows)]
                 # Filled up to the longest, which costs the model nothing and gives all requests one shape.
                 inputs[column.name] = column.array(values + [column.missing] * (longest - len(values)))[None]
-            inputs[f"{name}_length"] = np.array([len(events)], np.int32)
+            inputs[length] = np.array([len(events)], np.int32)
         return inputs
 
 
@@ -121,27 +121,3 @@ def _same_names(names: list[str], given: Any, where: str) -> None:
     missing, unknown = sorted(set(names) - set(given)), sorted(set(given) - set(names), key=str)
     if missing or unknown:
         raise InvalidRequest(f"{where}: missing {missing}, unknown {unknown}. It takes {names}")
-
-
-def _column(name: str, feature: Values) -> Column:
-    kind = feature.get("kind", "categorical")
-    if kind == "numeric":
-        return Column(name, "float32", math.nan)
-    if kind == "vector":
-        return Column(name, "float32", math.nan, feature["dim"], exact=True)
-    dtype = feature.get("dtype", "string")
-    missing = feature.get("missing")
-    missing = (-1 if dtype == "int64" else "") if missing is None else missing
-    return Column(name, dtype, missing, feature.get("max_values"))
-
-
-def _read(path: Path) -> Values:
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InvalidRequest(f"cannot read the schema {path}: {error.strerror}") from None
-    except (ValueError, RecursionError) as error:
-        raise InvalidRequest(f"the schema {path} is not JSON: {error}") from None
-    if not isinstance(config, dict):
-        raise InvalidRequest(f"the schema {path} must hold a JSON object. Received: {type(config).__name__}")
-    return config

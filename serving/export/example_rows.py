@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tf_interformer.schema import Categorical, FeatureSchema, Numeric, Vector
+from tf_interformer.schema import FeatureSchema, RawColumn
 
 # Shares of values that are missing, and that training never saw.
 _MISSING, _UNKNOWN = 0.05, 0.1
@@ -21,28 +21,19 @@ def example_rows(schema: FeatureSchema, count: int, seed: int = 0) -> dict[str, 
         seed: Seed of the draws. Defaults to 0.
     """
     random = np.random.default_rng(seed)
-    rows: dict[str, np.ndarray] = {}
-    for name in (f.name for f in schema.features if f.name not in schema.served_as):
-        feature = schema[name]
-        if isinstance(feature, Numeric):
-            rows[name] = _numbers(feature, count, random)
-        elif isinstance(feature, Vector):
-            rows[name] = random.normal(size=(count, feature.dim)).astype(np.float32)
-        else:
-            shape = (count,) if feature.max_values is None else (count, feature.max_values)
-            rows[name] = _values(schema, name, shape, random)
-    for sequence in schema.sequences:
-        lengths = random.integers(0, sequence.max_length + 1, count).astype(np.int32)
-        padded = np.arange(sequence.max_length) >= lengths[:, None]
-        for field in sequence.fields:
-            column = sequence.column(field.name)
-            shape = (count, sequence.max_length)
-            if isinstance(field, Numeric):
-                events = _numbers(field, shape, random)
-            else:
-                events = _values(schema, column, shape, random)
-            rows[column] = np.where(padded, np.array(field.missing, events.dtype), events)
-        rows[sequence.length_column] = lengths
+    served = schema.served_columns
+    rows = {
+        column.name: random.integers(0, (column.width or 0) + 1, count).astype(np.int32)
+        for column in served
+        if column.kind == "length"
+    }
+    for column in served:
+        if column.kind != "length":
+            rows[column.name] = _drawn(schema, column, count, random)
+        if column.length is not None:
+            padded = np.arange(column.width or 0) >= rows[column.length][:, None]
+            values = rows[column.name]
+            rows[column.name] = np.where(padded, np.array(column.missing, values.dtype), values)
     return rows
 
 
@@ -57,15 +48,16 @@ def serialized_examples(schema: FeatureSchema, rows: Mapping[str, Any]) -> list[
 
     What is missing is left out of the example.
     """
-    lengths = {s.column(f.name): rows[s.length_column] for s in schema.sequences for f in s.fields}
-    columns = [name for name in schema.signature() if name not in {s.length_column for s in schema.sequences}]
-    count = len(rows[columns[0]])
+    columns = [column for column in schema.served_columns if column.kind != "length"]
+    count = len(rows[columns[0].name])
     return [
         tf.train.Example(
             features=tf.train.Features(
                 feature={
-                    name: _feature(schema[name], rows[name][row], lengths[name][row] if name in lengths else None)
-                    for name in columns
+                    column.name: _feature(
+                        column, rows[column.name][row], None if column.length is None else rows[column.length][row]
+                    )
+                    for column in columns
                 }
             )
         ).SerializeToString()
@@ -73,14 +65,14 @@ def serialized_examples(schema: FeatureSchema, rows: Mapping[str, Any]) -> list[
     ]
 
 
-def _feature(feature: Any, value: Any, length: int | None) -> tf.train.Feature:
+def _feature(column: RawColumn, value: Any, length: int | None) -> tf.train.Feature:
     values = np.atleast_1d(np.asarray(value))
     if length is not None:
         values = values[:length]
-    elif isinstance(feature, Categorical):
-        values = values[values != feature.missing]
-    elif np.isnan(values).any():
-        values = values[:0]
+    elif column.dtype == "float32":
+        values = values[:0] if np.isnan(values).any() else values
+    else:
+        values = values[values != column.missing]
     if not len(values):
         return tf.train.Feature()
     if values.dtype.kind == "f":
@@ -91,7 +83,16 @@ def _feature(feature: Any, value: Any, length: int | None) -> tf.train.Feature:
     return tf.train.Feature(bytes_list=tf.train.BytesList(value=texts))
 
 
-def _numbers(feature: Numeric, shape: int | tuple[int, ...], random: np.random.Generator) -> np.ndarray:
+def _drawn(schema: FeatureSchema, column: RawColumn, count: int, random: np.random.Generator) -> np.ndarray:
+    shape = (count,) if column.width is None else (count, column.width)
+    if column.kind == "vector":
+        return random.normal(size=shape).astype(np.float32)
+    if column.dtype == "float32":
+        return _numbers(schema[column.name], shape, random)
+    return _values(schema, column, shape, random)
+
+
+def _numbers(feature: Any, shape: tuple[int, ...], random: np.random.Generator) -> np.ndarray:
     mean, std = feature.mean or 0.0, feature.std or 1.0
     values = random.normal(mean, std, shape)
     if feature.transform == "log":
@@ -100,14 +101,13 @@ def _numbers(feature: Numeric, shape: int | tuple[int, ...], random: np.random.G
     return values.astype(np.float32)
 
 
-def _values(schema: FeatureSchema, key: str, shape: tuple[int, ...], random: np.random.Generator) -> np.ndarray:
-    owner = schema.tables[schema.table_of(key)]
-    missing: Any = schema[key].missing  # type: ignore[union-attr]
-    text = owner.dtype == "string"
-    known = owner.vocabulary or tuple(f"value {i}" if text else i for i in range(100))
-    unknown = "never seen" if text else 1 + max(0, *(int(value) for value in (*known, missing)))
+def _values(schema: FeatureSchema, column: RawColumn, shape: tuple[int, ...], random: np.random.Generator) -> Any:
+    owner = schema.tables.get(column.table or "")
+    text = column.dtype == "string"
+    known = (owner and owner.vocabulary) or tuple(f"value {i}" if text else i for i in range(100))
+    unknown = "never seen" if text else 1 + max(0, *(int(value) for value in (*known, column.missing)))
     values = np.array(known, object if text else np.int64)[random.integers(0, len(known), shape)]
     draws = random.random(shape)
     values[draws < _MISSING + _UNKNOWN] = unknown
-    values[draws < _MISSING] = missing
+    values[draws < _MISSING] = column.missing
     return values

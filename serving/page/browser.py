@@ -10,7 +10,7 @@ import numpy as np
 
 from serving.page.event_attention import event_attention, event_positions
 from tf_interformer.ranker import Ranker
-from tf_interformer.schema import Categorical, Sequence, Vector
+from tf_interformer.schema import Sequence
 
 _USERS, _CANDIDATES, _OWN = 40, 10, 4
 
@@ -46,7 +46,8 @@ class LogBrowser:
             raise PageError(f"schema {schema.name!r} has no `group`: the page needs the column of the users")
         if not self.candidate:
             raise PageError(f"schema {schema.name!r} names no `candidate` features: say which describe the candidate")
-        self.columns = list(schema.signature())
+        self._columns = {column.name: column for column in schema.served_columns}
+        self.columns = list(self._columns)
         missing = sorted({*self.columns, schema.group} - set(log))
         if missing:
             raise PageError(f"the log lacks the columns {missing}")
@@ -133,11 +134,11 @@ class LogBrowser:
 
     def _shown(self, name: str, row: int) -> Any:
         """What the page shows of a feature: lists without their padding, of a vector its length."""
-        feature, value = self.ranker.schema[name], self.log[name][row]
-        if isinstance(feature, Vector):
-            return f"{feature.dim} numbers"
-        if isinstance(feature, Categorical) and feature.max_values is not None:
-            return [item for item in map(_plain, value) if item != feature.missing]
+        column, value = self._columns[name], self.log[name][row]
+        if column.kind == "vector":
+            return f"{column.width} numbers"
+        if column.has_lists:
+            return [item for item in map(_plain, value) if item != column.missing]
         return _plain(value)
 
     def _lengths(self, row: int) -> dict[str, int]:
@@ -163,8 +164,8 @@ class LogBrowser:
         return {name: [i for i in range(n) if i not in set(removed.get(name, ()))] for name, n in lengths.items()}
 
     def _user_features(self) -> list[str]:
-        served = [f.name for f in self.ranker.schema.features if f.name in self.columns]
-        return [name for name in served if name not in self.candidate]
+        mine = [column.name for column in self._columns.values() if column.sequence is None]
+        return [name for name in mine if name not in self.candidate]
 
     def _candidates(self, row: int) -> list[int]:
         """Rows of the log that stand for the candidates: what this user was shown, then others, always the same."""
@@ -183,7 +184,7 @@ class LogBrowser:
             events = kept[sequence.name]
             for field in sequence.fields:
                 column = sequence.column(field.name)
-                values = np.full_like(self.log[column][row], field.missing)
+                values = np.full_like(self.log[column][row], self._columns[column].missing)
                 values[: len(events)] = self._events(row, sequence, field.name)[events]
                 batch[column] = np.repeat(values[None], len(items), axis=0)
             batch[sequence.length_column] = np.full(len(items), len(events), np.int32)

@@ -15,7 +15,7 @@ import tensorflow as tf
 from serving.server.errors import ServingError, invalid, reason_of
 from serving.server.model import LoadedModel
 from serving.server.validation import Request
-from tf_interformer.schema import Categorical, FeatureSchema
+from tf_interformer.schema import FeatureSchema
 
 Outputs = dict[str, np.ndarray]
 
@@ -215,9 +215,8 @@ def _widen(array: np.ndarray, width: int, name: str, schema: FeatureSchema | Non
     if array.shape[1] == width:
         return array
     assert schema is not None
-    feature = schema[name]
-    assert isinstance(feature, Categorical)
-    padded = np.full((len(array), width), feature.missing, array.dtype)
+    missing = next(column.missing for column in schema.served_columns if column.name == name)
+    padded = np.full((len(array), width), missing, array.dtype)
     padded[:, : array.shape[1]] = array
     return padded
 

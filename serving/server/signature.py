@@ -66,7 +66,7 @@ def signature_of(name: str, definition: Any, schema: FeatureSchema | None) -> Si
     kind: Kind = "other"
     inputs = definition.inputs
     if schema is not None:
-        by_columns = set(inputs) == set(schema.signature())
+        by_columns = set(inputs) == {column.name for column in schema.served_columns}
         if by_columns and name in _ROWWISE:
             kind = "columns"
         elif by_columns and name == "score_candidates" and schema.candidate:

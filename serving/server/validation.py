@@ -10,9 +10,9 @@ from google.protobuf.message import DecodeError
 
 from serving.server.errors import invalid
 from serving.server.signature import Signature
-from tf_interformer.schema import Categorical, FeatureSchema, Vector
+from tf_interformer.schema import FeatureSchema, RawColumn
 
-_KINDS = {tf.string: "bytes_list", tf.int64: "int64_list", tf.float32: "float_list"}
+_KINDS = {"string": "bytes_list", "int64": "int64_list", "float32": "float_list"}
 
 # Checking an example takes as long as reading so many bytes.
 EXAMPLE = 1024
@@ -155,39 +155,30 @@ def _rows(signature: Signature, schema: FeatureSchema | None, given: Mapping[str
 
 
 def _check_widths(schema: FeatureSchema, given: Mapping[str, Declared]) -> None:
-    for feature in schema.categoricals:
-        if feature.max_values is not None and feature.name in given:
-            _check_width(feature.name, given[feature.name].shape[1], feature.max_values, "values")
-    for sequence in schema.sequences:
-        for field in sequence.fields:
-            column = sequence.column(field.name)
-            _check_width(column, given[column].shape[1], sequence.max_length, "events")
+    for column in schema.served_columns:
+        if column.has_lists and column.name in given:
+            _check_width(column, given[column.name].shape[1])
 
 
 def _check_lengths(schema: FeatureSchema, inputs: Mapping[str, np.ndarray]) -> None:
-    for sequence in schema.sequences:
-        lengths = inputs[sequence.length_column]
-        if (lengths < 0).any():
-            raise invalid(f"input {sequence.length_column!r} must not be negative. Received: {lengths.min()}")
-        for field in sequence.fields:
-            column = sequence.column(field.name)
-            width = inputs[column].shape[1]
-            if lengths.max() > width:
-                raise invalid(
-                    f"input {sequence.length_column!r} exceeds the {width} events in {column!r}. "
-                    f"Received: {lengths.max()}"
-                )
+    for column in schema.served_columns:
+        if column.kind == "length" and (inputs[column.name] < 0).any():
+            raise invalid(f"input {column.name!r} must not be negative. Received: {inputs[column.name].min()}")
+        if column.length is None:
+            continue
+        width, longest = inputs[column.name].shape[1], inputs[column.length].max()
+        if longest > width:
+            raise invalid(f"input {column.length!r} exceeds the {width} events in {column.name!r}. Received: {longest}")
 
 
-def _check_width(name: str, width: int, limit: int, what: str) -> None:
-    if width > limit:
-        raise invalid(f"input {name!r} may hold at most {limit} {what} in a row. Received: {width}")
+def _check_width(column: RawColumn, width: int) -> None:
+    if column.has_lists and width > (column.width or 0):
+        what = "events" if column.kind == "events" else "values"
+        raise invalid(f"input {column.name!r} may hold at most {column.width} {what} in a row. Received: {width}")
 
 
 def _check_examples(name: str, schema: FeatureSchema, serialized: np.ndarray) -> None:
-    signature = schema.signature()
-    lengths = {sequence.length_column for sequence in schema.sequences}
-    wanted = {column: spec for column, spec in signature.items() if column not in lengths}
+    wanted = [column for column in schema.served_columns if column.kind != "length"]
     for place, text in enumerate(serialized):
         where = f"input {name!r}, example {place}"
         try:
@@ -195,36 +186,33 @@ def _check_examples(name: str, schema: FeatureSchema, serialized: np.ndarray) ->
         except DecodeError:
             raise invalid(f"{where} is no serialized tf.train.Example") from None
         given = example.features.feature
-        if not any(column in given for column in wanted):
+        if not any(column.name in given for column in wanted):
             raise invalid(f"{where} holds none of the model's features")
-        counts = {
-            column: _check_feature(where, column, given[column], spec, schema) if column in given else 0
-            for column, spec in wanted.items()
-        }
-        for sequence in schema.sequences:
-            columns = [sequence.column(field.name) for field in sequence.fields]
-            for column in columns:
-                _check_width(column, counts[column], sequence.max_length, "events")
-                if counts[column] != counts[columns[0]]:
-                    raise invalid(
-                        f"{where}: features {columns[0]!r} and {column!r} must hold the same number of events. "
-                        f"Received: {counts[columns[0]]} and {counts[column]}"
-                    )
+        firsts: dict[str, tuple[str, int]] = {}  # by length column the first that it counts
+        for column in wanted:
+            count = _check_feature(where, column, given[column.name]) if column.name in given else 0
+            if column.length is None:
+                continue
+            first, events = firsts.setdefault(column.length, (column.name, count))
+            if count != events:
+                raise invalid(
+                    f"{where}: features {first!r} and {column.name!r} must hold the same number of events. "
+                    f"Received: {events} and {count}"
+                )
 
 
-def _check_feature(where: str, column: str, feature: Any, spec: tf.TensorSpec, schema: FeatureSchema) -> int:
+def _check_feature(where: str, column: RawColumn, feature: Any) -> int:
     kind = feature.WhichOneof("kind")
     if kind is None:  # read as absent
         return 0
-    if kind != _KINDS[spec.dtype]:
-        raise invalid(f"{where}: feature {column!r} must be a {_KINDS[spec.dtype]}. Received: {kind}")
+    wanted = _KINDS[column.dtype]
+    if kind != wanted:
+        raise invalid(f"{where}: feature {column.name!r} must be a {wanted}. Received: {kind}")
     values = getattr(feature, kind).value
     if kind == "float_list" and np.isinf(np.asarray(values, np.float32)).any():
-        raise invalid(f"{where}: feature {column!r} must hold finite numbers. Received: an infinity")
-    described = schema[column]
-    size = described.dim if isinstance(described, Vector) else 1 if spec.shape.rank == 1 else None
+        raise invalid(f"{where}: feature {column.name!r} must hold finite numbers. Received: an infinity")
+    size = None if column.has_lists else column.width or 1
     if size is not None and len(values) != size:
-        raise invalid(f"{where}: feature {column!r} must hold {size} values. Received: {len(values)}")
-    if isinstance(described, Categorical) and described.max_values is not None:
-        _check_width(column, len(values), described.max_values, "values")
+        raise invalid(f"{where}: feature {column.name!r} must hold {size} values. Received: {len(values)}")
+    _check_width(column, len(values))
     return len(values)

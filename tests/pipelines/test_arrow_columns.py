@@ -33,9 +33,12 @@ def read(**columns):
     """The raw batch that the columns give, in place of those above."""
     arrays = {name: columns.get(name, values) for name, values in COLUMNS.items()}
     batch = pa.RecordBatch.from_pydict(arrays)
-    plain = plain_batch(batch, plain_types(SCHEMA), "log.parquet, rows 1 to 3")
-    check_rows(SCHEMA, plain, (), "log.parquet, rows 1 to 3")
-    return {name: values.tolist() for name, values in dense_columns(SCHEMA, pa.Table.from_batches([plain]), ()).items()}
+    plain = plain_batch(batch, plain_types(SCHEMA.raw_columns), "log.parquet, rows 1 to 3")
+    check_rows(SCHEMA.raw_columns, plain, (), "log.parquet, rows 1 to 3")
+    return {
+        name: values.tolist()
+        for name, values in dense_columns(SCHEMA.raw_columns, pa.Table.from_batches([plain]), ()).items()
+    }
 
 
 STRINGS, LISTS = COLUMNS["item"], COLUMNS["seen_item"]

@@ -287,8 +287,8 @@ def test_a_vector_has_its_length():
         ({"address": "ftp://a:1"}, r"`address` must be grpc://HOST:PORT, .* Received: 'ftp://a:1'"),
         ({"timeout": 0}, r"`timeout` must be above 0 seconds\. Received: 0"),
         ({"task": "share"}, r"`task` must be one of \['click', 'buy'\]\. Received: 'share'"),
-        ({"schema": "nowhere.json"}, r"cannot read the schema nowhere\.json: No such file"),
-        ({"schema": {"features": 3}}, r"the schema is not one that FeatureSchema\.to_json wrote"),
+        ({"schema": "nowhere.json"}, r"cannot read the schema from the file nowhere\.json: No such file"),
+        ({"schema": {"features": 3}}, r"not a schema that FeatureSchema\.to_json wrote: .*features: .* Received: 3"),
     ],
 )
 def test_a_wrong_client_is_told(model, arguments, message):
@@ -307,7 +307,7 @@ with Ranker("http://127.0.0.1:9", schema=schema, name="small", timeout=0.1) as r
         ranker.rank({USER!r}, {HISTORY!r}, [{CANDIDATES[0]!r}])
     except ServerError as error:
         print(error)
-assert not {{"tensorflow", "keras", "tf_keras", "grpc", "pydantic"}} & set(sys.modules)
+assert not {{"tensorflow", "keras", "tf_keras", "grpc"}} & set(sys.modules)
 """
     root = Path(__file__).parents[2]
     done = subprocess.run([sys.executable, "-c", program], cwd=root, capture_output=True, text=True)

@@ -174,7 +174,7 @@ def test_half_precision_is_exported_as_float32_without_its_neighbours(tmp_path, 
 def test_narrow_tables_are_stored_narrow(tmp_path):
     ranker = make(("click",))
     narrow = rebuilt(ranker, table_dtype="bfloat16")
-    table_rows = sum(rows * width for width, rows in ranker.embedder._table_rows.items())
+    table_rows = sum(rows * width for width, rows in ranker.embedder._layout.rows.items())
     assert weight_bytes(ranker) - weight_bytes(narrow) == 2 * table_rows
     rows = example_rows(ranker.schema, 16)
     signature = tf.saved_model.load(str(export_saved_model(narrow, tmp_path))).signatures["serving_default"]

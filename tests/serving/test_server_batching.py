@@ -12,11 +12,11 @@ import tensorflow as tf
 from serving.server.batching import Batcher, concatenate
 from serving.server.errors import ServingError
 from serving.server.validation import Request
-from tf_interformer.schema import Categorical, FeatureSchema, Label, Sequence
+from tf_interformer.schema import Categorical, FeatureSchema, Label, Numeric, Sequence
 
 SCHEMA = FeatureSchema(
     features=[Categorical("item")],
-    sequences=[Sequence("viewed", fields=[Categorical("item", dtype="int64", missing=-7)])],
+    sequences=[Sequence("viewed", fields=[Categorical("item", dtype="int64", missing=-7), Numeric("price")])],
     labels=[Label("click")],
 )
 
@@ -115,6 +115,9 @@ def test_narrower_histories_are_padded_with_the_missing_value():
     made = [Request(ROWS, {"viewed_item": events}, len(events)) for events in (wide, narrow)]
     together = concatenate(made, SCHEMA)["viewed_item"]
     assert together.tolist() == [[1, 2, 3], [4, -7, -7], [5, -7, -7]]
+    numbers = [np.array([[1.0, 2.0]], np.float32), np.array([[3.0]], np.float32)]
+    made = [Request(ROWS, {"viewed_price": events}, 1) for events in numbers]
+    np.testing.assert_array_equal(concatenate(made, SCHEMA)["viewed_price"], [[1, 2], [3, np.nan]])
 
 
 def test_long_messages_are_cut():

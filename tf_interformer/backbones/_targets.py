@@ -34,16 +34,12 @@ def targets_of(schema: FeatureSchema, feature_names: Sequence[str]) -> dict[str,
         feature_names: list of str. Names of the feature tokens in their order.
     """
     tokens: dict[str, int] = {}
-    for feature in sorted(schema.categoricals, key=lambda feature: feature.name not in schema.candidate):
-        tokens.setdefault(schema.table_of(feature.name), list(feature_names).index(feature.name))
-    return {
-        sequence.name: [
-            *(tokens.get(schema.table_of(sequence.column(field.name)), -1) for field in sequence.categoricals),
-            *(-1 for _ in sequence.comparisons),
-            *(-1 for _ in sequence.number_columns[:1]),  # all numbers of an event are one field
-        ]
-        for sequence in schema.sequences
-    }
+    made = [column for column in schema.encoded_columns if column.goes == "token" and column.sequence is None]
+    for column in sorted(made, key=lambda column: column.side == "user"):
+        if column.table is not None:
+            tokens.setdefault(column.table, list(feature_names).index(column.name))
+    tables = {column.name: column.table for column in schema.encoded_columns}
+    return {s.name: [tokens.get(tables[part[0]] or "", -1) for part in s.event_parts] for s in schema.sequences}
 
 
 def check_targets(targets: Any) -> dict[str, list[int]]:

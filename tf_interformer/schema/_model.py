@@ -1,6 +1,7 @@
 """What all parts of a schema have in common: frozen, strict, and errors that name the feature."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -35,3 +36,20 @@ class SchemaModel(BaseModel):
         except ValidationError as error:
             owner = f"{type(self).__name__} {data.get('name', '(without a name)')!r}"
             raise SchemaError(explain(error, owner)) from None
+
+    def __iter__(self) -> Any:
+        # Not what has been derived of them, which pydantic would count among them.
+        return ((name, getattr(self, name)) for name in type(self).model_fields)
+
+    def replace(self, **changes: Any) -> Self:
+        """The same with some fields changed, checked as a new one is.
+
+        Raises:
+            SchemaError: What comes out is wrong.
+        """
+        fields = {name: getattr(self, name) for name in type(self).model_fields}
+        return type(self)(**{**fields, **changes})
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """As `replace`: pydantic's own checks nothing, and keeps what was derived before."""
+        return self.replace(**(update or {}))

@@ -4,11 +4,15 @@ from typing import Literal
 
 from pydantic import Field, StrictInt, StrictStr, model_validator
 
-from tf_interformer.schema._model import SchemaModel
+from tf_interformer.arrays import Array, Arrays
 from tf_interformer.schema._name import Name
+from tf_interformer.schema._table_learner import TableLearner
+from tf_interformer.schema.encoded_column import EncodedColumn
+from tf_interformer.schema.feature_kind import FeatureKind
+from tf_interformer.schema.raw_column import RawColumn
 
 
-class Categorical(SchemaModel):
+class Categorical(FeatureKind):
     """A categorical feature: string or integer values, looked up in a vocabulary or hashed.
 
     Id 0 means "nothing there" and embeds to zeros, 1 is out of vocabulary, 2 and up are the vocabulary
@@ -93,6 +97,16 @@ class Categorical(SchemaModel):
         return self
 
     @property
+    def shares_table(self) -> str | None:
+        """The column whose vocabulary and embedding table it shares, if any."""
+        return self.table
+
+    @property
+    def is_learned(self) -> bool:
+        """Whether the values are known, hashed or another column's."""
+        return self.table is not None or self.hash_buckets is not None or self.vocabulary is not None
+
+    @property
     def num_ids(self) -> int:
         """Number of ids, the two reserved ones included; the vocabulary must be known."""
         if self.hash_buckets is not None:
@@ -100,3 +114,37 @@ class Categorical(SchemaModel):
         if self.vocabulary is None:
             raise ValueError(f"Categorical {self.name!r} has no vocabulary yet: call FeatureSchema.learn first")
         return 2 + len(self.vocabulary)
+
+    def raw_column(self, column: str) -> RawColumn:
+        """One value in each row, or a list of them."""
+        return RawColumn(
+            column,
+            "value" if self.max_values is None else "values",
+            self.dtype,
+            self.missing,
+            width=self.max_values,
+            table=self.table or column,
+            serve_as=self.serve_as,
+        )
+
+    def encoded_columns(self, column: str) -> tuple[EncodedColumn, ...]:
+        """The id of each value."""
+        return (
+            EncodedColumn(
+                column,
+                "token",
+                shape=(None,) if self.max_values is None else (None, self.max_values),
+                table=self.table or column,
+                num_ids=self.num_ids if self.table is None and self.is_learned else None,
+                embedding_dim=self.embedding_dim,
+                pooling=None if self.max_values is None else self.pooling,
+            ),
+        )
+
+    def encode(self, column: str, values: Array, arrays: Arrays) -> dict[str, Array]:
+        """The ids of the values."""
+        return {column: arrays.ids(self.table or column, values)}
+
+    def learner(self) -> TableLearner | None:
+        """Learns the vocabulary of the table that it owns."""
+        return TableLearner(self) if self.table is None else None

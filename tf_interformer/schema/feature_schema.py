@@ -1,32 +1,27 @@
 """The one description of the data."""
 
-import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import tensorflow as tf
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
-from tf_interformer._names import safe_name
-from tf_interformer.comparisons import Distance, Match
-from tf_interformer.schema._model import SchemaModel
-from tf_interformer.schema._name import Name
-from tf_interformer.schema.categorical import Categorical
+from tf_interformer.schema._consistency import check_consistent
+from tf_interformer.schema._json import config_of
+from tf_interformer.schema._parts import KeyType, SchemaParts
 from tf_interformer.schema.errors import SchemaError
-from tf_interformer.schema.label import Label
-from tf_interformer.schema.numeric import Numeric
+from tf_interformer.schema.kinds import Feature
+from tf_interformer.schema.learning import learned
+from tf_interformer.schema.raw_column import RawColumn
 from tf_interformer.schema.sequence import Sequence
-from tf_interformer.schema.vector import Vector
 from tf_interformer.whole import write_text
 
-Feature = Annotated[Categorical | Numeric | Vector, Field(discriminator="kind")]
-KeyType = Literal["int64", "string"]
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 
-class FeatureSchema(SchemaModel):
+class FeatureSchema(SchemaParts):
     """Features, behaviour sequences, labels and keys of a ranking log.
 
     Everything that has to agree about the data is derived from it: the `tf.train.Example` parsing, the
@@ -37,7 +32,7 @@ class FeatureSchema(SchemaModel):
 
     Args:
         name: str. Name of the data set. Defaults to `"log"`.
-        features: tuple of `Categorical`, `Numeric` and `Vector`. The non-sequence features.
+        features: tuple of `Categorical`, `Numeric`, `Vector` and `Moment`. The non-sequence features.
         sequences: tuple of `Sequence`. The behaviour sequences. Defaults to none.
         labels: tuple of `Label`. One per task.
         group: str or None. Column by which grouped AUC groups impressions, usually the user; it may but
@@ -63,6 +58,7 @@ class FeatureSchema(SchemaModel):
 
     Example:
 
+    >>> from tf_interformer.schema import Categorical, Label, Numeric
     >>> schema = FeatureSchema(
     ...     features=[Categorical("item"), Numeric("price", transform="log")],
     ...     sequences=[Sequence("viewed", fields=[Categorical("item", table="item")])],
@@ -77,198 +73,10 @@ class FeatureSchema(SchemaModel):
     True
     """
 
-    name: str = "log"
-    features: tuple[Feature, ...] = Field(min_length=1)
-    sequences: tuple[Sequence, ...] = ()
-    labels: tuple[Label, ...] = Field(min_length=1)
-    group: Name | None = None
-    group_dtype: KeyType = "int64"
-    request: Name | None = None
-    request_dtype: KeyType = "int64"
-    weight: Name | None = None
-    candidate: tuple[Name, ...] = ()
-
     @model_validator(mode="after")
     def _consistent(self) -> "FeatureSchema":
-        columns = [f.name for f in self.features] + [label.name for label in self.labels]
-        columns += [f"{f.name}_bucket" for f in self.numerics if f.buckets]
-        for sequence in self.sequences:
-            columns += [sequence.column(f.name) for f in sequence.fields] + [sequence.length_column]
-            columns += [column for comparison in sequence.comparisons for column in comparison.columns]
-        columns += [self.weight] if self.weight is not None else []
-        twice = sorted({name for name in columns if columns.count(name) > 1})
-        if twice:
-            raise ValueError(f"every column needs a name of its own. Received twice: {', '.join(twice)}")
-        if len({s.name for s in self.sequences}) != len(self.sequences):
-            raise ValueError(f"sequence names must differ. Received: {[s.name for s in self.sequences]}")
-        for role, (column, _) in self.key_columns.items():
-            if column in self.tasks:
-                raise ValueError(f"`{role}` may not be a label. Received: {column!r}")
-            if column == self.weight:
-                raise ValueError(f"`{role}` may not be the weight. Received: {column!r}")
-        if self.group is not None and self.group == self.request and self.group_dtype != self.request_dtype:
-            raise ValueError(f"`group` and `request` of one column must have one dtype. Received: {self.key_columns}")
-        if len(self.labels) > 1 and any(label.negative_rate < 1 for label in self.labels):
-            raise ValueError(f"`negative_rate` needs a schema with one label. Received: {list(self.tasks)}")
-        if len(self.served_as) == len(self.features) and not self.sequences:
-            raise ValueError("every feature has `serve_as`: nothing is left to ask for")
-        owners = {key: f for key, f in self._categoricals() if f.table is None}
-        for key, feature in self._categoricals():
-            if feature.table is None:
-                continue
-            if feature.table not in owners:
-                known = ", ".join(sorted(owners)) or "none"
-                raise ValueError(f"feature {key!r} shares table {feature.table!r}, which no feature owns. "
-                                 f"Tables: {known}")  # fmt: skip
-            owner = owners[feature.table]
-            if owner.dtype != feature.dtype:
-                raise ValueError(f"feature {key!r} has dtype {feature.dtype} but shares table {feature.table!r} "
-                                 f"of dtype {owner.dtype}")  # fmt: skip
-        self._check_served_values()
-        self._check_candidate()
-        self._check_comparisons()
+        check_consistent(self)
         return self
-
-    def _check_comparisons(self) -> None:
-        known = {f.name: f for f in self.categoricals if not self.candidate or f.name in self.candidate}
-        for comparison in self.comparisons:
-            if comparison.feature not in known:
-                raise ValueError(
-                    f"{comparison.field!r} is compared with {comparison.feature!r}, which must be a feature of the "
-                    f"candidate: one of {list(known)}"
-                )
-            if isinstance(comparison, Distance) and known[comparison.feature].max_values is not None:
-                raise ValueError(f"the distance of {comparison.field!r} needs a feature of one value. "
-                                 f"Received: {comparison.feature!r} has max_values")  # fmt: skip
-
-    def _check_candidate(self) -> None:
-        names = [f.name for f in self.features]
-        unknown = [name for name in self.candidate if name not in names]
-        if unknown:
-            raise ValueError(f"`candidate` must name features, which are {names}. Received: {unknown}")
-        if len(set(self.candidate)) != len(self.candidate):
-            raise ValueError(f"`candidate` must name each feature once. Received: {list(self.candidate)}")
-        served = [name for name in self.candidate if name in self.served_as]
-        if served:
-            raise ValueError(f"`candidate` may not name features with `serve_as`: no request holds them. "
-                             f"Received: {served}")  # fmt: skip
-
-    def _check_served_values(self) -> None:
-        for feature in self.categoricals:
-            owner = self.tables[self.table_of(feature.name)]
-            if feature.serve_as is None or owner.vocabulary is None:
-                continue
-            if feature.serve_as != feature.missing and feature.serve_as not in owner.vocabulary:
-                raise ValueError(
-                    f"feature {feature.name!r}: `serve_as` must be in the vocabulary or the missing value: no other "
-                    f"has a trained embedding. Received: {feature.serve_as!r}"
-                )
-
-    # What is in it
-
-    def __getitem__(self, name: str) -> Feature:
-        """The feature, or sequence field (by its column), of that name."""
-        for key, feature in self._keyed_features():
-            if key == name:
-                return feature
-        raise KeyError(f"schema {self.name!r} has no feature {name!r}. It has: "
-                       f"{', '.join(key for key, _ in self._keyed_features())}")  # fmt: skip
-
-    @property
-    def categoricals(self) -> tuple[Categorical, ...]:
-        """The categorical non-sequence features."""
-        return tuple(f for f in self.features if isinstance(f, Categorical))
-
-    @property
-    def numerics(self) -> tuple[Numeric, ...]:
-        """The numeric features."""
-        return tuple(f for f in self.features if isinstance(f, Numeric))
-
-    @property
-    def all_numerics(self) -> dict[str, Numeric]:
-        """The numeric features and the numbers of events, by column."""
-        return {key: f for key, f in self._keyed_features() if isinstance(f, Numeric)}
-
-    @property
-    def vectors(self) -> tuple[Vector, ...]:
-        """The vectors made elsewhere."""
-        return tuple(f for f in self.features if isinstance(f, Vector))
-
-    @property
-    def comparisons(self) -> tuple[Match | Distance, ...]:
-        """What of all sequences is compared with the candidate."""
-        return tuple(comparison for sequence in self.sequences for comparison in sequence.comparisons)
-
-    @property
-    def numbers(self) -> tuple[str, ...]:
-        """The encoded columns that hold a number for each example: the numeric features, and what matches count."""
-        return (*(f.name for f in self.numerics), *(name for one in self.comparisons for name in one.numbers))
-
-    @property
-    def candidate_columns(self) -> frozenset[str]:
-        """The encoded columns that differ between the candidates of one request."""
-        buckets = {f"{f.name}_bucket" for f in self.numerics if f.buckets and f.name in self.candidate}
-        return frozenset({*self.candidate, *buckets, *(name for one in self.comparisons for name in one.columns)})
-
-    @property
-    def id_counts(self) -> dict[str, int]:
-        """How many ids each encoded column of ids has; the schema must be learned."""
-        counts = {f"{f.name}_bucket": f.num_ids for f in self.numerics if f.buckets}
-        counts |= {key: self.tables[self.table_of(key)].num_ids for key, _ in self._categoricals()}
-        for comparison in self.comparisons:
-            counts[comparison.events] = comparison.num_ids
-            counts |= {latest: counts[column] for latest, column in comparison.latest.items()}
-        return counts
-
-    @property
-    def served_as(self) -> dict[str, int | float | str]:
-        """The columns that the served model does not ask for, and the value each is served as."""
-        return {f.name: f.serve_as for f in self.features if not isinstance(f, Vector) and f.serve_as is not None}
-
-    @property
-    def tasks(self) -> tuple[str, ...]:
-        """Names of the labels."""
-        return tuple(label.name for label in self.labels)
-
-    @property
-    def key_columns(self) -> dict[str, tuple[str, KeyType]]:
-        """What names the user and the list of an impression: `"group"` and `"request"`, each its column and dtype.
-
-        Only those that the schema has.
-        """
-        keys = {"group": (self.group, self.group_dtype), "request": (self.request, self.request_dtype)}
-        features = {f.name: f.dtype for f in self.categoricals}
-        return {role: (c, features.get(c, dtype)) for role, (c, dtype) in keys.items() if c is not None}
-
-    @property
-    def tables(self) -> dict[str, Categorical]:
-        """The features, or sequence fields, that own a vocabulary and a table, by column."""
-        return {key: f for key, f in self._categoricals() if f.table is None}
-
-    def table_of(self, key: str) -> str:
-        """Name of the table in which the categorical column `key` is looked up."""
-        feature = self[key]
-        if not isinstance(feature, Categorical):
-            raise SchemaError(f"{key!r} is not categorical, so it has no vocabulary")
-        return feature.table or key
-
-    @property
-    def is_learned(self) -> bool:
-        """Whether every vocabulary and statistic is known."""
-        return (
-            all(f.hash_buckets is not None or f.vocabulary is not None for f in self.tables.values())
-            and all(f.mean is not None and f.std is not None for f in self.all_numerics.values())
-            and all(f.boundaries is not None for f in self.numerics if f.buckets)
-            and all(label.mean is not None for label in self.labels)
-        )
-
-    def require_learned(self) -> None:
-        """Raise a `SchemaError` that says what to do when a vocabulary or statistic is missing."""
-        if not self.is_learned:
-            raise SchemaError(
-                f"schema {self.name!r} has no vocabularies and statistics yet: call "
-                "`schema = schema.learn(batches_of_the_training_split)` first"
-            )
 
     def with_labels(self, *names: str) -> "FeatureSchema":
         """The same schema with only the named labels, in the order given."""
@@ -276,14 +84,14 @@ class FeatureSchema(SchemaModel):
         unknown = [name for name in names if name not in by_name]
         if unknown or not names:
             raise SchemaError(f"schema {self.name!r} has the labels {list(by_name)}. Received: {list(names)}")
-        return self.model_copy(update={"labels": tuple(by_name[name] for name in names)})
+        return self.replace(labels=tuple(by_name[name] for name in names))
 
     def with_max_length(self, max_length: int) -> "FeatureSchema":
         """The same schema with only the most recent `max_length` events of each sequence."""
         if max_length < 1:
             raise SchemaError(f"`max_length` must be at least 1. Received: {max_length}")
-        shorter = tuple(s.model_copy(update={"max_length": min(max_length, s.max_length)}) for s in self.sequences)
-        return self.model_copy(update={"sequences": shorter})
+        shorter = tuple(s.replace(max_length=min(max_length, s.max_length)) for s in self.sequences)
+        return self.replace(sequences=shorter)
 
     def without(self, *names: str) -> "FeatureSchema":
         """The same schema without some of its inputs, and without what refers to them.
@@ -299,6 +107,7 @@ class FeatureSchema(SchemaModel):
 
         Example:
 
+        >>> from tf_interformer.schema import Categorical, Label, Numeric
         >>> fields = [Categorical("item", table="item"), Categorical("age")]
         >>> schema = FeatureSchema(
         ...     features=[Categorical("item"), Numeric("price")],
@@ -310,7 +119,8 @@ class FeatureSchema(SchemaModel):
         """
         known = [f.name for f in self.features]
         for sequence in self.sequences:
-            known += [sequence.name, *sequence.event_columns]
+            known += [sequence.name, *(sequence.column(field.name) for field in sequence.fields)]
+            known += [comparison.events for comparison in sequence.comparisons]
         unknown = sorted(set(names) - set(known))
         if unknown:
             raise SchemaError(f"schema {self.name!r} has nothing called {unknown} to leave out. It has: "
@@ -322,19 +132,18 @@ class FeatureSchema(SchemaModel):
         left = (s.without(*names) for s in self.sequences if s.name not in names)
         sequences = tuple(s for s in left if s is not None)
         self._check_owners_stay(features, sequences)
-        changed = {
-            "features": features,
-            "sequences": sequences,
-            "candidate": tuple(name for name in self.candidate if name not in names),
+        return self.replace(
+            features=features,
+            sequences=sequences,
+            candidate=tuple(name for name in self.candidate if name not in names),
             **self._key_dtypes(names),
-        }
-        # Made anew, not copied, so that what is left is checked.
-        return type(self)(**{**{field: getattr(self, field) for field in type(self).model_fields}, **changed})
+        )
 
     def _check_owners_stay(self, features: Iterable[Feature], sequences: Iterable[Sequence]) -> None:
-        kept = dict(_keyed(features, sequences))
+        kept = {f.name: f.shares_table for f in features}
+        kept |= {s.column(f.name): f.shares_table for s in sequences for f in s.fields}
         for owner in self.tables:
-            users = [key for key, f in kept.items() if isinstance(f, Categorical) and f.table == owner]
+            users = [key for key, table in kept.items() if table == owner]
             if users and owner not in kept:
                 raise SchemaError(
                     f"schema {self.name!r}: {owner!r} owns the table in which {users} are looked up, so it cannot be "
@@ -350,19 +159,7 @@ class FeatureSchema(SchemaModel):
             if column in features
         }
 
-    def _categoricals(self) -> Iterator[tuple[str, Categorical]]:
-        for key, feature in self._keyed_features():
-            if isinstance(feature, Categorical):
-                yield key, feature
-
-    def _keyed_features(self) -> Iterator[tuple[str, Feature]]:
-        yield from _keyed(self.features, self.sequences)
-
     # JSON
-
-    def get_config(self) -> dict[str, Any]:
-        """A JSON-able dict from which `from_config` makes an equal schema."""
-        return self.model_dump(mode="json", exclude_defaults=False)
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> "FeatureSchema":
@@ -379,22 +176,7 @@ class FeatureSchema(SchemaModel):
     @classmethod
     def from_json(cls, source: str | os.PathLike) -> "FeatureSchema":
         """Read a schema from JSON text or from the file that holds it."""
-        text, where = os.fspath(source), "the JSON text"
-        if not text.lstrip().startswith("{"):
-            where = f"the file {text}"
-            try:
-                text = Path(text).read_text(encoding="utf-8")
-            except OSError as error:
-                raise SchemaError(f"cannot read the schema from {where}: {error.strerror}") from None
-            except UnicodeDecodeError:
-                raise SchemaError(f"{where} is not UTF-8 text: save it as UTF-8") from None
-        try:
-            config = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise SchemaError(f"{where} is not JSON: {error}") from None
-        if not isinstance(config, dict):
-            raise SchemaError(f"{where} must hold a JSON object. Received: {type(config).__name__}")
-        return cls(**config)
+        return cls(**config_of(source))
 
     # Learning
 
@@ -412,24 +194,20 @@ class FeatureSchema(SchemaModel):
             SchemaError: A column is missing or holds what it may not, a label is neither 0 nor 1, a weight is negative,
                 or there is no example.
         """
-        from tf_interformer.schema.learning import learn
-
-        return learn(self, batches)
+        return self.replace(**learned(self, batches))
 
     # Formats
 
-    def candidate_signature(self) -> dict[str, tf.TensorSpec]:
+    def candidate_signature(self) -> dict[str, "tf.TensorSpec"]:
         """What a request with one user and any number of candidates holds, as tensor specs by column.
 
         The columns of `signature`: those in `candidate` have a row for each item, the others exactly one.
         """
-        rows = {name: None if name in self.candidate else 1 for name in self.signature()}
-        return {
-            name: tf.TensorSpec([rows[name], *spec.shape[1:]], spec.dtype, spec.name)
-            for name, spec in self.signature().items()
-        }
+        from tf_interformer.schema import tensorflow
 
-    def signature(self, labels: bool = False) -> dict[str, tf.TensorSpec]:
+        return tensorflow.signature(self.served_columns, candidates=True)
+
+    def signature(self, labels: bool = False) -> dict[str, "tf.TensorSpec"]:
         """The raw batch as tensor specs, by column: what a serving signature takes.
 
         A spec's own name is the column's, or, where that is no name of Python, one made of it.
@@ -438,142 +216,38 @@ class FeatureSchema(SchemaModel):
             labels: bool. Whether all that training needs is in it: labels, keys, weight, and the features
                 with `serve_as`. Defaults to `False`.
         """
-        specs: dict[str, tf.TensorSpec] = {}
-        for feature in self._features(labels):
-            if isinstance(feature, Numeric):
-                specs[feature.name] = tf.TensorSpec([None], tf.float32)
-            elif isinstance(feature, Vector):
-                specs[feature.name] = tf.TensorSpec([None, feature.dim], tf.float32)
-            else:
-                shape = [None] if feature.max_values is None else [None, None]
-                specs[feature.name] = tf.TensorSpec(shape, tf.as_dtype(feature.dtype))
-        for sequence in self.sequences:
-            for field in sequence.fields:
-                column = sequence.column(field.name)
-                specs[column] = tf.TensorSpec([None, None], tf.as_dtype(field.dtype))
-            specs[sequence.length_column] = tf.TensorSpec([None], tf.int32)
-        if labels:
-            for label in self.labels:
-                specs[label.name] = tf.TensorSpec([None], tf.float32)
-            for key, dtype in self.key_columns.values():
-                specs.setdefault(key, tf.TensorSpec([None], tf.as_dtype(dtype)))
-            if self.weight is not None:
-                specs[self.weight] = tf.TensorSpec([None], tf.float32)
-        return {name: tf.TensorSpec(spec.shape, spec.dtype, safe_name(name)) for name, spec in specs.items()}
+        from tf_interformer.schema import tensorflow
 
-    def _features(self, labels: bool) -> Iterator[Feature]:
-        yield from (f for f in self.features if labels or f.name not in self.served_as)
+        return tensorflow.signature(self._columns(labels))
 
     def parsing_spec(self, labels: bool = True) -> dict[str, Any]:
         """The spec with which `tf.io.parse_example` reads this schema's columns from `tf.train.Example`s."""
-        spec: dict[str, Any] = {}
-        for feature in self._features(labels):
-            if isinstance(feature, Numeric):
-                spec[feature.name] = tf.io.FixedLenFeature([], tf.float32, default_value=float("nan"))
-            elif isinstance(feature, Vector):
-                absent = [float("nan")] * feature.dim
-                spec[feature.name] = tf.io.FixedLenFeature([feature.dim], tf.float32, default_value=absent)
-            elif feature.max_values is None:
-                dtype = tf.as_dtype(feature.dtype)
-                spec[feature.name] = tf.io.FixedLenFeature([], dtype, default_value=feature.missing)
-            else:
-                spec[feature.name] = _ragged(feature)
-        for sequence in self.sequences:
-            for field in sequence.fields:
-                spec[sequence.column(field.name)] = _ragged(field)
-        if labels:
-            # No default: an example without its label, or key, is an error, not a negative.
-            for label in self.labels:
-                spec[label.name] = tf.io.FixedLenFeature([], tf.int64)
-            for key, dtype in self.key_columns.values():
-                spec.setdefault(key, tf.io.FixedLenFeature([], tf.as_dtype(dtype)))
-            if self.weight is not None:
-                spec[self.weight] = tf.io.FixedLenFeature([], tf.float32)
-        return spec
+        from tf_interformer.schema import tensorflow
 
-    def parse_examples(self, serialized: tf.Tensor, labels: bool = True) -> dict[str, tf.Tensor]:
+        return tensorflow.parsing_spec(self._columns(labels))
+
+    def parse_examples(self, serialized: "tf.Tensor", labels: bool = True) -> dict[str, "tf.Tensor"]:
         """Parse a batch of serialized `tf.train.Example`s into a raw batch.
 
         Args:
             serialized: string tensor `[batch]`.
             labels: bool. Whether all that training needs is read, as in `signature`. Defaults to `True`.
         """
-        parsed = tf.io.parse_example(serialized, self.parsing_spec(labels))
-        return self.dense_batch(parsed, labels)
+        from tf_interformer.schema import tensorflow
 
-    def dense_batch(self, columns: Mapping[str, Any], labels: bool = True) -> dict[str, tf.Tensor]:
+        return tensorflow.parse_examples(self._columns(labels), serialized)
+
+    def dense_batch(self, columns: Mapping[str, Any], labels: bool = True) -> dict[str, "tf.Tensor"]:
         """Make a raw batch of parsed columns: pad the ragged ones and say the length of every history."""
-        batch: dict[str, tf.Tensor] = {}
-        for feature in self._features(labels):
-            value = columns[feature.name]
-            if isinstance(value, tf.RaggedTensor):
-                assert isinstance(feature, Categorical)
-                value = value.to_tensor(feature.missing, shape=[None, feature.max_values])
-            batch[feature.name] = value
-        for sequence in self.sequences:
-            lengths = {f.name: columns[sequence.column(f.name)].row_lengths() for f in sequence.fields}
-            first, *others = lengths
-            for field in sequence.fields:
-                column = sequence.column(field.name)
-                batch[column] = columns[column].to_tensor(field.missing)
-            checks = [
-                tf.debugging.assert_equal(
-                    lengths[first],
-                    lengths[other],
-                    message=f"sequence {sequence.name}: the columns {sequence.column(first)} and "
-                    f"{sequence.column(other)} must hold the same number of events",
-                )
-                for other in others
-            ]
-            with tf.control_dependencies([check for check in checks if check is not None]):
-                batch[sequence.length_column] = tf.cast(lengths[first], tf.int32)
-        if labels:
-            for label in self.labels:
-                batch[label.name] = tf.cast(columns[label.name], tf.float32)
-            for key, _ in self.key_columns.values():
-                batch.setdefault(key, columns[key])
-            if self.weight is not None:
-                batch[self.weight] = columns[self.weight]
-        return batch
+        from tf_interformer.schema import tensorflow
+
+        return tensorflow.dense_batch(self._columns(labels), columns)
 
     def tfds_features(self, **extra: Any) -> Any:
         """The flat TensorFlow Datasets feature dict of this schema; `extra` adds columns beside it."""
-        import tensorflow_datasets as tfds
+        from tf_interformer.schema import tfds
 
-        columns: dict[str, Any] = {}
-        for feature in self.features:
-            if isinstance(feature, Numeric):
-                columns[feature.name] = tfds.features.Scalar(np.float32)
-            elif isinstance(feature, Vector):
-                columns[feature.name] = tfds.features.Tensor(shape=(feature.dim,), dtype=np.float32)
-            elif feature.max_values is None:
-                columns[feature.name] = _tfds_scalar(feature.dtype)
-            else:
-                columns[feature.name] = tfds.features.Sequence(_tfds_scalar(feature.dtype))
-        for sequence in self.sequences:
-            for field in sequence.fields:
-                columns[sequence.column(field.name)] = tfds.features.Sequence(_tfds_scalar(field.dtype))
-        for label in self.labels:
-            columns[label.name] = tfds.features.Scalar(np.int64)
-        for key, dtype in self.key_columns.values():
-            columns.setdefault(key, _tfds_scalar(dtype))
-        if self.weight is not None:
-            columns[self.weight] = tfds.features.Scalar(np.float32)
-        return tfds.features.FeaturesDict({**columns, **extra})
+        return tfds.features(self.raw_columns, **extra)
 
-
-def _keyed(features: Iterable[Feature], sequences: Iterable[Sequence]) -> Iterator[tuple[str, Feature]]:
-    """Features and fields of sequences, each by its column."""
-    yield from ((f.name, f) for f in features)
-    for sequence in sequences:
-        yield from ((sequence.column(f.name), f) for f in sequence.fields)
-
-
-def _ragged(feature: Categorical | Numeric) -> tf.io.RaggedFeature:
-    return tf.io.RaggedFeature(tf.as_dtype(feature.dtype), row_splits_dtype=tf.int32)
-
-
-def _tfds_scalar(dtype: str) -> Any:
-    import tensorflow_datasets as tfds
-
-    return tfds.features.Text() if dtype == "string" else tfds.features.Scalar(np.dtype(dtype))
+    def _columns(self, labels: bool) -> tuple[RawColumn, ...]:
+        return self.raw_columns if labels else self.served_columns

@@ -5,11 +5,15 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from tf_interformer.schema._model import SchemaModel
+from tf_interformer.arrays import Array, Arrays
 from tf_interformer.schema._name import Name
+from tf_interformer.schema._number_learner import NumberLearner
+from tf_interformer.schema.encoded_column import BUCKET, EncodedColumn
+from tf_interformer.schema.feature_kind import FeatureKind
+from tf_interformer.schema.raw_column import RawColumn
 
 
-class Numeric(SchemaModel):
+class Numeric(FeatureKind):
     """A numeric feature, or number of an event; NaN means missing and becomes the training mean.
 
     Args:
@@ -65,8 +69,58 @@ class Numeric(SchemaModel):
         return math.nan
 
     @property
+    def is_learned(self) -> bool:
+        """Whether mean, deviation and boundaries are known."""
+        cut = self.boundaries is not None or not self.buckets
+        return self.mean is not None and self.std is not None and cut
+
+    @property
+    def fault_as_field(self) -> str | None:
+        """Why it may not be a field of a sequence; `None` where it may."""
+        if self.buckets:
+            return f"field {self.name!r} may have no `buckets`: only a feature may"
+        return super().fault_as_field
+
+    @property
     def num_ids(self) -> int:
         """Number of bucket ids, the two reserved ones included; the boundaries must be known."""
         if self.boundaries is None:
             raise ValueError(f"Numeric {self.name!r} has no boundaries yet: call FeatureSchema.learn first")
         return 3 + len(self.boundaries)
+
+    def raw_column(self, column: str) -> RawColumn:
+        """One number in each row."""
+        return RawColumn(column, "value", self.dtype, self.missing, serve_as=self.serve_as)
+
+    def encoded_columns(self, column: str) -> tuple[EncodedColumn, ...]:
+        """The number, and the id of its bucket where there are any."""
+        number = EncodedColumn(column, "dense", "float32")
+        if not self.buckets:
+            return (number,)
+        bucket = _bucket(column)
+        count = None if self.boundaries is None else self.num_ids
+        return number, EncodedColumn(bucket, "token", table=bucket, num_ids=count, rank=BUCKET)
+
+    def encode(self, column: str, values: Array, arrays: Arrays) -> dict[str, Array]:
+        """The transformed numbers, NaN as the mean; the bucket of NaN is 0, else 2 plus the boundaries reached."""
+        assert self.mean is not None and self.std is not None
+        missing = arrays.is_nan(values)
+        scaled = arrays.where(missing, self.mean, self.transformed(values, arrays))
+        if self.transform != "none":
+            scaled = (scaled - self.mean) / self.std
+        encoded = {column: arrays.fitting(f"column {column} by {self.transform}", scaled)}
+        if self.boundaries is not None:
+            encoded[_bucket(column)] = arrays.where(missing, 0, 2 + arrays.bucketize(values, self.boundaries))
+        return encoded
+
+    def transformed(self, values: Array, arrays: Arrays) -> Array:
+        """The values before mean and deviation: the logarithm of counts also takes zero and negative values."""
+        return arrays.sign(values) * arrays.log1p(arrays.abs(values)) if self.transform == "log" else values
+
+    def learner(self) -> NumberLearner:
+        """Learns mean, deviation and boundaries."""
+        return NumberLearner(self)
+
+
+def _bucket(column: str) -> str:
+    return f"{column}_bucket"

@@ -1,22 +1,19 @@
 """A behaviour history."""
 
-from typing import Annotated, Any, Literal
+from dataclasses import replace
+from functools import cached_property
+from typing import Literal
 
-from pydantic import Discriminator, Tag, model_validator
-from pydantic import Field as Option
+from pydantic import Field, model_validator
 
-from tf_interformer.comparisons import Distance, Match, distances_of, matches_of
 from tf_interformer.schema._model import SchemaModel
 from tf_interformer.schema._name import Name
 from tf_interformer.schema.categorical import Categorical
-from tf_interformer.schema.numeric import Numeric
-
-
-def _kind(field: Any) -> str:
-    return field.get("kind", "categorical") if isinstance(field, dict) else getattr(field, "kind", "categorical")
-
-
-Field = Annotated[Annotated[Categorical, Tag("categorical")] | Annotated[Numeric, Tag("numeric")], Discriminator(_kind)]
+from tf_interformer.schema.distance import Distance
+from tf_interformer.schema.encoded_column import EVENT, EncodedColumn
+from tf_interformer.schema.kinds import EventField
+from tf_interformer.schema.match import Match
+from tf_interformer.schema.raw_column import RawColumn
 
 
 class Sequence(SchemaModel):
@@ -27,12 +24,13 @@ class Sequence(SchemaModel):
 
     A field may be a number, such as a price or the time spent, with the transforms of a feature; its mean and deviation
     are those of the training split's events. How long ago an event was, is one too: the seconds from the event to the
-    row, `Numeric("age", transform="log")`, which whoever asks for a score works out for that moment.
+    row, `Numeric("age", transform="log")`, which whoever asks for a score works out for that moment. Of a `Moment`
+    models are told the hour and the weekday.
 
     Args:
         name: str. Name of the sequence.
-        fields: tuple of `Categorical` and `Numeric`. The aligned fields of an event; `table` lets a field share
-            the embedding of the target's feature.
+        fields: tuple of `Categorical`, `Numeric` and `Moment`. The aligned fields of an event; `table` lets a field
+            share the embedding of the target's feature.
         max_length: int. Only the most recent so many events are used. Defaults to 50.
         match: tuple of str. Names of fields in which the candidate itself may stand, such as its id, brand or author;
             each names the candidate's feature by `table`. Both are compared by their raw values, so also outside the
@@ -60,8 +58,8 @@ class Sequence(SchemaModel):
 
     kind: Literal["sequence"] = "sequence"
     name: Name
-    fields: tuple[Field, ...] = Option(min_length=1)
-    max_length: int = Option(default=50, ge=1)
+    fields: tuple[EventField, ...] = Field(min_length=1)
+    max_length: int = Field(default=50, ge=1)
     match: tuple[Name, ...] = ()
     distance: tuple[Name, ...] = ()
 
@@ -72,13 +70,9 @@ class Sequence(SchemaModel):
             raise ValueError(f"field names must differ. Received: {names}")
         if "length" in names:
             raise ValueError("no field may be called 'length': that column holds the number of events")
-        for field in self.fields:
-            if isinstance(field, Numeric) and field.buckets:
-                raise ValueError(f"field {field.name!r} may have no `buckets`: only a feature may")
-            if isinstance(field, Categorical) and field.max_values is not None:
-                raise ValueError(f"field {field.name!r} may not be multi-valued: an event holds one value per field")
-            if field.serve_as is not None:
-                raise ValueError(f"field {field.name!r} may not set `serve_as`: only a feature may")
+        fault = next(filter(None, (field.fault_as_field for field in self.fields)), None)
+        if fault is not None:
+            raise ValueError(fault)
         self._check_compared("match", self.match)
         self._check_compared("distance", self.distance)
         for field in self.categoricals:
@@ -114,13 +108,22 @@ class Sequence(SchemaModel):
     @property
     def matches(self) -> tuple[Match, ...]:
         """The fields in which the candidate may stand."""
-        numbers = [field.name for field in self.fields if isinstance(field, Numeric)]
-        return matches_of(self.name, self._tables, numbers, self.match, self.distance)
+        compared = {self.column(name) for name in (*self.match, *self.distance)}
+        carried = tuple(made.name for made in self._field_columns if made.is_id and made.name not in compared)
+        return tuple(
+            Match(self.name, self.column(name), table, carried, self.number_columns)
+            for name, table in self._tables.items()
+            if name in self.match and table is not None
+        )
 
     @property
     def distances(self) -> tuple[Distance, ...]:
         """The fields whose distance to the candidate is told."""
-        return distances_of(self.name, self._tables, self.distance)
+        return tuple(
+            Distance(self.column(name), table)
+            for name, table in self._tables.items()
+            if name in self.distance and table is not None
+        )
 
     @property
     def _tables(self) -> dict[str, str | None]:
@@ -131,20 +134,51 @@ class Sequence(SchemaModel):
         """All that is compared with the candidate."""
         return (*self.matches, *self.distances)
 
+    @cached_property
+    def raw_columns(self) -> tuple[RawColumn, ...]:
+        """What of it a raw batch holds: its fields, then their length."""
+        made = (field.raw_column(self.column(field.name)) for field in self.fields)
+        events = (replace(column, kind="events", length=self.length_column) for column in made)
+        found = (*events, RawColumn(self.length_column, "length", "int32"))
+        return tuple(replace(column, width=self.max_length, sequence=self.name) for column in found)
+
+    @cached_property
+    def encoded_columns(self) -> tuple[EncodedColumn, ...]:
+        """What of it an encoded batch holds: its fields, what comes of comparing them, and their length."""
+        tables = {made.name: made.table for made in self._field_columns}
+        compared = [made for one in self.comparisons for made in one.encoded_columns(tables, self.max_length)]
+        return (
+            *self._field_columns,
+            *(replace(made, side="candidate", sequence=self.name) for made in compared),
+            EncodedColumn(self.length_column, "length", sequence=self.name),
+        )
+
+    @cached_property
+    def _field_columns(self) -> tuple[EncodedColumn, ...]:
+        """Of `encoded_columns` those that the fields alone make."""
+        found = (made for field in self.fields for made in field.encoded_columns(self.column(field.name)))
+        shape = (None, self.max_length)
+        return tuple(replace(made, goes="event", shape=shape, sequence=self.name, rank=EVENT) for made in found)
+
     @property
     def id_columns(self) -> tuple[str, ...]:
         """The encoded columns that hold an id for each event."""
-        return (*(self.column(field.name) for field in self.categoricals), *(one.events for one in self.comparisons))
+        return tuple(c.name for c in self.encoded_columns if c.goes == "event" and c.is_id)
 
     @property
     def number_columns(self) -> tuple[str, ...]:
         """The encoded columns that hold a number for each event."""
-        return tuple(self.column(field.name) for field in self.fields if isinstance(field, Numeric))
+        return tuple(made.name for made in self._field_columns if not made.is_id)
 
     @property
     def event_columns(self) -> tuple[str, ...]:
         """The encoded columns that hold something for each event."""
         return (*self.id_columns, *self.number_columns)
+
+    @property
+    def event_parts(self) -> tuple[tuple[str, ...], ...]:
+        """The encoded columns of what stands side by side in an embedded event: each id, then all numbers together."""
+        return (*((column,) for column in self.id_columns), *([self.number_columns] if self.number_columns else []))
 
     def column(self, field: str) -> str:
         """Name of the column that holds one field."""
@@ -162,4 +196,4 @@ class Sequence(SchemaModel):
             "match": tuple(name for name in self.match if self.column(name) not in no_match),
             "distance": tuple(name for name in self.distance if self.column(name) not in no_distance),
         }
-        return self.model_copy(update=left)
+        return self.replace(**left)

@@ -13,7 +13,7 @@ from pipelines.datasets.kuairand_pure.rates import add_earlier_day_rates
 from pipelines.datasets.kuairand_pure.raw import RawTables
 from pipelines.datasets.kuairand_pure.schema import HISTORIES, LABELS, MAX_LENGTH, Features, schema
 from pipelines.datasets.kuairand_pure.watched import add_watched
-from tf_interformer.schema import Categorical, FeatureSchema, Numeric
+from tf_interformer.schema import FeatureSchema
 
 # How many impressions the global rate is worth beside the entity's own.
 RATE_STRENGTH = {"video_id": 20.0, "author_id": 20.0, "tag": 50.0, "tab": 50.0, "user_id": 5.0}
@@ -215,11 +215,10 @@ def _finish(rows: pl.DataFrame, declared: FeatureSchema) -> pl.DataFrame:
         video_age_days=(day - pl.col("upload_dt")).dt.total_days().cast(pl.Float64),
     )
     columns: list[pl.Expr] = []
-    for feature in declared.features:
-        column = pl.col(feature.name)
-        if isinstance(feature, Numeric):
-            columns.append(column.cast(pl.Float32).fill_null(float("nan")))
-        elif isinstance(feature, Categorical):
-            columns.append(column.fill_null(feature.missing if feature.max_values is None else []))
-    columns += [pl.col(s.column(f.name)) for s in declared.sequences for f in s.fields]
+    for column in (column for column in declared.raw_columns if column.is_input and column.kind != "length"):
+        values = pl.col(column.name)
+        if column.sequence is None:
+            values = values.cast(pl.Float32) if column.dtype == "float32" else values
+            values = values.fill_null([] if column.has_lists else column.missing)
+        columns.append(values)
     return rows.select(*columns, *LABELS, "date", "time_ms")

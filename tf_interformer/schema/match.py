@@ -1,6 +1,11 @@
 """Whether, how often and when the candidate stands in a history."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+from tf_interformer.arrays import Array, Arrays
+from tf_interformer.schema._history import Candidate, History
+from tf_interformer.schema.encoded_column import EVENT, LATEST, EncodedColumn
 
 
 @dataclass(frozen=True)
@@ -29,6 +34,11 @@ class Match:
     feature: str
     carried: tuple[str, ...]
     carried_numbers: tuple[str, ...] = ()
+
+    @property
+    def of_one_value(self) -> bool:
+        """Whether the candidate's feature must have one value."""
+        return False
 
     @property
     def events(self) -> str:
@@ -73,3 +83,35 @@ class Match:
     def columns(self) -> tuple[str, ...]:
         """All of them."""
         return (self.events, *self.numbers, *self.latest)
+
+    def encoded_columns(self, tables: Mapping[str, str | None], width: int) -> tuple[EncodedColumn, ...]:
+        """The same as records.
+
+        Args:
+            tables: dict. The table in which each column of the sequence is looked up.
+            width: int. Events that are kept.
+        """
+        events = EncodedColumn(
+            self.events, "event", shape=(None, width), table=self.events, num_ids=self.num_ids, rank=EVENT
+        )
+        numbers = (EncodedColumn(name, "dense", "float32") for name in self.numbers)
+        latest = (
+            EncodedColumn(name, "token", table=tables[column], rank=LATEST) for name, column in self.latest.items()
+        )
+        return (events, *numbers, *latest)
+
+    def encode(self, history: History, candidate: Candidate, arrays: Arrays) -> dict[str, Array]:
+        """The columns of some histories; events are the candidate's where they hold one of its values."""
+        same = arrays.equal(history.values[self.field][:, :, None], candidate.values[:, None, :])
+        ours = history.given[self.field] & arrays.any(same & candidate.given[:, None, :], axis=2)  # [B, time]
+        last, is_latest = history.latest(ours, arrays)
+        count = arrays.sum(arrays.cast(ours, "float32"), axis=1)
+        ago = arrays.cast(history.kept - last + 1, "float32")
+        found = {
+            self.events: arrays.where(history.real, 1 + arrays.cast(ours, "int32"), 0),
+            self.count: arrays.log1p(count),
+            self.recency: arrays.where(last > 0, 1.0 / ago, 0.0),
+        }
+        carried = {**self.latest, **self.latest_numbers}
+        chosen = {name: arrays.where(is_latest, history.encoded[column], 0) for name, column in carried.items()}
+        return found | {name: arrays.sum(values, axis=1) for name, values in chosen.items()}

@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from tf_interformer import columns
+from tf_interformer._tensorflow import tf
 from tf_interformer.comparisons import DISTANCE_BOUNDS
 from tf_interformer.schema import (
     Categorical,

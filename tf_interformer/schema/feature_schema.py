@@ -1,5 +1,7 @@
 """The one description of the data."""
 
+from __future__ import annotations
+
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -7,10 +9,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
-import tensorflow as tf
 from pydantic import Field, model_validator
 
 from tf_interformer._names import safe_name
+from tf_interformer._tensorflow import tf
 from tf_interformer.comparisons import Distance, Match
 from tf_interformer.schema._model import SchemaModel
 from tf_interformer.schema._name import Name
@@ -89,7 +91,7 @@ class FeatureSchema(SchemaModel):
     candidate: tuple[Name, ...] = ()
 
     @model_validator(mode="after")
-    def _consistent(self) -> "FeatureSchema":
+    def _consistent(self) -> FeatureSchema:
         columns = [f.name for f in self.features] + [label.name for label in self.labels]
         columns += [f"{f.name}_bucket" for f in self.numerics if f.buckets]
         for sequence in self.sequences:
@@ -270,7 +272,7 @@ class FeatureSchema(SchemaModel):
                 "`schema = schema.learn(batches_of_the_training_split)` first"
             )
 
-    def with_labels(self, *names: str) -> "FeatureSchema":
+    def with_labels(self, *names: str) -> FeatureSchema:
         """The same schema with only the named labels, in the order given."""
         by_name = {label.name: label for label in self.labels}
         unknown = [name for name in names if name not in by_name]
@@ -278,14 +280,14 @@ class FeatureSchema(SchemaModel):
             raise SchemaError(f"schema {self.name!r} has the labels {list(by_name)}. Received: {list(names)}")
         return self.model_copy(update={"labels": tuple(by_name[name] for name in names)})
 
-    def with_max_length(self, max_length: int) -> "FeatureSchema":
+    def with_max_length(self, max_length: int) -> FeatureSchema:
         """The same schema with only the most recent `max_length` events of each sequence."""
         if max_length < 1:
             raise SchemaError(f"`max_length` must be at least 1. Received: {max_length}")
         shorter = tuple(s.model_copy(update={"max_length": min(max_length, s.max_length)}) for s in self.sequences)
         return self.model_copy(update={"sequences": shorter})
 
-    def without(self, *names: str) -> "FeatureSchema":
+    def without(self, *names: str) -> FeatureSchema:
         """The same schema without some of its inputs, and without what refers to them.
 
         Args:
@@ -365,7 +367,7 @@ class FeatureSchema(SchemaModel):
         return self.model_dump(mode="json", exclude_defaults=False)
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> "FeatureSchema":
+    def from_config(cls, config: Mapping[str, Any]) -> FeatureSchema:
         """The schema that `get_config` described."""
         return cls(**config)
 
@@ -377,7 +379,7 @@ class FeatureSchema(SchemaModel):
         return text
 
     @classmethod
-    def from_json(cls, source: str | os.PathLike) -> "FeatureSchema":
+    def from_json(cls, source: str | os.PathLike) -> FeatureSchema:
         """Read a schema from JSON text or from the file that holds it."""
         text, where = os.fspath(source), "the JSON text"
         if not text.lstrip().startswith("{"):
@@ -398,7 +400,7 @@ class FeatureSchema(SchemaModel):
 
     # Learning
 
-    def learn(self, batches: Iterable[Mapping[str, Any]]) -> "FeatureSchema":
+    def learn(self, batches: Iterable[Mapping[str, Any]]) -> FeatureSchema:
         """Learn vocabularies and statistics in one pass.
 
         Args:

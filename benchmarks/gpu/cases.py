@@ -1,0 +1,76 @@
+"""What is measured on a GPU."""
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+DTYPES = ("float32", "bfloat16")
+ROWS = 4096
+# Scores of an attention over long histories take `rows * events ** 2` numbers a head, so batches get smaller.
+MOST_SCORES = 170_000_000
+
+
+@dataclass(frozen=True)
+class Case:
+    """A layer or a model, and its size.
+
+    Attributes:
+        kind: `interformer` or `hiformer`, a whole training step; or a layer: `sequence_arch`, `interaction_arch`,
+            `hiformer_block`, `cross_arch`.
+        what: `train`, a step; or, of a layer, `gradient`, forward and backward, or `forward`.
+        dtype: `float32` or `bfloat16`, which for a model is the policy mixed_bfloat16.
+        width: Of the tokens.
+        events: Of each history; 0 where there is none.
+        rows: Of the batch.
+    """
+
+    kind: str
+    what: str
+    dtype: str
+    width: int
+    events: int
+    rows: int = ROWS
+
+    @property
+    def name(self) -> str:
+        events = f" x {self.events}" if self.events else ""
+        return f"{self.kind} {self.what} {self.dtype} {self.width}{events}"
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def cases() -> list[Case]:
+    """All cases, what tells most first: what no longer fits into the time is at the end."""
+    made = []
+    for width, events in ((64, 50), (128, 50)):
+        made += [Case("interformer", "train", dtype, width, events) for dtype in DTYPES]
+    for what in ("gradient", "forward"):
+        layers = [("sequence_arch", width, events) for width, events in ((64, 50), (128, 200), (64, 1000))]
+        layers += [("cross_arch", width, events) for width, events in ((64, 50), (128, 200))]
+        layers += [("interaction_arch", width, 0) for width in (64, 256)]
+        layers += [("hiformer_block", width, 0) for width in (64, 256)]
+        made += [Case(kind, what, dtype, width, events) for kind, width, events in layers for dtype in DTYPES]
+        if what == "gradient":
+            made += [Case("hiformer", "train", dtype, 64, 50) for dtype in DTYPES]
+            made += [Case("interformer", "train", dtype, 64, 1000) for dtype in DTYPES]
+    for kind, width, events in (("interformer", 256, 50), ("interformer", 64, 200), ("hiformer", 256, 50)):
+        made += [Case(kind, "train", dtype, width, events) for dtype in DTYPES]
+    layers = [("sequence_arch", 256, 50), ("cross_arch", 256, 50), ("sequence_arch", 128, 1000)]
+    layers += [("interaction_arch", 128, 0), ("hiformer_block", 128, 0)]
+    made += [Case(kind, "gradient", dtype, width, events) for kind, width, events in layers for dtype in DTYPES]
+    return [replace(case, rows=_rows(case.events)) for case in made]
+
+
+def small_cases() -> list[Case]:
+    """One of each kind, so small that a processor computes it at once."""
+    layers = ("sequence_arch", "cross_arch", "interaction_arch", "hiformer_block")
+    made = [Case(kind, "gradient", "float32", 8, 0 if kind.startswith(("inter", "hi")) else 6, 16) for kind in layers]
+    made.append(Case("sequence_arch", "forward", "bfloat16", 8, 6, 16))
+    return [*made, Case("interformer", "train", "float32", 8, 6, 16), Case("hiformer", "train", "bfloat16", 8, 6, 16)]
+
+
+def _rows(events: int) -> int:
+    rows = ROWS
+    while rows * events**2 > MOST_SCORES:
+        rows //= 2
+    return rows

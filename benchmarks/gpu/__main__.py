@@ -14,12 +14,13 @@ import re
 import shutil
 import statistics
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
 from benchmarks.gpu.cases import Case, cases, small_cases
-from benchmarks.gpu.side import Side
+from benchmarks.gpu.side import Failed, Side
 from benchmarks.gpu.table import table
 from benchmarks.results import write
 
@@ -43,16 +44,19 @@ class Bench:
         self.rounds = rounds
         self.small = small
         self.longest: dict[bool, float] = {}  # whole steps or layers -> seconds that a case has taken
-        self.sides = {name: Side(name, small) for name in (("jax", "torch") if peers else ("jax",))}
+        self.rows: list[dict[str, Any]] = []
+        self.left_out: dict[str, str] = {}
         self.facts: dict[str, Any] = {}
-        self.result: dict[str, Any] = {"rows": [], "left_out": {}}
-        for name in list(self.sides):
+        names = ("jax", "torch") if peers else ("jax",)
+        self.sides = {name: Side(name, small) for name in names}
+        for name in names:
             try:
-                self.facts[name] = self.sides[name].answer(self.left + GRACE)
+                self.facts[name] = self._answer(name)
             except (RuntimeError, TimeoutError) as error:
                 if name == "jax":
+                    self.close()
                     raise
-                self.result["left_out"][name] = str(error)
+                self.left_out[name] = str(error)
                 self.sides.pop(name).close()
 
     @property
@@ -62,55 +66,80 @@ class Bench:
 
     def run(self, case: Case) -> None:
         """Measure a case, or note why not."""
-        expected = self.longest.get(case.what == "train", 0.0)
-        if self.left < expected or self.left <= 0:
-            self.result["left_out"][case.name] = f"{max(self.left, 0):.0f} s were left, {expected:.0f} s needed"
+        whole = case.what == "train"
+        expected = self.longest.get(whole, 0.0)
+        if "jax" not in self.sides:
+            self.left_out[case.name] = "the worker could not be started again"
+            return
+        if self.left <= expected:
+            self.left_out[case.name] = f"{max(self.left, 0):.0f} s were left, it may take {expected:.0f}"
             return
         began = time.perf_counter()
+        made, failed = self._made(case)
         try:
-            self.result["rows"].append(self._row(case))
+            if "ours" not in made:
+                raise Failed(failed.pop("ours"))
+            found = row(case, self.facts["jax"], made, *self._measured(case, made))
+            self.rows.append(found | ({"failed": failed} if failed else {}))
+        except Failed as error:
+            self.left_out[case.name] = str(error)
         except (RuntimeError, TimeoutError) as error:
-            self.result["left_out"][case.name] = str(error)
-            self._restart("jax")
-        self.longest[case.what == "train"] = max(expected, time.perf_counter() - began)
+            self.left_out[case.name] = str(error)
+            self._restart()
+        else:
+            self.longest[whole] = max(expected, time.perf_counter() - began)
+        for name in self.sides:
+            self._ask(name, do="drop")
 
-    def _row(self, case: Case) -> dict[str, Any]:
+    def _made(self, case: Case) -> tuple[dict[str, Any], dict[str, str]]:
+        """Facts of each peer that is ready to run, and what the others said."""
         names = [name for name in self.sides if name == "jax" or (case.kind, case.what) == ("interformer", "train")]
         for name in names:  # both compile at once
             self.sides[name].ask(do="make", case=case.as_dict())
-        runs: dict[str, tuple[str, int]] = {f"matrix {case.dtype}": ("jax", 1), "copy": ("jax", 1)}
-        made: dict[str, Any] = {}
-        failed = {}
+        made, failed = {}, {}
         for name in names:
+            peers: dict[str, Any] = {}
             try:
-                found = self.sides[name].answer(self.left + GRACE)
+                peers = self._answer(name)
             except (RuntimeError, TimeoutError) as error:
-                if name == "jax":
-                    raise
-                failed[name] = str(error)
-                self._restart(name)
-                continue
-            made |= found
-            runs |= {peer: (name, facts.pop("count")) for peer, facts in found.items()}
+                failed["ours" if name == "jax" else name] = str(error)
+                if not isinstance(error, Failed):
+                    self._restart(name)
+            for peer, facts in peers.items():
+                if "error" in facts:
+                    failed[peer] = facts["error"]
+                else:
+                    made[peer] = {**facts, "side": name}
+        return made, failed
+
+    def _measured(self, case: Case, made: dict[str, Any]) -> tuple[dict[str, float], dict[str, float]]:
+        """Median seconds of each run, and how far its shortest and longest lie apart, relative to that."""
+        counts = self.facts["jax"]["counts"]
+        runs = {run: ("jax", counts[run]) for run in (f"matrix {case.dtype}", "copy")}
+        runs |= {peer: (facts["side"], facts["count"]) for peer, facts in made.items()}
         taken: dict[str, list[float]] = {run: [] for run in runs}
         for _ in range(self.rounds):
             for run, (name, count) in runs.items():
-                self.sides[name].ask(do="time", run=run, count=count)
-                taken[run].append(self.sides[name].answer(self.left + GRACE)["seconds"])
-        for name in names:
-            if name not in failed:
-                self.sides[name].ask(do="drop")
-                self.sides[name].answer(self.left + GRACE)
+                taken[run].append(self._ask(name, do="time", run=run, count=count)["seconds"])
         seconds = {run: statistics.median(times) for run, times in taken.items()}
-        spread = {run: (max(times) - min(times)) / seconds[run] for run, times in taken.items()}
-        return row(case, self.facts["jax"], made, seconds, spread) | ({"failed": failed} if failed else {})
+        return seconds, {run: (max(times) - min(times)) / seconds[run] for run, times in taken.items()}
 
-    def _restart(self, name: str) -> None:
-        self.sides[name].close()
-        if self.left <= 0:
-            return
-        self.sides[name] = Side(name, self.small)
-        self.sides[name].answer(self.left + GRACE)
+    def _ask(self, name: str, **asked: Any) -> dict[str, Any]:
+        self.sides[name].ask(**asked)
+        return self._answer(name)
+
+    def _answer(self, name: str) -> dict[str, Any]:
+        return self.sides[name].answer(self.left + GRACE)
+
+    def _restart(self, *names: str) -> None:
+        """Start workers anew, all of them unless some are named."""
+        for name in names or tuple(self.sides):
+            self.sides.pop(name).close()
+            self.sides[name] = Side(name, self.small)
+            try:
+                self._answer(name)
+            except (RuntimeError, TimeoutError):
+                self.sides.pop(name).close()
 
     def close(self) -> None:
         for side in self.sides.values():
@@ -176,15 +205,16 @@ def main() -> None:
     bench = Bench(given.time_limit, given.rounds, given.small, peers)
     try:
         for case in chosen:
-            print(f"{time.perf_counter() - bench.started:5.0f} s  {case.name}", flush=True)
+            print(f"{time.perf_counter() - bench.started:5.0f} s  {case.name}", file=sys.stderr, flush=True)
             bench.run(case)
-            bench.result["seconds"] = time.perf_counter() - bench.started
             if given.output:
-                write(given.output, {"settings": settings(given, bench), **bench.result})
+                seconds = time.perf_counter() - bench.started
+                result = {"settings": settings(given, bench), "seconds": seconds, "rows": bench.rows}
+                write(given.output, {**result, "left_out": bench.left_out})
     finally:
         bench.close()
-    print(table(bench.result["rows"]))
-    for name, reason in bench.result["left_out"].items():
+    print(table(bench.rows))
+    for name, reason in bench.left_out.items():
         print(f"left out: {name}: {reason}")
 
 

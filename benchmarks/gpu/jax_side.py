@@ -18,6 +18,7 @@ from tf_interformer._keras import keras
 
 Facts = dict[str, Any]
 Run = Callable[[int], None]
+wait: Any = jax.block_until_ready
 
 
 class JaxSide:
@@ -68,7 +69,7 @@ class JaxSide:
         def run(count: int) -> None:
             for _ in range(count):
                 made = compiled(*next(turns))
-            jax.block_until_ready(made)
+            wait(made)
 
         self.runs[name] = run
         return facts
@@ -79,7 +80,7 @@ class JaxSide:
         others = [variable.value for variable in layer.non_trainable_variables]
 
         def forward(weights: Any, inputs: Any) -> Any:
-            return layer.stateless_call(weights, others, inputs, training=True)[0]
+            return layer.stateless_call(weights, others, inputs)[0]
 
         def loss(weights: Any, inputs: Any) -> Any:
             return sum(jnp.sum(jnp.square(y.astype("float32"))) for y in jax.tree.leaves(forward(weights, inputs)))

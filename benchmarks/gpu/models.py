@@ -10,7 +10,7 @@ from tf_interformer.layers._common import build_sublayer
 TOKENS = 32
 SUMMARY = 4
 POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
-CONFIGS = {"interformer": {"num_layers": 3, "num_heads": 2}, "hiformer": {"num_layers": 2, "num_heads": 4}}
+HEADS = {"interformer": 2, "hiformer": 4}
 
 
 def ranker(case: Case) -> Ranker:
@@ -18,7 +18,7 @@ def ranker(case: Case) -> Ranker:
     made = Ranker(
         standard_work.schema(events=case.events),
         case.kind,
-        CONFIGS[case.kind],
+        {"num_layers": case.layers, "num_heads": HEADS[case.kind]},
         embedding={"dim": case.width},
         tower_units=(256, 64),
         dtype=POLICIES[case.dtype],

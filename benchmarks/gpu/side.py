@@ -12,6 +12,10 @@ from typing import Any
 ENVIRONMENT = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", "XLA_PYTHON_CLIENT_MEM_FRACTION": "0.6"}
 
 
+class Failed(RuntimeError):
+    """Something failed in a worker, which goes on."""
+
+
 class Side:
     """A process that makes cases and measures them.
 
@@ -43,7 +47,8 @@ class Side:
 
         Raises:
             TimeoutError: It takes longer.
-            RuntimeError: Something failed in the worker, or it has ended.
+            Failed: Something failed in the worker.
+            RuntimeError: It has ended.
         """
         try:
             found: dict[str, Any] | None = self._answers.get(timeout=max(seconds, 0.1))
@@ -53,7 +58,7 @@ class Side:
             self._answers.put(None)
             raise RuntimeError(f"the worker ended with exit code {self.process.wait()}")
         if "error" in found:
-            raise RuntimeError(found["error"])
+            raise Failed(found["error"])
         return found
 
     def close(self) -> None:

@@ -34,9 +34,15 @@ class TorchSide:
         # As JAX does by itself.
         torch.set_float32_matmul_precision("high")
 
-    def make(self, case: Case) -> dict[str, dict[str, float]]:
-        """Make a case ready to run; returns facts by peer."""
-        return {peer: self._peer(case, peer) for peer in ("torch", "torch_compiled")[: 1 if self.small else 2]}
+    def make(self, case: Case) -> dict[str, dict[str, Any]]:
+        """Make a case ready to run; returns facts by peer, `{"error": ...}` where one fails."""
+        found: dict[str, dict[str, Any]] = {}
+        for peer in ("torch", "torch_compiled")[: 1 if self.small else 2]:
+            try:
+                found[peer] = self._peer(case, peer)
+            except Exception as error:
+                found[peer] = {"error": f"{type(error).__name__}: {error}"[:500]}
+        return found
 
     def drop(self) -> None:
         self.runs.clear()

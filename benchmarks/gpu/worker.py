@@ -29,9 +29,8 @@ def main() -> None:
         from benchmarks.gpu.torch_side import TorchSide
 
         side = TorchSide(small)
-    for run in side.runs.values():
-        run(2)
-    _say({**side.facts, "versions": {package: _version(package) for package in PACKAGES[name]}})
+    versions = {package: _version(package) for package in PACKAGES[name]}
+    _say({**side.facts, "versions": versions, "counts": {run: _count(side.runs[run]) for run in side.runs}})
     for line in sys.stdin:
         asked = json.loads(line)
         try:
@@ -46,11 +45,17 @@ def _done(side: Any, do: str, case: Any = None, run: str = "", count: int = 1) -
         return {}
     if do == "make":
         found: dict[str, Any] = side.make(Case(**case))
-        for peer, facts in found.items():
-            side.runs[peer](2)
-            facts["count"] = max(1, min(100, math.ceil(LEAST_SECONDS / _seconds(side.runs[peer], 1))))
+        for peer in side.runs.keys() & found.keys():
+            facts = found[peer]
+            facts["count"] = _count(side.runs[peer])
         return found
     return {"seconds": _seconds(side.runs[run], count) / count}
+
+
+def _count(run: Any) -> int:
+    """How often it is to be run in one measurement; the first runs of all do not count."""
+    run(2)
+    return max(1, min(100, math.ceil(LEAST_SECONDS / _seconds(run, 1))))
 
 
 def _seconds(run: Any, count: int) -> float:

@@ -1,6 +1,6 @@
 """What is measured on a GPU."""
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 DTYPES = ("float32", "bfloat16")
@@ -41,26 +41,38 @@ class Case:
         return asdict(self)
 
 
+MODELS = (("interformer", 64, 50), ("interformer", 256, 50))
+LAYERS = (
+    *(("sequence_arch", width, events) for width, events in ((64, 50), (128, 200), (64, 1000))),
+    *(("cross_arch", width, events) for width, events in ((64, 50), (128, 200))),
+    *(("interaction_arch", width, 0) for width in (64, 256)),
+    *(("hiformer_block", width, 0) for width in (64, 256)),
+)
+MORE_MODELS = (
+    ("hiformer", 64, 50),
+    ("interformer", 64, 1000),
+    ("hiformer", 256, 50),
+    ("interformer", 64, 200),
+    ("interformer", 128, 50),
+)
+MORE_LAYERS = (
+    ("sequence_arch", 256, 50),
+    ("cross_arch", 256, 50),
+    ("sequence_arch", 128, 1000),
+    ("interaction_arch", 128, 0),
+    ("hiformer_block", 128, 0),
+)
+
+
 def cases() -> list[Case]:
     """All cases, what tells most first: what no longer fits into the time is at the end."""
-    made = []
-    for width, events in ((64, 50), (128, 50)):
-        made += [Case("interformer", "train", dtype, width, events) for dtype in DTYPES]
-    for what in ("gradient", "forward"):
-        layers = [("sequence_arch", width, events) for width, events in ((64, 50), (128, 200), (64, 1000))]
-        layers += [("cross_arch", width, events) for width, events in ((64, 50), (128, 200))]
-        layers += [("interaction_arch", width, 0) for width in (64, 256)]
-        layers += [("hiformer_block", width, 0) for width in (64, 256)]
-        made += [Case(kind, what, dtype, width, events) for kind, width, events in layers for dtype in DTYPES]
-        if what == "gradient":
-            made += [Case("hiformer", "train", dtype, 64, 50) for dtype in DTYPES]
-            made += [Case("interformer", "train", dtype, 64, 1000) for dtype in DTYPES]
-    for kind, width, events in (("interformer", 256, 50), ("interformer", 64, 200), ("hiformer", 256, 50)):
-        made += [Case(kind, "train", dtype, width, events) for dtype in DTYPES]
-    layers = [("sequence_arch", 256, 50), ("cross_arch", 256, 50), ("sequence_arch", 128, 1000)]
-    layers += [("interaction_arch", 128, 0), ("hiformer_block", 128, 0)]
-    made += [Case(kind, "gradient", dtype, width, events) for kind, width, events in layers for dtype in DTYPES]
-    return [replace(case, rows=_rows(case.events)) for case in made]
+    groups = [("train", MODELS), ("gradient", LAYERS), ("train", MORE_MODELS), ("gradient", MORE_LAYERS)]
+    return [
+        Case(kind, what, dtype, width, events, _rows(events))
+        for what, group in [*groups, ("forward", LAYERS)]
+        for kind, width, events in group
+        for dtype in DTYPES
+    ]
 
 
 def small_cases() -> list[Case]:

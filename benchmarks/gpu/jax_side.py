@@ -75,9 +75,8 @@ class JaxSide:
         return facts
 
     def _layer(self, case: Case) -> Facts:
-        layer, shapes = models.layer(case)
-        weights = [variable.value for variable in layer.trainable_variables]
-        others = [variable.value for variable in layer.non_trainable_variables]
+        layer, shapes = _built(models.layer, case)
+        weights, others = _values(layer.trainable_variables), _values(layer.non_trainable_variables)
 
         def forward(weights: Any, inputs: Any) -> Any:
             return layer.stateless_call(weights, others, inputs)[0]
@@ -101,7 +100,7 @@ class JaxSide:
         return self._add("ours", function, [(weights, inputs(seed)) for seed in range(2)])
 
     def _model(self, case: Case) -> Facts:
-        ranker = models.ranker(case)
+        ranker = _built(models.ranker, case)
         cross_entropy = keras.losses.BinaryCrossentropy(from_logits=True)
 
         def step(state: Any, columns: Any, labels: Any) -> Any:
@@ -116,7 +115,7 @@ class JaxSide:
             return (weights, changed, slots), loss
 
         groups = (ranker.trainable_variables, ranker.non_trainable_variables, ranker.optimizer.variables)
-        state: Any = tuple([variable.value for variable in group] for group in groups)
+        state: Any = tuple(map(_values, groups))
         made = standard_work.arrays(ranker.schema, count=2, size=case.rows)
         batches = [jax.device_put(batch) for batch in made]
         compiled, facts = _compiled(jax.jit(step, donate_argnums=0), (state, *batches[0]))
@@ -131,6 +130,16 @@ class JaxSide:
 
         self.runs["ours"] = run
         return facts
+
+
+def _built(make: Callable[[Case], Any], case: Case) -> Any:
+    """What is made with its weights on the processor: a device compiles the draws of each shape by themselves."""
+    with jax.default_device(jax.devices("cpu")[0]):
+        return make(case)
+
+
+def _values(variables: Any) -> list[Any]:
+    return [jax.device_put(variable.value, jax.devices()[0]) for variable in variables]
 
 
 def _compiled(function: Any, arguments: tuple[Any, ...]) -> tuple[Any, Facts]:

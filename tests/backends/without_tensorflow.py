@@ -2,22 +2,26 @@
 
 import runpy
 import sys
-from importlib.abc import MetaPathFinder
 from typing import Any
 
-REFUSED = ("tensorflow", "tf_keras", "tensorflow_recommenders", "tensorflow_datasets")
+HIDDEN = {"tensorflow", "tf_keras", "tensorflow_recommenders", "tensorflow_datasets"}
 
 
-class Refusal(MetaPathFinder):
-    """Finds none of the modules that are refused, and keeps others from finding them."""
+class WithoutTensorFlow:
+    """A finder of modules that does not find what is hidden."""
 
-    def find_spec(self, name: str, *others: Any) -> None:
-        if name.partition(".")[0] in REFUSED:
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+    def __init__(self, finder: Any) -> None:
+        self.finder = finder
+
+    def find_spec(self, name: str, *others: Any) -> Any:
+        return None if name.partition(".")[0] in HIDDEN else self.finder.find_spec(name, *others)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.finder, name)
 
 
 if __name__ == "__main__":
-    sys.meta_path.insert(0, Refusal())
+    sys.meta_path[:] = map(WithoutTensorFlow, sys.meta_path)
     del sys.argv[0]
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
-    assert not set(REFUSED) & set(sys.modules)
+    assert not HIDDEN & set(sys.modules)

@@ -18,7 +18,7 @@ from tf_interformer.schema import (
     Sequence,
     Vector,
 )
-from tf_interformer.schema._name import LIST_COLUMN as LIST_COLUMN  # for who trains by lists
+from tf_interformer.schema._name import LIST_COLUMN
 from tf_interformer.schema.errors import as_schema_errors
 
 

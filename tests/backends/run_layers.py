@@ -58,6 +58,9 @@ def on_jax(layer: Any, inputs: Any) -> tuple[Any, list[Any]]:
         return loss_of(outputs), outputs
 
     # Compiled at once: JAX compiles every operation of an eager call by itself.
+    if isinstance(layer, backbones.TransAct):
+        # Less optimised, XLA computes twice what a maximum is taken of, not to the last bit alike, and loses gradients.
+        jax.config.update("jax_disable_most_optimizations", False)
     gradients, outputs = jax.jit(jax.grad(loss, has_aux=True))([w.value for w in layer.trainable_variables])
     return outputs, gradients
 

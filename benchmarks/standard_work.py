@@ -7,9 +7,9 @@ everything 16 numbers wide. Ids are log-uniform: few come often, most come rarel
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from tf_interformer import Categorical, FeatureSchema, Label, Ranker, Sequence
+from tf_interformer._tensorflow import tf
 
 FIELDS = 16
 EVENTS = 50
@@ -18,7 +18,8 @@ WIDTH = 16
 LAYERS = 3
 BATCH_SIZE = 1024
 
-Batch = tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]
+Arrays = dict[str, np.ndarray]
+Batch = tuple[dict[str, Any], dict[str, Any]]  # of tensors
 
 
 def schema(rows: int = 100_000, fields: int = FIELDS, events: int = EVENTS) -> FeatureSchema:
@@ -45,13 +46,22 @@ def schema(rows: int = 100_000, fields: int = FIELDS, events: int = EVENTS) -> F
 
 
 def batches(of: FeatureSchema, count: int = 4, size: int = BATCH_SIZE, seed: int = 0) -> list[Batch]:
-    """Returns encoded batches with their labels, all histories full."""
+    """Returns encoded batches with their labels, all histories full, as tensors of TensorFlow."""
+
+    def tensors(made: Arrays) -> dict[str, Any]:
+        return {name: tf.constant(array) for name, array in made.items()}
+
+    return [(tensors(columns), tensors(labels)) for columns, labels in arrays(of, count, size, seed)]
+
+
+def arrays(of: FeatureSchema, count: int = 4, size: int = BATCH_SIZE, seed: int = 0) -> list[tuple[Arrays, Arrays]]:
+    """Returns the same as NumPy arrays."""
     random = np.random.default_rng(seed)
 
-    def ids(name: str, shape: tuple[int, ...]) -> tf.Tensor:
+    def ids(name: str, shape: tuple[int, ...]) -> np.ndarray:
         buckets = of.tables[name].num_ids - 2
         drawn = np.floor(buckets ** random.random(shape))  # 1 to buckets
-        return tf.constant(1 + drawn, tf.int32)
+        return (1 + drawn).astype(np.int32)
 
     made = []
     for _ in range(count):
@@ -59,15 +69,15 @@ def batches(of: FeatureSchema, count: int = 4, size: int = BATCH_SIZE, seed: int
         for sequence in of.sequences:
             for field in sequence.fields:
                 columns[sequence.column(field.name)] = ids(field.name, (size, sequence.max_length))
-            columns[sequence.length_column] = tf.fill((size,), sequence.max_length)
+            columns[sequence.length_column] = np.full((size,), sequence.max_length, np.int32)
         clicks = random.random((size, 1)) < 0.2
-        made.append((columns, {label.name: tf.constant(clicks, tf.float32) for label in of.labels}))
+        made.append((columns, {label.name: clicks.astype(np.float32) for label in of.labels}))
     return made
 
 
 def distinct_rows(of: FeatureSchema, batch: Batch) -> int:
     """Returns how many rows of the tables a batch reads."""
-    read: dict[str, list[tf.Tensor]] = {}
+    read: dict[str, list[Any]] = {}
     for column, ids in batch[0].items():
         if not column.endswith("_length"):
             read.setdefault(of.table_of(column), []).append(tf.reshape(ids, (-1,)))

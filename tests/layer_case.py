@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from tf_interformer._keras import LEGACY, keras
+from tf_interformer._tensorflow import tf
 
 Make = Callable[..., Any]
 

@@ -8,6 +8,8 @@ import os
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from tf_interformer._tensorflow import without_tensorflow
+
 T = TypeVar("T")
 
 # The same three spellings that TensorFlow itself accepts (tensorflow/python/util/lazy_loader.py).
@@ -26,7 +28,12 @@ def _require_tensorflow(backend: str) -> None:
 # Once before the import, which would fail less clearly, and once after it, for ~/.keras/keras.json.
 _require_tensorflow(os.environ.get("KERAS_BACKEND") or "tensorflow")
 
-import keras as _keras3  # noqa: E402
+try:
+    import keras as _keras3
+except ModuleNotFoundError as error:
+    if error.name != "tensorflow":
+        raise
+    raise without_tensorflow(error) from error
 
 _require_tensorflow(_keras3.backend.backend())
 

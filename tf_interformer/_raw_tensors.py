@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from tf_interformer import columns
+from tf_interformer._tensorflow import tf
 from tf_interformer.arrays.tensor_arrays import is_symbolic, required
 from tf_interformer.schema import RawColumn, SchemaError
 

@@ -4,8 +4,6 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from tensorflow.core.protobuf import saved_model_pb2
-
 from tf_interformer._names import safe_name
 from tf_interformer.whole import whole_file
 
@@ -23,6 +21,8 @@ def name_inputs(folder: str | os.PathLike, columns: Iterable[str]) -> None:
     file = Path(folder) / "saved_model.pb"
     if not names:
         return
+    from tensorflow.core.protobuf import saved_model_pb2
+
     model = saved_model_pb2.SavedModel.FromString(file.read_bytes())
     for graph in model.meta_graphs:
         for signature in graph.signature_def.values():

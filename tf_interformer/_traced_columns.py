@@ -1,10 +1,11 @@
 """A function of raw columns as one graph."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import tensorflow as tf
-
+from tf_interformer._tensorflow import tf
 from tf_interformer.columns import exact
 from tf_interformer.layers._recording import is_recording
 from tf_interformer.schema import SchemaError

@@ -4,9 +4,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-import tensorflow as tf
-
 from tf_interformer import _raw_tensors as tensors
+from tf_interformer._tensorflow import tf
 from tf_interformer.arrays.tensor_arrays import TensorArrays
 from tf_interformer.arrays.tensor_arrays import as_text as as_text  # for who hashes as it does
 from tf_interformer.schema import FeatureSchema, RawColumn, SchemaError

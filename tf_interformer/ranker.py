@@ -1,20 +1,22 @@
 """A click-through-rate ranking model: schema, backbone, one tower per task."""
 
+from __future__ import annotations
+
 import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cached_property
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import tensorflow as tf
 
 from tf_interformer import backbones, columns, optimizers
-from tf_interformer._keras import LEGACY, keras, ops, register
+from tf_interformer._keras import LEGACY, keras, keras_backend, ops, register
 from tf_interformer._names import safe_name, with_own_name
 from tf_interformer._signature_names import name_inputs
+from tf_interformer._tensorflow import is_a, tf
 from tf_interformer._traced_columns import TracedColumns
 from tf_interformer.backbones.base import sequences_of
 from tf_interformer.embedding import TokenEmbedder
@@ -25,10 +27,13 @@ from tf_interformer.losses import list_losses
 # Named here to be registered: a saved model may have been compiled with them.
 from tf_interformer.metrics import Calibration as Calibration
 from tf_interformer.metrics import NormalizedEntropy as NormalizedEntropy
-from tf_interformer.preprocessing import LIST_COLUMN, Preprocessor
 from tf_interformer.schema import Feature, FeatureSchema, SchemaError
+from tf_interformer.schema._name import LIST_COLUMN
 from tf_interformer.schema._parts import SchemaParts
 from tf_interformer.shapes import with_shapes, with_widths
+
+if TYPE_CHECKING:
+    from tf_interformer.preprocessing import Preprocessor
 
 # Whether a `test_step` runs. Not an attribute: replicas trace their steps in threads of their own.
 _EVALUATING = ContextVar("evaluating", default=False)
@@ -302,8 +307,8 @@ class Ranker(keras.Model):
     ) -> None:
         """As `keras.Model.compile`, with three defaults of its own.
 
-        The optimizer is `"lazy_adam"`, whose step costs what the batch costs; on other backends than TensorFlow
-        `"adam"`. One of Keras is made to take a row that a batch reads several times as one row, see
+        The optimizer is `"lazy_adam"`, whose step costs what the batch costs; on other backends than TensorFlow what
+        the tables cost. One of Keras is made to take a row that a batch reads several times as one row, see
         `optimizers.summing_rows`. The loss is binary cross-entropy on the logits, with the labels' weights. And on
         TensorFlow, `jit_compile` compiles the network *behind* the embedding tables by XLA, and leaves these outside:
         XLA would update whole tables, where only the rows of a batch change. `"auto"`, the default, compiles unless
@@ -323,7 +328,7 @@ class Ranker(keras.Model):
             if not learned:
                 loss_weights = loss_weights or {label.name: label.weight for label in self.schema.labels}
         self._jit_compile_choice = jit_compile
-        if LEGACY or keras.backend.backend() == "tensorflow":
+        if keras_backend() == "tensorflow":
             self.compile_network(jit_compile)
             jit_compile = False
         optimizer = optimizers.summing_rows(optimizers.get(optimizer))
@@ -356,7 +361,7 @@ class Ranker(keras.Model):
 
     def fit(self, x: Any = None, *arguments: Any, **options: Any) -> Any:
         """As `keras.Model.fit`; a dataset need not say its shapes."""
-        if isinstance(options.get("validation_data"), tf.data.Dataset):
+        if is_a(options.get("validation_data"), "data.Dataset"):
             options["validation_data"] = with_shapes(options["validation_data"], self.encoded_shapes)
         return super().fit(with_shapes(x, self.encoded_shapes), *arguments, **options)
 
@@ -411,8 +416,9 @@ class Ranker(keras.Model):
             return super().compute_loss(x, y, y_pred, sample_weight)
         if LEGACY:
             return self.compiled_loss(y, y_pred, sample_weight, regularization_losses=[*self.losses, missing])
-        replicas = tf.distribute.get_strategy().num_replicas_in_sync
-        return super().compute_loss(x, y, y_pred, sample_weight) + missing / replicas
+        if keras_backend() == "tensorflow":
+            missing = missing / tf.distribute.get_strategy().num_replicas_in_sync
+        return super().compute_loss(x, y, y_pred, sample_weight) + missing
 
     def _missing_loss(self, inputs: Any, labels: Any, logits: Mapping[str, Any], weights: Any) -> Any:
         """What the loss has beside what Keras adds up: weights that are learned, and `list_loss`."""
@@ -462,6 +468,8 @@ class Ranker(keras.Model):
     @cached_property
     def preprocessor(self) -> Preprocessor:
         """The schema's `Preprocessor`: map it over a dataset of raw batches before `fit`."""
+        from tf_interformer.preprocessing import Preprocessor
+
         with tf.init_scope():  # its tables outlive the graph in which it may be asked for first
             return Preprocessor(self.schema, dtype=self.compute_dtype)
 
@@ -511,7 +519,7 @@ class Ranker(keras.Model):
     def _computed(self, name: str, signature: Mapping[str, Any], raw: Mapping[str, Any]) -> dict[str, Any]:
         """What a method makes of raw columns: by a graph, which is traced at the first call."""
         method = getattr(self, name)
-        if not LEGACY and keras.backend.backend() != "tensorflow":
+        if keras_backend() != "tensorflow":
             return method(raw)
         if name not in self._traced:
 
@@ -630,7 +638,7 @@ class Ranker(keras.Model):
         """Nothing to do: the constructor has built it."""
 
     @classmethod
-    def from_file(cls, path: str | os.PathLike) -> "Ranker":
+    def from_file(cls, path: str | os.PathLike) -> Ranker:
         """Load a `.keras` file that `save` wrote."""
         model = keras.models.load_model(os.fspath(path))
         if not isinstance(model, cls):
@@ -649,7 +657,7 @@ def _binary_losses(labels: Any, logits: Any) -> Any:
 
 def _in_graph(tensor: Any) -> bool:
     """Whether TensorFlow is tracing: neither eager, nor one of Keras's symbolic tensors."""
-    return isinstance(tensor, tf.Tensor) and not hasattr(tensor, "numpy")
+    return is_a(tensor, "Tensor") and not hasattr(tensor, "numpy")
 
 
 def _without_numbers(schema: FeatureSchema) -> tuple[Feature, ...]:

@@ -1,7 +1,8 @@
 """Down-sampling of negatives in an input pipeline."""
 
-import tensorflow as tf
+from __future__ import annotations
 
+from tf_interformer._tensorflow import tf
 from tf_interformer.schema import FeatureSchema, SchemaError
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-import tensorflow as tf
+from tf_interformer._tensorflow import is_a, tf
 
 
 def with_widths(inputs: Mapping[str, Any], shapes: Mapping[str, tuple[int | None, ...]]) -> dict[str, Any]:
@@ -27,7 +27,7 @@ def with_widths(inputs: Mapping[str, Any], shapes: Mapping[str, tuple[int | None
 
 
 def _has_no_width(value: Any) -> bool:
-    return isinstance(value, tf.Tensor) and (value.shape.rank is None or None in value.shape[1:])
+    return is_a(value, "Tensor") and (value.shape.rank is None or None in value.shape[1:])
 
 
 def with_shapes(data: Any, shapes: Mapping[str, tuple[int | None, ...]]) -> Any:
@@ -44,7 +44,7 @@ def with_shapes(data: Any, shapes: Mapping[str, tuple[int | None, ...]]) -> Any:
     >>> with_shapes(data, {"a": (None,)}).element_spec[0]["a"].shape.rank
     1
     """
-    if not isinstance(data, tf.data.Dataset):
+    if not is_a(data, "data.Dataset"):
         return data
     if all(spec.shape.rank is not None for spec in tf.nest.flatten(data.element_spec)):
         return data

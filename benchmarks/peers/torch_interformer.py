@@ -80,7 +80,7 @@ class InteractionArch(nn.Module):
 def rotate(x: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
     """Rotary positions `[B, T]` on `[B, H, T, size]`."""
     size = x.shape[-1]
-    frequency = 10000.0 ** (-torch.arange(0, size, 2, dtype=torch.float64) / size)
+    frequency = 10000.0 ** (-torch.arange(0, size, 2, dtype=torch.float64, device=x.device) / size)
     angles = positions[:, None, :, None].to(x.dtype) * frequency.to(x.dtype)
     cos, sin = angles.cos(), angles.sin()
     a, b = x.chunk(2, -1)
@@ -242,8 +242,8 @@ class TorchInterFormer(nn.Module):
         cls = None
         with_cls = torch.cat([mask.new_ones(len(mask), self.cls), mask], 1)
         # The CLS tokens stand right behind the last event.
-        behind = mask.sum(1, keepdim=True) + torch.arange(self.cls)
-        positions = torch.cat([behind, torch.arange(time).expand(len(mask), -1)], 1)
+        behind = mask.sum(1, keepdim=True) + torch.arange(self.cls, device=mask.device)
+        positions = torch.cat([behind, steps.expand(len(mask), -1)], 1)
         for cross, interaction, arch in zip(self.crosses, self.interactions, self.sequences, strict=False):
             features, summary = cross(x, sequence, mask, target, cls)
             cls = features if cls is None else cls

@@ -32,3 +32,6 @@ def test_scores_as_the_ranker_whose_weights_it_has():
     columns = {name: np.asarray(column) for name, column in encoded.items()}
     columns = {n: torch.from_numpy(x.astype("int64" if x.dtype.kind == "i" else "float32")) for n, x in columns.items()}
     np.testing.assert_allclose(peer(columns).detach(), ranker(encoded)["click"], atol=1e-4)
+    # Nothing is left on the processor where the model and its columns are elsewhere.
+    elsewhere = {name: column.to("meta") for name, column in columns.items()}
+    assert peer.to("meta")(elsewhere).device.type == "meta"

@@ -187,14 +187,12 @@ def test_by_name_in_a_configuration(tmp_path, name, kind):
     assert (optimizer.global_clipnorm, optimizer.weight_decay) == (2, 0.01)
 
 
-def test_without_a_name(tmp_path, monkeypatch):
+def test_without_a_name(tmp_path):
     (tmp_path / "config.yaml").write_text("dataset: {name: synthetic_clicks}")
     ranker = Ranker(learned_schema(), backbone_config={"num_layers": 1}, embedding={"dim": 8}, tower_units=(8,))
     ranker.compile()
     made = build_optimizer(load_config(tmp_path / "config.yaml").training, 10)
     assert type(ranker.optimizer) is type(made) is type(optimizers.get(beta_1=0.5)) is LazyAdam
-    monkeypatch.setattr("tf_interformer.optimizers._registry.keras_backend", lambda: "jax")
-    assert type(optimizers.get()) is keras.optimizers.Adam
 
 
 def test_names():

@@ -5,9 +5,9 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from tf_interformer import columns
+from tf_interformer._tensorflow import tf
 from tf_interformer.arrays._vocabulary import Vocabulary
 
 

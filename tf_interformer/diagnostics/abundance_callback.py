@@ -4,9 +4,8 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-import tensorflow as tf
-
 from tf_interformer._keras import keras
+from tf_interformer._tensorflow import tf
 from tf_interformer.diagnostics.information_abundance import information_abundance
 
 

@@ -1,10 +1,13 @@
 """Counts the multiplications that a TensorFlow function does in matrix products."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
+
+from tf_interformer._tensorflow import tf
 
 
 def multiplications(call: Callable[..., Any], *specs: Any) -> int:

@@ -2,9 +2,8 @@
 
 from typing import Any
 
-import tensorflow as tf
-
-from tf_interformer._keras import LEGACY, keras, ops
+from tf_interformer._keras import LEGACY, keras_backend, ops
+from tf_interformer._tensorflow import tf
 
 # For `add_weight` of a table: a gather of a cast table would cast the whole table.
 NO_AUTOCAST = {"experimental_autocast": False} if LEGACY else {"autocast": False}
@@ -12,6 +11,6 @@ NO_AUTOCAST = {"experimental_autocast": False} if LEGACY else {"autocast": False
 
 def take_rows(table: Any, rows: Any) -> Any:
     """Rows of a table; on TensorFlow a resource gather, which never reads the whole variable."""
-    if not LEGACY and keras.backend.backend() != "tensorflow":
+    if keras_backend() != "tensorflow":
         return ops.take(table, rows, axis=0)
     return tf.gather(table if LEGACY else table.value, rows)

@@ -2,9 +2,8 @@
 
 from typing import Any
 
-import tensorflow as tf
-
 from tf_interformer._keras import LEGACY, keras
+from tf_interformer._tensorflow import tf
 
 
 def add_statistic(layer: Any, name: str, shape: tuple[int, ...], initializer: str) -> Any:

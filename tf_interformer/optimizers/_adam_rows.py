@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-import tensorflow as tf
-
 from tf_interformer._keras import ops
 from tf_interformer.layers._common import check_choice
 from tf_interformer.optimizers._row_updates import RowUpdates
@@ -28,27 +26,27 @@ class AdamRows(RowUpdates):
         step = ops.cast(self.iterations + 1, dtype)
         if self.bias_correction == "rows":
             counts = self._slot(self._counts, variable)
-            step = tf.gather(counts, rows) + 1
-            counts.scatter_update(tf.IndexedSlices(step, rows))
-        beta_1_power = tf.pow(tf.constant(self.beta_1, dtype), step)
-        beta_2_power = tf.pow(tf.constant(self.beta_2, dtype), step)
-        alpha = rate * tf.sqrt(1 - beta_2_power) / (1 - beta_1_power)
+            step = self._read(counts, rows) + 1
+            self._write(counts, rows, step)
+        beta_1_power = ops.power(ops.convert_to_tensor(self.beta_1, dtype), step)
+        beta_2_power = ops.power(ops.convert_to_tensor(self.beta_2, dtype), step)
+        alpha = rate * ops.sqrt(1 - beta_2_power) / (1 - beta_1_power)
         epsilon = self.epsilon
         if getattr(self, "adaptive_epsilon", False):  # tf_keras only
-            epsilon = epsilon * tf.sqrt(1 - beta_2_power)
+            epsilon = epsilon * ops.sqrt(1 - beta_2_power)
 
         momentums = self._slot(self._momentums, variable)
         velocities = self._slot(self._velocities, variable)
-        momentum, velocity = tf.gather(momentums, rows), tf.gather(velocities, rows)
-        momentum += (gradient - momentum) * (1 - self.beta_1)
-        velocity += (tf.square(gradient) - velocity) * (1 - self.beta_2)
-        momentums.scatter_update(tf.IndexedSlices(momentum, rows))
-        velocities.scatter_update(tf.IndexedSlices(velocity, rows))
+        momentum, velocity = self._read(momentums, rows), self._read(velocities, rows)
+        momentum = momentum + (gradient - momentum) * (1 - self.beta_1)
+        velocity = velocity + (ops.square(gradient) - velocity) * (1 - self.beta_2)
+        self._write(momentums, rows, momentum)
+        self._write(velocities, rows, velocity)
         if self.amsgrad:
             highest = self._slot(self._velocity_hats, variable)
-            velocity = tf.maximum(tf.gather(highest, rows), velocity)
-            highest.scatter_update(tf.IndexedSlices(velocity, rows))
-        self._subtract(variable, rows, momentum * alpha / (tf.sqrt(velocity) + epsilon))
+            velocity = ops.maximum(self._read(highest, rows), velocity)
+            self._write(highest, rows, velocity)
+        self._subtract(variable, rows, momentum * alpha / (ops.sqrt(velocity) + epsilon))
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "bias_correction": self.bias_correction}

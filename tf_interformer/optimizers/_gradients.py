@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
-import tensorflow as tf
+from tf_interformer._tensorflow import is_a, tf
 
 
 def summed_rows(gradient: Any) -> Any:
     """The gradient with every row once, what a batch gives to one row added up; a dense gradient as it is."""
-    if not isinstance(gradient, tf.IndexedSlices):
+    if not is_a(gradient, "IndexedSlices"):
         return gradient
     rows, positions = tf.unique(gradient.indices)
     values = tf.math.unsorted_segment_sum(gradient.values, positions, tf.size(rows))

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tf_interformer._keras import keras, keras_backend
+from tf_interformer._keras import keras
 from tf_interformer.optimizers.lazy_adam import LazyAdam
 from tf_interformer.optimizers.lazy_adamw import LazyAdamW
 from tf_interformer.optimizers.row_wise_adagrad import RowWiseAdagrad
@@ -23,8 +23,7 @@ def get(identifier: Any = None, **config: Any) -> Any:
 
     Args:
         identifier: str, dict or optimizer. A name of this package or of Keras, the Keras config of an optimizer, or an
-            optimizer, which is returned as it is. Defaults to `None`: `"lazy_adam"`, or, on a backend other than
-            TensorFlow, where no gradient of a table is of rows alone, `"adam"`.
+            optimizer, which is returned as it is. Defaults to `None`: `"lazy_adam"`.
         **config: Arguments for the constructor of an optimizer that is given by name.
 
     Raises:
@@ -36,7 +35,7 @@ def get(identifier: Any = None, **config: Any) -> Any:
     0.5
     """
     if identifier is None:
-        identifier = "lazy_adam" if keras_backend() == "tensorflow" else "adam"
+        identifier = "lazy_adam"
     if isinstance(identifier, str):
         if identifier in CLASSES:
             return CLASSES[identifier](**config)

@@ -1,16 +1,22 @@
 """What lets an optimiser of either Keras update the rows of a batch alone."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
-import tensorflow as tf
-
-from tf_interformer._keras import LEGACY, keras, ops
+from tf_interformer._keras import LEGACY, keras, keras_backend, ops
+from tf_interformer._tensorflow import is_a, tf
 from tf_interformer.optimizers._gradients import clipped, summed_rows
+
+# Searched in the path of a variable: the tables of `TokenEmbedder` and of `keras.layers.Embedding`.
+TABLES = r"(table_\d+|embeddings)(:\d+)?$"
 
 
 class RowUpdates(keras.optimizers.Optimizer):
-    """Goes in front of an optimiser of Keras, whose `update_step` is left to dense gradients.
+    """Goes in front of an optimiser of Keras, whose `update_step` is left to what is no table.
+
+    On TensorFlow a table is what has a gradient of rows. On other backends all gradients are dense: there a table is
+    known by its name, and a row is taken for one that the batch has not read where its gradient is all zeros.
 
     A subclass has `_update_rows`, for dense gradients too where it is `for_whole_tables`. Clipping and weight decay,
     which in Keras pass over whole tables, are done here.
@@ -18,14 +24,10 @@ class RowUpdates(keras.optimizers.Optimizer):
 
     loss_scale_factor: float | None
     for_whole_tables = False
+    table_pattern = TABLES  # where gradients are dense
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kind = type(self).__name__
-        if not LEGACY and keras.backend.backend() != "tensorflow":
-            raise ValueError(
-                f"{kind} needs the TensorFlow backend: elsewhere the gradient of a table is dense. Take Keras's own "
-                f"optimizer there. Received: backend {keras.backend.backend()!r}"
-            )
         if kwargs.get("gradient_accumulation_steps"):
             raise ValueError(
                 f"{kind} takes no `gradient_accumulation_steps`: accumulated gradients are as large as the tables. "
@@ -37,26 +39,32 @@ class RowUpdates(keras.optimizers.Optimizer):
 
     def update_step(self, gradient: Any, variable: Any, *learning_rate: Any) -> None:
         rate = ops.cast(learning_rate[0] if learning_rate else self.learning_rate, variable.dtype)
-        if isinstance(gradient, tf.IndexedSlices):
-            rows = gradient.indices
-            if self._decays(self, variable):
-                decay = tf.gather(variable, rows) * ops.cast(self.weight_decay, variable.dtype) * rate
-                self._subtract(variable, rows, decay)
-            self._update_rows(variable, rows, tf.cast(gradient.values, variable.dtype), rate)
+        rows, values = self._rows(gradient, variable)
+        if self._decays(self, variable):
+            decay = self._read(variable, rows) * ops.cast(self.weight_decay, variable.dtype) * rate
+            self._subtract(variable, rows, decay)
+        if rows is not None or self.for_whole_tables:
+            self._update_rows(variable, rows, ops.cast(values, variable.dtype), rate)
         else:
-            if self._decays(self, variable):
-                self._decay(variable, self.weight_decay, rate)
-            if self.for_whole_tables:
-                self._update_rows(variable, None, tf.cast(gradient, variable.dtype), rate)
-            else:
-                super().update_step(gradient, variable, *learning_rate)
+            super().update_step(gradient, variable, *learning_rate)
+
+    def _rows(self, gradient: Any, variable: Any) -> tuple[Any, Any]:
+        """The rows that the batch has read, as `_update_rows` takes them, and the gradient that goes with them."""
+        if is_a(gradient, "IndexedSlices"):
+            return gradient.indices, gradient.values
+        if keras_backend() == "tensorflow" or not re.search(self.table_pattern, path_of(variable)):
+            return None, gradient
+        given = gradient != 0
+        axes = tuple(range(1, len(variable.shape)))
+        return ops.any(given, axis=axes, keepdims=True) if axes else given, gradient
 
     def _update_rows(self, variable: Any, rows: Any, gradient: Any, rate: Any) -> None:
         """Update distinct rows, and their moments.
 
         Args:
             variable: The table.
-            rows: `[R]`, each row once; or, where the optimiser is `for_whole_tables`, `None` for all of them.
+            rows: `[R]`, each row once; on other backends than TensorFlow which of all rows, `[rows, 1]`; or, where the
+                optimiser is `for_whole_tables`, `None` for all of them.
             gradient: `[R, ...]`, or of the variable's shape.
             rate: Learning rate, of the table's dtype.
         """
@@ -66,7 +74,8 @@ class RowUpdates(keras.optimizers.Optimizer):
         """The variable of the optimiser that belongs to a variable of the model."""
         if LEGACY:
             return slots[self._index_dict[self._var_key(variable)]]
-        return slots[self._get_variable_index(variable)].value
+        slot = slots[self._get_variable_index(variable)]
+        return slot.value if keras_backend() == "tensorflow" else slot
 
     @property
     def _is_built(self) -> bool:
@@ -80,19 +89,23 @@ class RowUpdates(keras.optimizers.Optimizer):
         if LEGACY:
             value = initializer(shape=shape, dtype=variable.dtype)
             return self.add_variable_from_reference(variable, name, initial_value=value)
-        place = str(getattr(variable, "path", variable.name)).replace("/", "_").replace(":", "_")
+        place = path_of(variable).replace("/", "_").replace(":", "_")
         return self.add_variable(shape, initializer, variable.dtype, name=f"{place}_{name}")
 
     @staticmethod
     def _read(variable: Any, rows: Any) -> Any:
+        if keras_backend() != "tensorflow":
+            return ops.convert_to_tensor(variable)
         return tf.convert_to_tensor(variable) if rows is None else tf.gather(variable, rows)
 
     @staticmethod
     def _write(variable: Any, rows: Any, values: Any) -> None:
         if rows is None:
             variable.assign(values)
-        else:
+        elif keras_backend() == "tensorflow":
             variable.scatter_update(tf.IndexedSlices(values, rows))
+        else:
+            variable.assign(ops.where(rows, values, ops.convert_to_tensor(variable)))
 
     @staticmethod
     def _subtract(variable: Any, rows: Any, change: Any) -> None:
@@ -131,6 +144,8 @@ class RowUpdates(keras.optimizers.Optimizer):
                 self.loss_scale_factor = scale
 
         def _clip_gradients(self, grads: Sequence[Any]) -> Sequence[Any]:
+            if keras_backend() != "tensorflow":
+                return super()._clip_gradients(grads)
             return grads  # below: here Keras clips every replica's share by itself
 
         def _all_reduce_sum_gradients(self, grads_and_vars: Any) -> list[tuple[Any, Any]]:
@@ -140,6 +155,11 @@ class RowUpdates(keras.optimizers.Optimizer):
 
 
 def _divided(gradient: Any, divisor: float) -> Any:
-    if isinstance(gradient, tf.IndexedSlices):
+    if is_a(gradient, "IndexedSlices"):
         return tf.IndexedSlices(gradient.values / divisor, gradient.indices, gradient.dense_shape)
     return None if gradient is None else gradient / divisor
+
+
+def path_of(variable: Any) -> str:
+    """Name of a variable, behind those of the layers that it is in."""
+    return str(getattr(variable, "path", variable.name))

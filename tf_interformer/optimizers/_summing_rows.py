@@ -4,9 +4,8 @@ from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any
 
-import tensorflow as tf
-
 from tf_interformer._keras import LEGACY, keras, keras_backend
+from tf_interformer._tensorflow import tf
 from tf_interformer.optimizers._gradients import summed_rows
 from tf_interformer.optimizers._row_updates import RowUpdates
 

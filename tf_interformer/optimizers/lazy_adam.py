@@ -12,6 +12,10 @@ class LazyAdam(AdamRows, keras.optimizers.Adam):
     `tf.IndexedSlices`, as a gather gives it; what several examples give to one row is added up first. Dense gradients
     are left to Keras's Adam.
 
+    On Keras's other backends all gradients are dense, and a step costs what the tables cost. There a table is one of
+    `TokenEmbedder` or `keras.layers.Embedding`, and a row whose gradient is all zeros counts as not read: the result is
+    the same, but for rows that are read and whose gradient is zero.
+
     It is not Adam with a cheaper step: for a row that no batch reads, Adam's moments decay and go on moving the row,
     step after step; here row and moments stay as they are until the row is read again.
 
@@ -36,7 +40,7 @@ class LazyAdam(AdamRows, keras.optimizers.Adam):
         **kwargs: As for `keras.optimizers.Adam`. `use_ema` passes over whole tables in every step.
 
     Raises:
-        ValueError: If `gradient_accumulation_steps` is given, or the backend of Keras is not TensorFlow.
+        ValueError: If `gradient_accumulation_steps` is given.
 
     Reference:
         [Kingma and Ba, 2014](https://arxiv.org/abs/1412.6980)

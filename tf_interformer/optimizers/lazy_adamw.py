@@ -22,7 +22,7 @@ class LazyAdamW(AdamRows, keras.optimizers.AdamW):
         **kwargs: As for `LazyAdam`.
 
     Raises:
-        ValueError: If `gradient_accumulation_steps` is given, or the backend of Keras is not TensorFlow.
+        ValueError: If `gradient_accumulation_steps` is given.
 
     Reference:
         [Loshchilov and Hutter, 2019](https://arxiv.org/abs/1711.05101)

@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-import tensorflow as tf
-
 from tf_interformer._keras import LEGACY, keras, ops, register
+from tf_interformer._tensorflow import is_a
 
 if LEGACY:
     RowLossScaleOptimizer: Any = keras.mixed_precision.LossScaleOptimizer
@@ -40,5 +39,5 @@ else:
         """
 
         def check_finite(self, grads: Sequence[Any]) -> Any:
-            values = [g.values if isinstance(g, tf.IndexedSlices) else g for g in grads if g is not None]
+            values = [g.values if is_a(g, "IndexedSlices") else g for g in grads if g is not None]
             return ops.all(ops.stack([ops.all(ops.isfinite(v)) for v in values]))

@@ -3,9 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import tensorflow as tf
-
-from tf_interformer._keras import LEGACY, keras, register
+from tf_interformer._keras import LEGACY, keras, ops, register
 from tf_interformer.optimizers._row_updates import RowUpdates
 from tf_interformer.optimizers.sparse_adagrad import SparseAdagrad
 
@@ -31,7 +29,7 @@ class RowWiseAdagrad(RowUpdates, keras.optimizers.Adagrad):
         **kwargs: As for `LazyAdam`, weight decay and clipping among them.
 
     Raises:
-        ValueError: If `gradient_accumulation_steps` is given, or the backend of Keras is not TensorFlow.
+        ValueError: If `gradient_accumulation_steps` is given.
 
     References:
         - [Duchi et al., 2011](https://jmlr.org/papers/v12/duchi11a.html): an accumulator per number
@@ -61,12 +59,12 @@ class RowWiseAdagrad(RowUpdates, keras.optimizers.Adagrad):
 
     def _update_rows(self, variable: Any, rows: Any, gradient: Any, rate: Any) -> None:
         accumulators = self._slot(self._accumulators, variable)
-        squares = tf.square(gradient)
-        if variable.shape.rank > 1:
-            squares = tf.reduce_mean(squares, axis=list(range(1, variable.shape.rank)), keepdims=True)
+        squares = ops.square(gradient)
+        if len(variable.shape) > 1:
+            squares = ops.mean(squares, axis=list(range(1, len(variable.shape))), keepdims=True)
         accumulator = self._read(accumulators, rows) + squares
         self._write(accumulators, rows, accumulator)
-        self._subtract(variable, rows, rate * gradient / tf.sqrt(accumulator + self.epsilon))
+        self._subtract(variable, rows, rate * gradient / ops.sqrt(accumulator + self.epsilon))
 
     def load_own_variables(self, store: Any) -> None:
         shapes = [tuple(variable.shape) for variable in self.variables]

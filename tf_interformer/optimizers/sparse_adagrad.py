@@ -2,9 +2,7 @@
 
 from typing import Any
 
-import tensorflow as tf
-
-from tf_interformer._keras import keras, register
+from tf_interformer._keras import keras, ops, register
 from tf_interformer.optimizers._row_updates import RowUpdates
 
 
@@ -23,7 +21,7 @@ class SparseAdagrad(RowUpdates, keras.optimizers.Adagrad):
         **kwargs: As for `LazyAdam`, weight decay and clipping among them.
 
     Raises:
-        ValueError: If `gradient_accumulation_steps` is given, or the backend of Keras is not TensorFlow.
+        ValueError: If `gradient_accumulation_steps` is given.
 
     Reference:
         [Duchi et al., 2011](https://jmlr.org/papers/v12/duchi11a.html)
@@ -40,6 +38,6 @@ class SparseAdagrad(RowUpdates, keras.optimizers.Adagrad):
 
     def _update_rows(self, variable: Any, rows: Any, gradient: Any, rate: Any) -> None:
         accumulators = self._slot(self._accumulators, variable)
-        accumulator = tf.gather(accumulators, rows) + tf.square(gradient)
-        accumulators.scatter_update(tf.IndexedSlices(accumulator, rows))
-        self._subtract(variable, rows, rate * gradient / tf.sqrt(accumulator + self.epsilon))
+        accumulator = self._read(accumulators, rows) + ops.square(gradient)
+        self._write(accumulators, rows, accumulator)
+        self._subtract(variable, rows, rate * gradient / ops.sqrt(accumulator + self.epsilon))

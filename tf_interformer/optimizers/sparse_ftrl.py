@@ -2,9 +2,7 @@
 
 from typing import Any
 
-import tensorflow as tf
-
-from tf_interformer._keras import keras, register
+from tf_interformer._keras import keras, ops, register
 from tf_interformer.optimizers._row_updates import RowUpdates
 
 
@@ -33,7 +31,7 @@ class SparseFtrl(RowUpdates, keras.optimizers.Ftrl):
         **kwargs: As for `LazyAdam`, weight decay and clipping among them.
 
     Raises:
-        ValueError: If `gradient_accumulation_steps` is given, or the backend of Keras is not TensorFlow.
+        ValueError: If `gradient_accumulation_steps` is given.
 
     Reference:
         [McMahan et al., 2013](https://research.google.com/pubs/archive/41159.pdf)
@@ -54,13 +52,14 @@ class SparseFtrl(RowUpdates, keras.optimizers.Ftrl):
         accumulators, linears = self._slot(self._accumulators, variable), self._slot(self._linears, variable)
         accumulator, linear, weight = (self._read(v, rows) for v in (accumulators, linears, variable))
         l1 = self.l1_regularization_strength
-        before, after = (tf.pow(n, -self.learning_rate_power) for n in (accumulator, accumulator + tf.square(gradient)))
+        squares = accumulator + ops.square(gradient)
+        before, after = (ops.power(n, -self.learning_rate_power) for n in (accumulator, squares))
         # All are multiplied by the rate, which may be 0.
         l2 = 2 * self.l2_regularization_strength * rate + self.beta
-        scaled = tf.where(weight == 0, rate * linear, -weight * (before + l2) - tf.sign(weight) * l1 * rate)
+        scaled = ops.where(weight == 0, rate * linear, -weight * (before + l2) - ops.sign(weight) * l1 * rate)
         scaled += rate * (gradient + 2 * self.l2_shrinkage_regularization_strength * weight) - (after - before) * weight
-        solved = (tf.clip_by_value(scaled, -l1 * rate, l1 * rate) - scaled) / (after + l2)
-        self._write(accumulators, rows, accumulator + tf.square(gradient))
-        self._write(linears, rows, tf.where(rate > 0, scaled / rate, linear))
+        solved = (ops.clip(scaled, -l1 * rate, l1 * rate) - scaled) / (after + l2)
+        self._write(accumulators, rows, squares)
+        self._write(linears, rows, ops.where(rate > 0, scaled / rate, linear))
         # No accumulator and no gradient: nothing to solve.
-        self._write(variable, rows, tf.where(after + l2 > 0, solved, weight))
+        self._write(variable, rows, ops.where(after + l2 > 0, solved, weight))

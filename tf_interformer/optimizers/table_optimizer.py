@@ -6,7 +6,7 @@ from typing import Any
 
 from tf_interformer._keras import LEGACY, keras, register
 from tf_interformer.optimizers._registry import get
-from tf_interformer.optimizers._row_updates import RowUpdates
+from tf_interformer.optimizers._row_updates import TABLES, RowUpdates, path_of
 
 # What each variable group must leave to the optimiser of both.
 _COMMON = (
@@ -56,7 +56,7 @@ class TableOptimizer(RowUpdates):
         self,
         tables: Any = "lazy_adam",
         network: Any = "adam",
-        pattern: str = r"(table_\d+|embeddings)(:\d+)?$",
+        pattern: str = TABLES,
         name: str = "table_optimizer",
         **kwargs: Any,
     ) -> None:
@@ -68,6 +68,7 @@ class TableOptimizer(RowUpdates):
         self.network = get(network)
         if self.tables is self.network:
             raise ValueError("`tables` and `network` must be two optimizers. Received: the same one twice")
+        self.tables.table_pattern = pattern
         for argument, optimizer in (("tables", self.tables), ("network", self.network)):
             _check(argument, optimizer)
             if LEGACY:
@@ -79,10 +80,10 @@ class TableOptimizer(RowUpdates):
         if getattr(self, "_built" if LEGACY else "built", False):
             return
         super().build(variables)
-        tables = [v for v in variables if re.search(self.pattern, _path(v))]
+        tables = [v for v in variables if re.search(self.pattern, path_of(v))]
         if not tables:
             raise ValueError(
-                f"`pattern` must find the embedding tables among the variables {[_path(v) for v in variables]}. "
+                f"`pattern` must find the embedding tables among the variables {[path_of(v) for v in variables]}. "
                 f"Received: pattern={self.pattern!r}"
             )
         self._table_keys = [str(self._var_key(v)) for v in tables]
@@ -160,7 +161,3 @@ def _check(argument: str, optimizer: Any) -> None:
                 f"`{option}` belongs to the TableOptimizer, not to its `{argument}`. "
                 f"Received: {option}={getattr(optimizer, option)}"
             )
-
-
-def _path(variable: Any) -> str:
-    return str(getattr(variable, "path", variable.name))

@@ -3,9 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import tensorflow as tf
-
 from tf_interformer._names import safe_name
+from tf_interformer._tensorflow import tf
 from tf_interformer.schema.raw_column import RawColumn
 
 

@@ -1,8 +1,7 @@
 """InterFormer's parts for TensorFlow Recommenders (TFRS), which needs legacy Keras: TF_USE_LEGACY_KERAS=1."""
 
-import tensorflow as _tf
-
 from tf_interformer._keras import LEGACY
+from tf_interformer._tensorflow import tf as _tf
 
 # TensorFlow may have taken Keras 3 before the variable was set; `version` is a function that only Keras 3 has.
 if not LEGACY or hasattr(_tf.keras, "version"):

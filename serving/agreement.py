@@ -7,7 +7,6 @@ from `serving.serve`, and ONNX. Ends with 1 where a probability differs by more 
 differently, and how far float32 then rounds apart depends on the processor.
 """
 
-import argparse
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -22,20 +21,21 @@ import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 from tqdm import tqdm
 
-from pipelines.command import run_command
 from pipelines.config import load_config
 from pipelines.input import open_source
+from pipelines.options import add_data
 from pipelines.read_errors import explained_read_errors
-from pipelines.run_directory import RunDirectory
 from serving.encoder import Encoder
-from serving.export import export_saved_model
-from serving.export.rebuild import for_serving
-from serving.native_session import NativeSession
+from serving.graph_session import GraphSession
 from serving.onnx import export_onnx, open_session
-from serving.request import to_request
 from serving.server.in_thread import in_thread
 from serving.server.options import Options
+from tf_interformer.command import add_run, command_parser, run_command
+from tf_interformer.export import export_saved_model
+from tf_interformer.export.float32 import for_serving
+from tf_interformer.export.request import to_request
 from tf_interformer.ranker import Ranker
+from tf_interformer.run_directory import RunDirectory
 
 TOLERANCE = 1e-5
 _BATCH = 500
@@ -61,7 +61,7 @@ def agreement(
         say: Where progress goes. Defaults to `print`.
 
     Raises:
-        ConfigError: The folder holds no finished run.
+        UserError: The folder holds no finished run.
     """
     run = RunDirectory(run_path)
     run.finished()
@@ -104,7 +104,6 @@ def _ways(ranker: Ranker, folder: Path) -> Iterator[dict[str, Callable[[Raw], Sc
     reloaded = Ranker.from_file(folder / "model.keras")
     version = export_saved_model(ranker, folder / "model", 1)
     signature = tf.saved_model.load(str(version)).signatures["serving_default"]
-    native = NativeSession(version)
     export_onnx(ranker, folder / "model.onnx")
     encoder, session = Encoder(folder / "model.schema.json"), open_session(folder / "model.onnx")
     wanted = [output.name for output in session.get_outputs()]
@@ -120,7 +119,8 @@ def _ways(ranker: Ranker, folder: Path) -> Iterator[dict[str, Callable[[Raw], Sc
         outputs = session.run(wanted, {name: encoded[name] for name in asked})
         return by_task(dict(zip(wanted, outputs, strict=True)))
 
-    with in_thread(Options(folder / "model", name="model", port=0, rest_port=0, grace=2)) as (server, _):
+    options = Options(folder / "model", name="model", port=0, rest_port=0, grace=2)
+    with GraphSession(version) as graph, in_thread(options) as (server, _):
         stub = prediction_service_pb2_grpc.PredictionServiceStub(
             grpc.insecure_channel(f"127.0.0.1:{server.port}", [("grpc.max_receive_message_length", -1)])
         )
@@ -144,7 +144,7 @@ def _ways(ranker: Ranker, folder: Path) -> Iterator[dict[str, Callable[[Raw], Sc
         yield {
             "reloaded from .keras": reloaded.score,
             "SavedModel in Python": in_python,
-            "SavedModel in the C++ session": lambda batch: by_task(native.run("serving_default", batch)),
+            "SavedModel in the C++ session": lambda batch: by_task(graph.run("serving_default", batch)),
             "gRPC": over_grpc,
             "REST": over_rest,
             "ONNX": in_onnx,
@@ -153,13 +153,10 @@ def _ways(ranker: Ranker, folder: Path) -> Iterator[dict[str, Callable[[Raw], Sc
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m serving.agreement", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("run", metavar="RUN", help="folder of a finished run")
+    parser = command_parser("agreement", __doc__)
+    add_run(parser)
     parser.add_argument("--rows", type=int, default=10_000, metavar="N", help="of the test split (default: 10000)")
-    parser.add_argument("--data-dir", metavar="DIR", help="as for pipelines.train")
-    parser.add_argument("--prepared-dir", metavar="DIR", help="as for pipelines.train")
+    add_data(parser)
     given = parser.parse_args(arguments)
     apart: list[str] = []
 

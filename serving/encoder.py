@@ -10,11 +10,12 @@ import numpy as np
 
 from tf_interformer import columns
 from tf_interformer.comparisons import DISTANCE_BOUNDS, Distance, Match, distances_of, matches_of
+from tf_interformer.errors import UserError
 
 _INT32 = np.int32
 
 
-class EncoderError(ValueError):
+class EncoderError(UserError):
     """A raw batch, or the file of a schema, does not fit; the message names the column and the value."""
 
 

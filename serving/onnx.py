@@ -6,7 +6,6 @@ Beside `demo.onnx` it writes `demo.schema.json`, with which `serving.encoder` ma
 without TensorFlow. The files appear only if onnxruntime and TensorFlow score random batches alike.
 """
 
-import argparse
 import importlib.util
 import logging
 import os
@@ -19,11 +18,12 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from pipelines.command import run_command
-from pipelines.config import ConfigError
-from pipelines.run_directory import RunDirectory
-from serving.export import named_outputs
+from tf_interformer.command import add_run, command_parser, run_command
+from tf_interformer.errors import UserError
+from tf_interformer.export import named_outputs
+from tf_interformer.export.float32 import in_float32
 from tf_interformer.ranker import Ranker
+from tf_interformer.run_directory import RunDirectory
 from tf_interformer.whole import whole_file
 
 OPSETS = (17, 18)
@@ -33,7 +33,7 @@ CHECKED_ROWS = (1, 7, 64)
 _LARGEST = 2**31 - 2**24
 
 
-class OnnxError(ValueError):
+class OnnxError(UserError):
     """The model cannot be converted, or its file gives other scores."""
 
 
@@ -136,23 +136,6 @@ def random_batch(
         else:
             batch[name] = random.normal(size=size).astype(np.float32)
     return batch
-
-
-def in_float32(ranker: Ranker) -> Ranker:
-    """The ranker, or a copy with the same weights that stores its tables and computes in float32."""
-    if ranker.compute_dtype == ranker.embedder.table_dtype == "float32":
-        return ranker
-
-    def policy_replaced(config: Any, key: str = "") -> Any:
-        if key in ("dtype", "table_dtype"):
-            return "float32"
-        if isinstance(config, dict) and key != "schema":  # a schema's dtypes are those of raw columns
-            return {name: policy_replaced(value, name) for name, value in config.items()}
-        return [policy_replaced(value) for value in config] if isinstance(config, list) else config
-
-    made: Ranker = type(ranker).from_config(policy_replaced(ranker.get_config()))
-    made.set_weights([np.asarray(weight, np.float32) for weight in ranker.get_weights()])
-    return made
 
 
 def open_session(path: str | os.PathLike) -> Any:
@@ -266,11 +249,11 @@ def convert_run(run_path: str, output: str, opset: int = 17) -> None:
     """Convert the run's model; see the module's text.
 
     Raises:
-        ConfigError: The folder holds no finished run, a file exists, or the model does not convert.
+        UserError: The folder holds no finished run, a file exists, or the model does not convert.
     """
     missing = [name for name in ("onnx", "onnxruntime", "tf2onnx") if importlib.util.find_spec(name) is None]
     if missing:
-        raise ConfigError(f"{', '.join(missing)} not found: install the extra, pip install 'tf_interformer[onnx]'")
+        raise UserError(f"{', '.join(missing)} not found: install the extra, pip install 'tf_interformer[onnx]'")
     run = RunDirectory(run_path)
     run.finished()
     ranker = run.load_model()
@@ -278,19 +261,17 @@ def convert_run(run_path: str, output: str, opset: int = 17) -> None:
     try:
         difference = export_onnx(ranker, output, opset)
     except OnnxError as error:
-        raise ConfigError(f"{run.model}: {error}") from None
+        raise UserError(f"{run.model}: {error}") from None
     except (FileExistsError, ValueError) as error:
-        raise ConfigError(f"--output: {error}") from None
+        raise UserError(f"--output: {error}") from None
     schema = Path(output).with_suffix(".schema.json")
     print(f"{output} and {schema} written; largest difference from TensorFlow {difference:.1e}")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m serving.onnx", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("run", metavar="RUN", help="folder of a finished run")
+    parser = command_parser("onnx", __doc__)
+    add_run(parser)
     parser.add_argument("--output", required=True, metavar="FILE.onnx", help="file to write; must not exist")
     parser.add_argument("--opset", type=int, choices=OPSETS, default=17, help="version of the ONNX operators")
     given = parser.parse_args(arguments)

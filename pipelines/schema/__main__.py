@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from pipelines import schema
-from pipelines.command import run_command
 from pipelines.config import ConfigError
 from pipelines.schema.history import NAME, HistorySpec, unquoted
 from pipelines.schema.infer import infer
 from pipelines.schema.split import FRACTIONS, split
+from tf_interformer.command import command_parser, run_command
 
 
 def _fractions(text: str) -> tuple[float, ...]:
@@ -48,11 +48,7 @@ def _of_names(option: str, values: Sequence[str], names: Sequence[str]) -> dict[
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m pipelines.schema",
-        description=schema.__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_parser("schema", schema.__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     inferring = commands.add_parser("infer", help="propose the schema of a log")
     splitting = commands.add_parser("split", help="cut a log by time into the folder that pipelines.train reads")

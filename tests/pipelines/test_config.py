@@ -80,7 +80,17 @@ WRONG = {
     "a deep override": ("dataset: {name: x}\n", ["model.embedding=" + "[" * 2000], "the value is not YAML"),
     "no mapping": ("- a\n", [], "must hold a mapping"),
     "no dataset": ("model: {}\n", [], "dataset: Field required"),
-    "unknown key": ("dataset: {name: x}\ntraining: {epoch: 3}\n", [], r"training.epoch: Extra inputs .*Received: 3"),
+    "unknown key": (
+        "dataset: {name: x}\ntraining: {epoch: 3}\n",
+        [],
+        r"config.yaml, training: there is no key 'epoch'. Did you mean 'epochs'\?",
+    ),
+    "unknown section": (
+        "dataset: {name: x}\ntrain: {epochs: 3}\n",
+        [],
+        r"yaml: there is no key 'train'. Did you mean 'training'\?",
+    ),
+    "unlike any key": ("dataset: {name: x, zzz: 1}\n", [], r"dataset: there is no key 'zzz'. There are name, format, "),
     "wrong value": ("dataset: {name: x}\n", ["training.batch_size=0"], r"training.batch_size: .*Received: 0"),
     "wrong choice": ("dataset: {name: x, format: csv}\n", [], r"dataset.format: .*Received: 'csv'"),
     "no list": ("dataset: {name: x, without: price}\n", [], r"dataset.without: .*Received: 'price'"),

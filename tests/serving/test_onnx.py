@@ -10,13 +10,13 @@ import tensorflow as tf
 import tf2onnx
 
 import serving.onnx
-from pipelines.run_directory import RunDirectory
 from serving.encoder import Encoder
 from serving.onnx import OnnxError, export_onnx, main, open_session
 from tests.small_log import learned_schema, raw_batch
 from tf_interformer._keras import keras
 from tf_interformer.layers._pair_hash import P, PairHash
 from tf_interformer.ranker import Ranker
+from tf_interformer.run_directory import RunDirectory
 from tf_interformer.schema import Categorical, FeatureSchema, Label, Numeric, Sequence, Vector
 
 INTERFORMER = {"num_layers": 1, "information_flow": "both", "interaction": "dot", "num_heads": 2}

@@ -1,6 +1,6 @@
 """Train variants of a configuration, each with several seeds, and compare.
 
-    python -m pipelines.ablate --config pipelines/configs/synthetic.yaml --output runs/flows \\
+    tf-interformer ablate --config synthetic --output runs/flows \\
         --vary model.backbone_config.information_flow=sole,sep,n2s,s2n,both --seeds 3
 
 What is compared: the values of one key (`--vary`), named sets of settings from a YAML file (`--variants`, such as

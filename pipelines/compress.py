@@ -1,6 +1,6 @@
 """Compress the Hiformer of a finished run to low rank, without training, and measure what that costs.
 
-    python -m pipelines.compress runs/hiformer --rank 16 --output runs/hiformer-rank16
+    tf-interformer compress runs/hiformer --rank 16 --output runs/hiformer-rank16
 
 Writes a folder that `pipelines.evaluate` and `serving` take like any run: model, SavedModel, metrics, and
 `compression.txt` with `plots/spectra.png`: what became of each projection.

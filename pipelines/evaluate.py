@@ -1,6 +1,6 @@
 """Measure a finished run again, and compare with its `metrics.json`.
 
-python -m pipelines.evaluate runs/demo
+tf-interformer evaluate runs/demo
 """
 
 import math

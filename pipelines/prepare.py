@@ -1,6 +1,6 @@
 """Write a data set of `pipelines.datasets` as plain TFRecord or Parquet files, with its `schema.json`.
 
-    python -m pipelines.prepare --dataset synthetic_clicks --output data/clicks --format parquet
+    tf-interformer prepare --dataset synthetic_clicks --output data/clicks --format parquet
 
 `pipelines.train` reads such a folder with `dataset.format: parquet` and `--data-dir data/clicks`.
 """

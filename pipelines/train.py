@@ -1,6 +1,6 @@
 """Train a ranker on a click log, judge it and export it.
 
-    python -m pipelines.train --config pipelines/configs/synthetic.yaml --output runs/demo
+    tf-interformer train --config synthetic --output runs/demo
 
 writes to the output folder: `metrics.json`, `model.keras`, `saved_model/1`, `example_request.json`,
 `example_ranking.json`, `plots/`, `tensorboard/`, `schema.json` and `config.yaml`. Killed at any time, the same

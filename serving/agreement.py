@@ -1,6 +1,6 @@
 """Score the same rows on every way there is to serve a run, and say how far the scores lie apart.
 
-    python -m serving.agreement runs/demo --rows 10000
+    tf-interformer agreement runs/demo --rows 10000
 
 In process, reloaded from a `.keras` file, the SavedModel in Python and in TensorFlow's C++ session, over gRPC and REST
 from `serving.serve`, and ONNX. Ends with 1 where a probability differs by more than 1e-5: the graphs are optimised

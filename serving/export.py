@@ -1,6 +1,6 @@
 """Export the model of a finished run as a SavedModel that TensorFlow Serving loads.
 
-    python -m serving.export runs/demo --output models/demo
+    tf-interformer export runs/demo --output models/demo
 
 Writes `models/demo/N` under a temporary name and renames it: a server that polls the folder never sees half a
 version. See docs/serving.md for the signatures.

@@ -1,6 +1,6 @@
 """Convert the model of a finished run to ONNX: encoded ids and floats in, probabilities and logits out.
 
-    python -m serving.onnx runs/demo --output demo.onnx
+    tf-interformer onnx runs/demo --output demo.onnx
 
 Beside `demo.onnx` it writes `demo.schema.json`, with which `serving.encoder` makes the file's inputs from raw columns,
 without TensorFlow. The files appear only if onnxruntime and TensorFlow score random batches alike.

@@ -1,7 +1,7 @@
 """Rank candidates for a user with a served model.
 
-    python -m serving.rank runs/demo
-    python -m serving.rank runs/demo --address grpc://ranker.example:8500 --name demo
+    tf-interformer rank runs/demo
+    tf-interformer rank runs/demo --address grpc://ranker.example:8500 --name demo
 
 Without an address the run's own SavedModel is served on this machine for as long as it takes. What is ranked is the
 run's `example_ranking.json`, or another file of the same form.

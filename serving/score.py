@@ -1,6 +1,6 @@
 """Score a request with an exported model, as a server would.
 
-python -m serving.score runs/demo/saved_model/1 runs/demo/example_request.json
+tf-interformer score runs/demo/saved_model/1 runs/demo/example_request.json
 """
 
 import sys

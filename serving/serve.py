@@ -1,6 +1,6 @@
 """Serve exported models over TensorFlow Serving's gRPC and REST API.
 
-python -m serving.serve runs/demo/saved_model --name demo
+tf-interformer serve runs/demo/saved_model --name demo
 
 For development, tests and small loads; TensorFlow Serving is for production. docs/server.md says where it differs.
 """

@@ -1,6 +1,6 @@
 """Compare models under one protocol: same data, same training, several seeds, a test against the best.
 
-    python -m pipelines.compare --config pipelines/configs/compare/synthetic.yaml --output runs/compare
+    tf-interformer compare --config synthetic --output runs/compare
 
 Every run has a folder of its own under `runs`. Killed at any time, the same command with --resume goes on, and nothing
 that is done is done again; more models and more seeds may be asked for then. Writes `leaderboard.csv`,

@@ -1,6 +1,6 @@
 """One training run of a comparison: as `pipelines.train`, with the test predictions kept and nothing exported.
 
-`python -m pipelines.compare` starts it; it takes the arguments of `pipelines.train`.
+`tf-interformer compare` starts it; it takes the arguments of `pipelines.train`.
 """
 
 import os

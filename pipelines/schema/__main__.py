@@ -1,4 +1,4 @@
-"""The command line: `python -m pipelines.schema infer` and `python -m pipelines.schema split`."""
+"""The command line: `tf-interformer schema infer` and `tf-interformer schema split`."""
 
 import argparse
 import re
@@ -68,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     inferring.add_argument("--output", default="schema.json", metavar="FILE",
                            help="must not exist (default: %(default)s)")  # fmt: skip
     splitting.add_argument("--schema", required=True, metavar="FILE", help="what infer wrote")
-    splitting.add_argument("--output", required=True, metavar="FOLDER", help="must not exist")
+    splitting.add_argument("--output", required=True, metavar="DIR", help="must not exist")
     splitting.add_argument("--fractions", default=",".join(map(str, FRACTIONS)), metavar="A,B,C",
                            help="shares of train, validation, test (default: %(default)s)")  # fmt: skip
     splitting.add_argument("--at", metavar="TIME,TIME", help="where validation and where test begin, instead of shares")

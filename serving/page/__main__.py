@@ -1,6 +1,6 @@
 """Shows on a web page what a trained ranker does for users of the simulated shop.
 
-    python -m serving.page runs/demo
+    tf-interformer page runs/demo
 
 RUN is a run of `pipelines.train` on the data set `synthetic_clicks`. The page is served on this machine only.
 """

@@ -1,4 +1,4 @@
-"""`python -m serving.export` on the folder of a run."""
+"""`tf-interformer export` on the folder of a run."""
 
 import pytest
 

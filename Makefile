@@ -142,6 +142,7 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy tf_interformer pipelines serving benchmarks
+	$(BIN)/lint-imports setup.cfg
 
 test-keras3: $(READY)
 	TF_USE_LEGACY_KERAS=0 $(BIN)/python -m pytest -n 2 --dist worksteal
@@ -157,4 +158,4 @@ mutants: $(READY)
 	$(BIN)/python -m mutmut results
 
 clean:
-	rm -rf $(VENV) $(RUNS) data build mutants dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(RUNS) data build mutants dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -90,7 +90,7 @@ class Section(BaseModel):
 
 def _size_or_auto(value: int | str) -> int | str:
     if (isinstance(value, int) and value < 1) or (isinstance(value, str) and value != AUTO):
-        raise ValueError(f"it must be {AUTO} or an integer of at least 1")
+        raise ValueError(f"it must be {AUTO} or an integer of at least 1. Received: {value!r}")
     return value
 
 

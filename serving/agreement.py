@@ -30,6 +30,7 @@ from serving.graph_session import GraphSession
 from serving.onnx import export_onnx, open_session
 from serving.server.in_thread import in_thread
 from serving.server.options import Options
+from tf_interformer._output_names import output_name
 from tf_interformer.command import add_run, command_parser, run_command
 from tf_interformer.export import export_saved_model
 from tf_interformer.export.float32 import for_serving
@@ -95,10 +96,10 @@ def _first(batch: Raw, count: int) -> Raw:
 @contextmanager
 def _ways(ranker: Ranker, folder: Path) -> Iterator[dict[str, Callable[[Raw], Scores]]]:
     schema, tasks = ranker.schema, ranker.schema.tasks
-    prefix = {task: "" if len(tasks) == 1 else f"{task}_" for task in tasks}
+    name = {task: output_name("probability", task, len(tasks)) for task in tasks}
 
     def by_task(outputs: Any) -> Scores:
-        return {task: np.asarray(outputs[f"{prefix[task]}probability"]).reshape(-1) for task in tasks}
+        return {task: np.asarray(outputs[name[task]]).reshape(-1) for task in tasks}
 
     ranker.save(str(folder / "model.keras"))
     reloaded = Ranker.from_file(folder / "model.keras")

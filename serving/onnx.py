@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tf_interformer._output_names import output_name
 from tf_interformer.command import add_run, command_parser, run_command
 from tf_interformer.errors import UserError
 from tf_interformer.export import named_outputs
@@ -154,8 +155,8 @@ def _check_convertible(ranker: Ranker) -> None:
             f"the weights take {size:,} bytes in float32, and an ONNX file may have 2^31 in all: use fewer rows "
             "(`min_count`, `hash_buckets`) or a smaller embedding, or serve the SavedModel"
         )
-    prefixes = [""] if len(ranker.schema.tasks) == 1 else [f"{task}_" for task in ranker.schema.tasks]
-    outputs = {f"{prefix}{name}" for prefix in prefixes for name in ("logit", "probability")}
+    tasks = ranker.schema.tasks
+    outputs = {output_name(what, task, len(tasks)) for task in tasks for what in ("logit", "probability")}
     taken = sorted(outputs & set(ranker.encoded_shapes))
     if taken:
         raise OnnxError(f"the columns {taken} have the names of outputs: give them other names in the schema")

@@ -93,7 +93,8 @@ def _end_with_parent() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line."""
-    parser = command_parser("compare.job", __doc__)
+    parser = command_parser("compare", __doc__)
+    parser.prog = "python -m pipelines.compare.job"  # it is no program of its own
     add_config(parser)
     add_output(parser, "folder of the run")
     add_data(parser)

@@ -4,8 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 RUNS ?= runs
-# TensorFlow's notices about processors and missing GPUs
-export TF_CPP_MIN_LOG_LEVEL ?= 2
+# Without TensorFlow's notices; its warnings are shown
+export TF_CPP_MIN_LOG_LEVEL ?= 1
 export TFDS_DATA_DIR ?= $(CURDIR)/data/tensorflow_datasets
 
 ABLATIONS := $(foreach log,trivago globo,interformer-ablation-$(log) hiformer-ablation-$(log) dea-ablation-$(log))

@@ -24,7 +24,7 @@ def test_help_and_version_need_no_tensorflow():
         "assert main(['--version']) == main(['--help']) == main([]) == 0\n"
         "assert not {'tensorflow', 'keras', 'pipelines', 'serving'} & set(sys.modules)"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     version, *help_text = done.stdout.splitlines()
     assert version == f"tf-interformer {__version__}"
     for name, listed in PROGRAMS.items():

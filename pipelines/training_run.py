@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipelines.config import ConfigError, TrainConfig
+from pipelines.config import ConfigError, TrainConfig, load_config
 from pipelines.fingerprint import differences
 from pipelines.lock import alone
 from pipelines.random_state import random_state, set_random_state
@@ -98,11 +98,24 @@ class TrainingRun(RunDirectory):
         if not self.config.is_file():
             if self.path.exists() and self._others():
                 raise ConfigError(f"{self.path} is not empty and holds no run: give another --output")
-        elif self._trained and self.config.read_text(encoding="utf-8") != config.to_yaml():
+        elif self._trained and (changed := self._changed(config)):
             raise ConfigError(
-                f"{self.path} holds a run of another configuration ({self.config}): give another --output, "
-                "or remove that folder"
+                f"{self.path} holds a run of another configuration ({self.config}): {'; '.join(changed)}. Give another "
+                "--output, or remove that folder"
             )
+
+    def _changed(self, config: TrainConfig) -> list[str]:
+        """How the folder's configuration differs, in words; what it lacks, since it is older, has its default."""
+        try:
+            there = load_config(self.config)
+        except ConfigError as error:
+            return [str(error)]
+        old, new = (dict(_values(each.model_dump(mode="json"))) for each in (there, config))
+        return [
+            f"{key} is {new.get(key)!r} here, {old.get(key)!r} there"
+            for key in (old | new)
+            if old.get(key) != new.get(key)
+        ]
 
     def check_data(self, found: dict[str, Any]) -> None:
         """Note what the run is trained on; make sure that it is what it was begun with.
@@ -187,3 +200,12 @@ class TrainingRun(RunDirectory):
     def save_metrics(self, metrics: dict[str, Any]) -> None:
         """Write `metrics.json`."""
         write_text(self.metrics, json.dumps(metrics, indent=1))
+
+
+def _values(config: dict[str, Any], section: str = "") -> Iterator[tuple[str, Any]]:
+    """`(section.key, value)` of everything in a configuration."""
+    for key, value in config.items():
+        if isinstance(value, dict) and value:
+            yield from _values(value, f"{section}{key}.")
+        else:
+            yield section + key, value

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import candidates, onnx_speed, peers_quality, serving_load, train_step, trivago_rules
+from benchmarks import candidates, onnx_speed, peers_quality, score, serving_load, train_step, trivago_rules
 from benchmarks.hiformer_cost import published_table, table
 from pipelines import ablate
 from pipelines.compare import leaderboard
@@ -236,6 +236,7 @@ def test_the_cost_of_hiformers_projections():
         ("train_step_bfloat16", "speed", train_step),
         ("inference", "speed", train_step),
         ("candidates", "speed", candidates),
+        ("score", "speed", score),
     ],
 )
 def test_tables_of_speed(name, page, made):

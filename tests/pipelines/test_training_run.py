@@ -43,13 +43,26 @@ def test_a_folder_in_which_nothing_was_trained_is_taken_over(run):
         assert run.config.read_text() == config(epochs=2).to_yaml()
         run.check_data({"schema": "another", "files": {}})
     run.best.parent.mkdir()
-    with pytest.raises(ConfigError, match="holds a run of another configuration"), run.owned(config(epochs=1)):
+    other = r"holds a run of another configuration \(.*\): training.epochs is 1 here, 2 there\. Give another --output"
+    with pytest.raises(ConfigError, match=other), run.owned(config(epochs=1)):
         raise AssertionError("it was let in")
     with (
         run.owned(config(epochs=2)),
         pytest.raises(ConfigError, match=r"was begun on other data.*the schema is another"),
     ):
         run.check_data({"schema": "one", "files": {}})
+
+
+def test_a_run_that_an_earlier_version_began_goes_on(run):
+    with run.owned(config(epochs=2)):
+        run.best.parent.mkdir()
+    lines = run.config.read_text().splitlines(keepends=True)
+    run.config.write_text("".join(line for line in lines if "bias_correction" not in line))  # a key that is new
+    with run.owned(config(epochs=2)):
+        assert run.config.read_text() == config(epochs=2).to_yaml()
+    run.config.write_text("training: 3")
+    with pytest.raises(ConfigError, match=r"holds a run of another configuration .*config\.yaml"):
+        run.check(config(epochs=2))
 
 
 def test_what_a_killed_process_left_is_removed(run):

@@ -188,15 +188,17 @@ def test_an_evaluation_corrects_for_dropped_negatives():
     label = schema.labels[0].model_copy(update={"negative_rate": 0.1, "mean": 0.1})
     keras.utils.set_random_seed(1)
     own = Ranker(schema.model_copy(update={"labels": (label,)}), **SMALL, embedding={"dim": 8})
-    made = RankingModel(own, metrics=["ne", "calibration", "auc", "gauc"])
+    made = RankingModel(own, metrics=["ne", "calibration", "auc", "gauc"], training_metrics=True)
     made.compile(keras.optimizers.SGD(0.0), jit_compile=False)
     columns = raw()
     learned = own(own.preprocessor(columns))["click"].numpy()[:, 0].astype(float)
     logits, clicked = learned + np.log(0.1), columns["click"]
     losses = [(np.logaddexp(0, z) - clicked * z).mean() for z in (learned, logits)]
-    entropy = -(0.1 * np.log(0.1) + 0.9 * np.log(0.9))
+    thinned = 0.1 / (0.1 + 0.9 * 0.1)  # the rate of clicks in the training split
+    entropy, of_training = (-(rate * np.log(rate) + (1 - rate) * np.log(1 - rate)) for rate in (0.1, thinned))
     history = made.fit(encoded(made), validation_data=encoded(made), verbose=0).history
     assert history["val_ne"][0] == pytest.approx(losses[1] / entropy, rel=1e-5)
+    assert history["ne"][0] == pytest.approx(losses[0] / of_training, rel=1e-5)
     assert history["val_calibration"][0] == pytest.approx((1 / (1 + np.exp(-logits))).sum() / clicked.sum(), rel=1e-5)
     assert (history["loss"][0], history["val_loss"][0]) == pytest.approx(losses, rel=1e-5)
 

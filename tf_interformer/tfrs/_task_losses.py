@@ -1,5 +1,6 @@
 """The losses and metrics of a model."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -88,14 +89,21 @@ class TaskLosses:
         """Takes note of the regularisation loss of a batch."""
         self._penalty.update_state(penalty, sample_weight=examples)
 
-    def logs(self, with_metrics: bool) -> dict[str, Any]:
-        """Means and metrics since the last reset."""
+    def logs(self, with_metrics: bool, factors: Mapping[str, float] | None = None) -> dict[str, Any]:
+        """Means and metrics since the last reset.
+
+        Args:
+            with_metrics: Whether the tasks' metrics are among them.
+            factors: Name of a metric -> what its result is multiplied by.
+        """
+        factors = factors or {}
         loss, penalty = self._total.result(), self._penalty.result()
         logs = {"loss": loss, "regularization_loss": penalty, "total_loss": loss + penalty}
         if len(self.tasks) > 1:
             logs |= {metric.name: metric.result() for metric in self._means.values()}
         if with_metrics:
-            logs |= {with_own_name(metric.name, self.tasks): metric.result() for metric in self._of_tasks}
+            results = {metric.name: metric.result() * factors.get(metric.name, 1.0) for metric in self._of_tasks}
+            logs |= {with_own_name(name, self.tasks): result for name, result in results.items()}
         return logs
 
 
@@ -106,8 +114,30 @@ def default_tasks(labels: Sequence[Label], metrics: Sequence[str]) -> dict[str, 
     }
 
 
+def training_factors(labels: Sequence[Label]) -> dict[str, float]:
+    """What makes the NE of a training batch relative to the click rate of the split that `negative_rate` thinned out.
+
+    The metric itself, as an evaluation needs it, is relative to that of all impressions.
+    """
+    factors = {}
+    for label in labels:
+        base_rate = _base_rate(label)
+        if base_rate is not None and label.negative_rate < 1:  # so it is the only label
+            here = base_rate / (base_rate + (1 - base_rate) * label.negative_rate)
+            factors["ne"] = _entropy(base_rate) / _entropy(here)
+    return factors
+
+
+def _entropy(rate: float) -> float:
+    return -(rate * math.log(rate) + (1 - rate) * math.log(1 - rate))
+
+
+def _base_rate(label: Label) -> float | None:
+    return label.mean if label.mean is not None and 0 < label.mean < 1 else None
+
+
 def _task(label: Label, metrics: Sequence[str], prefix: str) -> Any:
-    base_rate = label.mean if label.mean is not None and 0 < label.mean < 1 else None
+    base_rate = _base_rate(label)
     make: dict[str, Callable[[str], Any]] = {
         "auc": lambda name: keras.metrics.AUC(from_logits=True, name=name),
         "calibration": lambda name: Calibration(name=name),

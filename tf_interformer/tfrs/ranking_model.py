@@ -14,7 +14,7 @@ from tf_interformer.ranker import Ranker
 from tf_interformer.schema import FeatureSchema
 from tf_interformer.tfrs._batch import as_column, unpack
 from tf_interformer.tfrs._stored_examples import StoredExamples, group_ids
-from tf_interformer.tfrs._task_losses import STREAMED, TaskLosses, default_tasks
+from tf_interformer.tfrs._task_losses import STREAMED, TaskLosses, default_tasks, training_factors
 
 _GROUPED: dict[str, Weighting] = {"gauc": "impressions", "gauc_click_weighted": "clicks"}
 
@@ -32,7 +32,8 @@ class RankingModel(tfrs.models.Model):
     - Under `mixed_float16` the loss is scaled, under `mixed_bfloat16` it need not be. The logits are float32.
     - Metrics are computed in evaluation only, unless `training_metrics`.
     - Where the training split is down-sampled (`Label.negative_rate`), losses and metrics of an evaluation are of
-      corrected logits: its data are taken to hold all negatives.
+      corrected logits: its data are taken to hold all negatives. The NE of training batches is relative to the click
+      rate of that split.
     - Grouped AUC is exact, over the whole evaluation.
     - The ranker's `list_loss` goes by the groups of the batch.
 
@@ -117,6 +118,7 @@ class RankingModel(tfrs.models.Model):
         self._chosen_metrics = tuple(metrics)
         self._grouped = tuple(name for name in metrics if name in _GROUPED)
         made = tasks or default_tasks(self.schema.labels, metrics)
+        self._training_factors = training_factors(self.schema.labels) if self._own_tasks else {}
         self._weights = {name: label.weight for name, label in labels.items()} | dict(weights or {})
         self._tasks = TaskLosses({name: made[name] for name in labels}, self._weigh, self.ranker.list_loss)
         self._stored: StoredExamples | None = None
@@ -198,7 +200,7 @@ class RankingModel(tfrs.models.Model):
         if scaling:
             gradients = self.optimizer.get_unscaled_gradients(gradients)
         self.optimizer.apply_gradients(zip(gradients, self.trainable_variables, strict=True))
-        return self._tasks.logs(self.training_metrics)
+        return self._tasks.logs(self.training_metrics, self._training_factors)
 
     def test_step(self, inputs: Any) -> dict[str, Any]:
         """One step of evaluation on a batch."""

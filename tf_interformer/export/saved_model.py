@@ -43,7 +43,7 @@ def export_saved_model(
         ranker: `Ranker`.
         base: Folder of the model; its name is the model's name in TensorFlow Serving.
         version: Number of the version's folder. Defaults to 1.
-        say: Where it is told that there is no warm-up file. Defaults to `print`.
+        say: Where it is told that there is no warm-up file. It is printed by default.
 
     Returns:
         The version's folder. It appears whole or not at all.

@@ -10,13 +10,13 @@ import tensorflow as tf
 import tf2onnx
 
 import serving.onnx
+from pipelines.training_run import TrainingRun
 from serving.encoder import Encoder
 from serving.onnx import OnnxError, export_onnx, main, open_session
 from tests.small_log import learned_schema, raw_batch
 from tf_interformer._keras import keras
 from tf_interformer.layers._pair_hash import P, PairHash
 from tf_interformer.ranker import Ranker
-from tf_interformer.run_directory import RunDirectory
 from tf_interformer.schema import Categorical, FeatureSchema, Label, Numeric, Sequence, Vector
 
 INTERFORMER = {"num_layers": 1, "information_flow": "both", "interaction": "dot", "num_heads": 2}
@@ -216,7 +216,7 @@ def test_a_column_may_not_be_called_like_an_output(tmp_path):
 
 
 def test_command(sole, tmp_path, capsys):
-    run = RunDirectory(tmp_path / "run")
+    run = TrainingRun(tmp_path / "run")
     assert main([str(run.path), "--output", str(tmp_path / "model.onnx")]) == 2
     assert "holds no finished run" in capsys.readouterr().err
     run.save_model(sole, run.model)

@@ -237,8 +237,11 @@ def test_a_folder_of_something_else_is_not_touched(log, tmp_path, capsys):
     ("setting", "message"),
     [
         ("model.backbone=transformerr", "model.backbone must be one of .*Received: 'transformerr'"),
-        ("model.backbone_config.layers=3", "the backbone 'interformer' has no layers. It takes .*num_layers"),
-        ("model.embedding.width=3", "model: .*width"),
+        (
+            "model.backbone_config.layers=3",
+            "'interformer' has no layers. Did you mean 'num_layers'\\? It takes .*num_layers",
+        ),
+        ("model.embedding.width=3", "model.embedding: the embedding has no width. It takes dim, "),
         ("training.monitor=accuracy", "training.monitor must be"),
         ("training.monitor=like/auc", r"a task of \['click'\]. Received: 'like/auc'"),
         ("training.monitor=request_gauc", "request_gauc needs a schema with a `request` column, and 'small' has none"),

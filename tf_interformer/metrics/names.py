@@ -29,8 +29,8 @@ METRICS = {
     "request_gauc": MetricName("request gAUC", True, "request"),
     "mrr": MetricName("MRR", True, "request"),
     "ndcg_10": MetricName("NDCG@10", True, "request"),
-    "ne": MetricName("NE", False),
     "log_loss": MetricName("log loss", False),
+    "ne": MetricName("NE", False),
     "calibration": MetricName("calibration", None),
     "ece": MetricName("ECE", False),
 }

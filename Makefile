@@ -4,8 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 RUNS ?= runs
-# TensorFlow's notices about processors and missing GPUs
-export TF_CPP_MIN_LOG_LEVEL ?= 2
+# Without TensorFlow's notices; its warnings are shown
+export TF_CPP_MIN_LOG_LEVEL ?= 1
 export TFDS_DATA_DIR ?= $(CURDIR)/data/tensorflow_datasets
 
 ABLATIONS := $(foreach log,trivago globo,interformer-ablation-$(log) hiformer-ablation-$(log) dea-ablation-$(log))
@@ -142,6 +142,7 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy tf_interformer pipelines serving benchmarks
+	$(BIN)/lint-imports setup.cfg
 
 test-keras3: $(READY)
 	TF_USE_LEGACY_KERAS=0 $(BIN)/python -m pytest -n 2 --dist worksteal
@@ -157,4 +158,4 @@ mutants: $(READY)
 	$(BIN)/python -m mutmut results
 
 clean:
-	rm -rf $(VENV) $(RUNS) data build mutants dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(RUNS) data build mutants dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

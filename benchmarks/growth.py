@@ -23,6 +23,7 @@ from benchmarks.results import write
 from benchmarks.timing import side_by_side
 from tf_interformer._keras import LEGACY, keras
 from tf_interformer.diagnostics.multiplications import multiplications
+from tf_interformer.figures import MUTED, new_figure, save_figure, style
 
 SIZES = {
     "rows": (10_000, 100_000, 1_000_000, 5_000_000),
@@ -115,11 +116,7 @@ def table(thing: str, rows: Sequence[dict[str, Any]]) -> str:
 
 def plot(thing: str, rows: Sequence[dict[str, Any]], path: Path) -> None:
     """Draw time and arithmetic against what grows, both relative to the smallest."""
-    from matplotlib.figure import Figure  # only the picture needs it
-
-    from pipelines.plots import MUTED, save_figure, style
-
-    figure = Figure(figsize=(5.2, 3.6), dpi=120, layout="constrained")
+    figure = new_figure(5.2, 3.6)
     axes = figure.add_subplot(xscale="log")
     style(axes, "A training step of InterFormer", _AXES[thing], "to the smallest")
     for optimizer in dict.fromkeys(row["optimizer"] for row in rows):

@@ -42,11 +42,11 @@ from tqdm import tqdm
 from benchmarks.peers.contenders import CONTENDERS
 from benchmarks.peers.shared_inputs import readable_by_both
 from benchmarks.results import write
-from pipelines.command import run_command
 from pipelines.config import load_config
 from pipelines.input import SPLITS, Source, evaluation_dataset, open_source, training_dataset
 from tf_interformer import FeatureSchema
 from tf_interformer._keras import keras
+from tf_interformer.command import run_command
 from tf_interformer.metrics import ranking_metrics
 from tf_interformer.preprocessing import Preprocessor
 

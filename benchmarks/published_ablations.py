@@ -17,8 +17,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipelines.command import run_command
 from pipelines.config import ConfigError
+from tf_interformer.command import run_command
 
 WHOLE = "interformer"
 PAPER_LOGS = ("AmazonElectronics", "TaobaoAds")

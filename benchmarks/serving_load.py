@@ -32,11 +32,11 @@ from tensorflow_serving.apis import predict_pb2
 
 from benchmarks.results import write
 from benchmarks.timing import side_by_side
-from serving.export import export_saved_model
-from serving.export.example_rows import example_rows
-from serving.request import to_request
 from serving.server.model import LoadedModel
 from tf_interformer import Categorical, FeatureSchema, Label, Numeric, Ranker, Sequence
+from tf_interformer.export import export_saved_model
+from tf_interformer.export.example_rows import example_rows
+from tf_interformer.export.request import to_request
 
 NAME = "load"
 CONNECTIONS = (1, 8, 64)

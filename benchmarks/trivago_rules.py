@@ -20,17 +20,17 @@ from typing import Any
 import numpy as np
 
 from benchmarks.results import write
-from pipelines.command import run_command
 from pipelines.config import ConfigError, DatasetConfig
 from pipelines.datasets.trivago.raw import CLICK_OUT
 from pipelines.datasets.trivago.schema import NOT_SHOWN
 from pipelines.input import Source, open_source
 from pipelines.jobs import markdown_table, mean_and_spread
+from tf_interformer.command import run_command
+from tf_interformer.metrics import names as catalogue
 from tf_interformer.metrics import ranking_metrics
 
 RULES = ("position", "last touched")
-METRICS = ("auc", "gauc", "request_gauc", "mrr", "ndcg_10")
-_TITLES = ("AUC", "gAUC", "request gAUC", "MRR", "NDCG@10")
+METRICS = tuple(name for name in catalogue.SHOWN if name != "ne")
 
 
 def scores(raw: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -139,7 +139,9 @@ def _by_seed(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 def table(rules: Mapping[str, Any]) -> str:
     """The metrics of the rules over all click-outs as Markdown."""
-    return markdown_table(["rule", *_TITLES], [[rule, *_cells(rules[rule])] for rule in RULES])
+    return markdown_table(
+        ["rule", *(catalogue.METRICS[name].title for name in METRICS)], [[rule, *_cells(rules[rule])] for rule in RULES]
+    )
 
 
 def table_of_parts(found: Mapping[str, Any]) -> str:
@@ -149,7 +151,10 @@ def table_of_parts(found: Mapping[str, Any]) -> str:
     for part, lists in found["lists"].items():
         for name, row in {**{rule: found[rule] for rule in RULES}, **models}.items():
             rows.append([name, f"{part} ({lists:,})", *_cells(row[part])])
-    return markdown_table(["rule or model" if models else "rule", "click-outs", *_TITLES], rows)
+    return markdown_table(
+        ["rule or model" if models else "rule", "click-outs", *(catalogue.METRICS[name].title for name in METRICS)],
+        rows,
+    )
 
 
 def _cells(row: Mapping[str, Any]) -> list[str]:

@@ -1,6 +1,6 @@
 """Train variants of a configuration, each with several seeds, and compare.
 
-    python -m pipelines.ablate --config pipelines/configs/synthetic.yaml --output runs/flows \\
+    tf-interformer ablate --config synthetic --output runs/flows \\
         --vary model.backbone_config.information_flow=sole,sep,n2s,s2n,both --seeds 3
 
 What is compared: the values of one key (`--vary`), named sets of settings from a YAML file (`--variants`, such as
@@ -10,7 +10,6 @@ the same command goes on, and nothing that is done is done again. Writes `ablati
 `ablation.png`.
 """
 
-import argparse
 import json
 import sys
 from collections.abc import Sequence
@@ -19,15 +18,14 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from pipelines import plots
-from pipelines.command import run_command
+from pipelines import configs, plots
 from pipelines.config import ConfigError, load_config, read_yaml
 from pipelines.jobs import check_counts, markdown_table, mean_and_spread, run_jobs, training_job
-from pipelines.run_directory import RunDirectory
+from pipelines.options import add_config, add_data, add_output, add_repetitions, add_settings
+from tf_interformer.command import command_parser, run_command
+from tf_interformer.metrics.names import SHOWN
+from tf_interformer.run_directory import RunDirectory
 from tf_interformer.whole import write_text
-
-# Those that the runs have: the ones by list need the schema's request column.
-METRICS = ("auc", "gauc", "request_gauc", "mrr", "ndcg_10", "ne")
 
 
 class Variant(NamedTuple):
@@ -97,8 +95,10 @@ def _varied(vary: str) -> tuple[str, list[str]]:
 
 def _named(path: str) -> dict[str, list[str]]:
     try:
-        found = read_yaml(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        found = read_yaml(configs.find(path, "ablations").read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read the variants {path}: {error.strerror}") from None
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(f"cannot read the variants {path}: {error}") from None
     fits = isinstance(found, dict) and all(isinstance(settings, dict | None) for settings in found.values())
     if not found or not fits:
@@ -115,12 +115,12 @@ def _write(folder: Path, key: str, values: list[str], seeds: int) -> None:
     for value in values:
         runs = [RunDirectory(folder / f"{value}-seed{s}").finished() for s in range(seeds)]
         for task in runs[0]["test"]:
-            names = [name for name in METRICS if name in runs[0]["test"][task]]
+            names = [name for name in SHOWN if name in runs[0]["test"][task]]
             measured = {name: [run["test"][task][name] for run in runs] for name in names}
             rows.append({"value": value, "task": task, "parameters": runs[0]["parameters"], **measured})
         if "best_possible" in runs[0]:
             known = runs[0]["best_possible"]["test"][rows[0]["task"]]
-            best = {name: known[name] for name in METRICS if name in known}
+            best = {name: known[name] for name in SHOWN if name in known}
     task = rows[0]["task"]
     result = {"key": key, "task": task, "split": "test", "seeds": seeds, "rows": rows, "best_possible": best}
     write_text(folder / "ablation.json", json.dumps(result, indent=1))
@@ -134,7 +134,7 @@ def _write(folder: Path, key: str, values: list[str], seeds: int) -> None:
 def table(result: dict[str, Any]) -> str:
     """The rows of an `ablation.json` as Markdown; with several labels, each has a row."""
     several = len({row.get("task") for row in result["rows"]}) > 1
-    names = [name for name in METRICS if name in result["rows"][0]]
+    names = [name for name in SHOWN if name in result["rows"][0]]
     head = [result["key"].split(".")[-1], *(["label"] if several else []), *(f"test {name}" for name in names)]
     rows = [
         [row["value"], *([row["task"]] if several else []), *(mean_and_spread(row[name]) for name in names)]
@@ -147,20 +147,18 @@ def table(result: dict[str, Any]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m pipelines.ablate", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--config", required=True, nargs="+", metavar="FILE", help="YAML configurations; see pipelines/configs"
-    )
-    parser.add_argument("--output", required=True, metavar="DIR", help="folder of the runs and the comparison")
+    parser = command_parser("ablate", __doc__)
+    add_config(parser, several=True)
+    add_output(parser, "folder of the runs and the comparison")
+    add_data(parser)
+    add_settings(parser)
     parser.add_argument("--vary", metavar="KEY=A,B,...", help="key of the configuration and its values")
-    parser.add_argument("--variants", metavar="FILE", help="YAML: name -> {key: value, ...}")
-    parser.add_argument("--seeds", type=int, default=3, metavar="N", help="runs per value (default: 3)")
-    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="runs side by side (default: 1)")
-    parser.add_argument("--data-dir", metavar="DIR", help="as for pipelines.train")
-    parser.add_argument("--prepared-dir", metavar="DIR", help="as for pipelines.train")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides")
+    parser.add_argument(
+        "--variants",
+        metavar="FILE",
+        help="YAML: name -> {key: value, ...}, or the name of one in pipelines/configs/ablations",
+    )
+    add_repetitions(parser, seeds=3, jobs=1)
     given = parser.parse_args(arguments)
 
     def run() -> None:

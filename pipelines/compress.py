@@ -1,25 +1,27 @@
 """Compress the Hiformer of a finished run to low rank, without training, and measure what that costs.
 
-    python -m pipelines.compress runs/hiformer --rank 16 --output runs/hiformer-rank16
+    tf-interformer compress runs/hiformer --rank 16 --output runs/hiformer-rank16
 
 Writes a folder that `pipelines.evaluate` and `serving` take like any run: model, SavedModel, metrics, and
 `compression.txt` with `plots/spectra.png`: what became of each projection.
 """
 
-import argparse
 import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from pipelines import report
-from pipelines.command import run_command
-from pipelines.config import ConfigError, load_config
+from pipelines.config import load_config
 from pipelines.input import evaluation_dataset, open_source
+from pipelines.options import add_data, add_output
 from pipelines.read_errors import explained_read_errors
-from pipelines.run_directory import RunDirectory
-from serving.export import export_saved_model
+from pipelines.training_run import TrainingRun
+from tf_interformer.command import add_run, command_parser, run_command
 from tf_interformer.compression import low_rank
+from tf_interformer.errors import UserError
+from tf_interformer.export import export_saved_model
+from tf_interformer.run_directory import RunDirectory
 from tf_interformer.whole import whole_folder, write_text
 
 
@@ -34,12 +36,12 @@ def compress(
     """Compress the run's model; see the module's text.
 
     Raises:
-        ConfigError: The folder holds no finished run, its model has nothing to compress, or the output exists.
+        UserError: The folder holds no finished run, its model has nothing to compress, or the output exists.
     """
     run, target = RunDirectory(run_path), Path(output)
     before = run.finished()
     if target.exists():
-        raise ConfigError(f"{target} exists: give another --output, or remove that folder")
+        raise UserError(f"{target} exists: give another --output, or remove that folder")
     config = load_config(run.config)
     ranker = run.load_model()
     source = open_source(config.dataset, data_dir, prepared_dir)
@@ -48,7 +50,7 @@ def compress(
         try:
             smaller, compression = low_rank(ranker, rank=rank, energy=energy, batch=batch[0])
         except ValueError as error:
-            raise ConfigError(f"{run.model}: {error}") from None
+            raise UserError(f"{run.model}: {error}") from None
         print(compression.table())
         metrics, _ = report.measure(smaller, source, config.training.rows_at_once)
     for split in ("validation", "test"):
@@ -58,7 +60,7 @@ def compress(
             print(f"{split} {task}: {changes}")
 
     with whole_folder(target) as folder:
-        made = RunDirectory(folder)
+        made = TrainingRun(folder)
         made.plots.mkdir(parents=True)
         write_text(made.config, config.to_yaml())
         write_text(made.path / "compression.txt", compression.table() + "\n")
@@ -75,17 +77,14 @@ def compress(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m pipelines.compress", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("run", metavar="RUN", help="folder of a finished run whose model has composite projections")
-    parser.add_argument("--output", required=True, metavar="DIR", help="folder to write; must not exist")
+    parser = command_parser("compress", __doc__)
+    add_run(parser, "folder of a finished run whose model has composite projections")
+    add_output(parser, "folder to write; must not exist")
     parser.add_argument("--rank", type=int, metavar="N", help="rank of every projection")
     parser.add_argument(
         "--energy", type=float, default=0.99, help="without --rank: share of the squared singular values to keep"
     )
-    parser.add_argument("--data-dir", metavar="DIR", help="as it was given to pipelines.train")
-    parser.add_argument("--prepared-dir", metavar="DIR", help="as it was given to pipelines.train")
+    add_data(parser)
     given = parser.parse_args(arguments)
     return run_command(
         lambda: compress(given.run, given.output, given.rank, given.energy, given.data_dir, given.prepared_dir)

@@ -3,7 +3,6 @@
 import os
 import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
@@ -17,6 +16,11 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
+
+from pipelines import configs
+from tf_interformer._suggestions import did_you_mean
+from tf_interformer.errors import UserError
+from tf_interformer.schema._model import explain
 
 # What leaves a value to the log.
 AUTO: Literal["auto"] = "auto"
@@ -65,21 +69,32 @@ def read_yaml(text: str) -> Any:
         raise yaml.YAMLError(f"it holds what looks like a date, a time or a number and is none: {error}") from None
 
 
-class ConfigError(ValueError):
+class ConfigError(UserError):
     """A configuration is wrong; the message names the file, the key and the value."""
 
 
-class _Section(BaseModel):
+class Section(BaseModel):
+    """Base of every part of a configuration: frozen, and a key that it does not have is told with the one like it."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_keys(cls, values: Any) -> Any:
+        unknown = [key for key in values if key not in cls.model_fields] if isinstance(values, dict) else []
+        if unknown:
+            meant = did_you_mean(unknown[0], cls.model_fields) or f" There are {', '.join(cls.model_fields)}."
+            raise ValueError(f"there is no key {unknown[0]!r}.{meant}")
+        return values
 
 
 def _size_or_auto(value: int | str) -> int | str:
     if (isinstance(value, int) and value < 1) or (isinstance(value, str) and value != AUTO):
-        raise ValueError(f"it must be {AUTO} or an integer of at least 1")
+        raise ValueError(f"it must be {AUTO} or an integer of at least 1. Received: {value!r}")
     return value
 
 
-class DatasetConfig(_Section):
+class DatasetConfig(Section):
     """Where the examples come from.
 
     Args:
@@ -103,7 +118,7 @@ class DatasetConfig(_Section):
     shuffle_events: bool = False
 
 
-class ModelConfig(_Section):
+class ModelConfig(Section):
     """Arguments of `tf_interformer.Ranker`.
 
     `embedding.unknown` and `list_loss` may be `auto`, see `pipelines.sizing`.
@@ -121,7 +136,7 @@ class ModelConfig(_Section):
     list_loss: Annotated[float, Field(ge=0)] | Literal["auto"] = 0.0
 
 
-class TrainingConfig(_Section):
+class TrainingConfig(Section):
     """How the model is trained.
 
     Args:
@@ -129,7 +144,8 @@ class TrainingConfig(_Section):
         epochs: Passes over the training split at most.
         patience: Stop after so many epochs without a better `monitor`.
         monitor: Metric of the whole validation split, `TASK/METRIC`, or `METRIC` of the first task: `auc`,
-            `gauc`, `log_loss`, `ne`, or, where the schema has a `request` column, `request_gauc`, `mrr`, `ndcg_10`.
+            `gauc`, `log_loss`, `ne`, `ece`, or, where the schema has a `request` column, `request_gauc`, `mrr`,
+            `ndcg_10`.
         optimizer: `lazy_adam`, `lazy_adamw`, `row_wise_adagrad` (an accumulator per row), `sparse_adagrad` (one per
             number) or `sparse_ftrl`, of which a step touches only the rows of its batch, or the name of a Keras
             optimizer, of which it passes over whole tables.
@@ -192,7 +208,7 @@ class TrainingConfig(_Section):
         return self
 
 
-class TrainConfig(_Section):
+class TrainConfig(Section):
     """A training run: data, model, training."""
 
     dataset: DatasetConfig
@@ -208,7 +224,7 @@ def load_config(path: str | os.PathLike, overrides: Sequence[str] = ()) -> Train
     """Read a YAML configuration.
 
     Args:
-        path: The file.
+        path: The file, or the name of one in `pipelines/configs`.
         overrides: `section.key=value` strings; the value is read as YAML. With another `model.backbone` than the
             file's, the file's `model.backbone_config` does not count: it holds arguments of the file's.
 
@@ -216,7 +232,7 @@ def load_config(path: str | os.PathLike, overrides: Sequence[str] = ()) -> Train
         ConfigError: No such file, no YAML, an unknown key, or a value that does not fit.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = configs.find(path).read_text(encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"cannot read the configuration {os.fspath(path)}: {error.strerror}") from None
     except UnicodeDecodeError:
@@ -233,12 +249,7 @@ def load_config(path: str | os.PathLike, overrides: Sequence[str] = ()) -> Train
     try:
         return TrainConfig(**values)
     except ValidationError as error:
-        problems = [
-            f"{os.fspath(path)}, {'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}. "
-            f"Received: {problem['input']!r}"
-            for problem in error.errors()
-        ]
-        raise ConfigError("\n".join(problems)) from None
+        raise ConfigError(explain(error, os.fspath(path))) from None
 
 
 def _leave_to_another_backbone(values: dict[str, Any], overrides: Sequence[str]) -> None:

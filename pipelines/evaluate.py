@@ -1,9 +1,8 @@
 """Measure a finished run again, and compare with its `metrics.json`.
 
-python -m pipelines.evaluate runs/demo
+tf-interformer evaluate runs/demo
 """
 
-import argparse
 import math
 import sys
 from collections.abc import Sequence
@@ -11,11 +10,13 @@ from typing import Any
 
 from pipelines import report
 from pipelines.best_column import remarks
-from pipelines.command import run_command
-from pipelines.config import ConfigError, load_config
+from pipelines.config import load_config
 from pipelines.input import open_source
+from pipelines.options import add_data
 from pipelines.read_errors import explained_read_errors
-from pipelines.run_directory import RunDirectory
+from tf_interformer.command import add_run, command_parser, run_command
+from tf_interformer.errors import UserError
+from tf_interformer.run_directory import RunDirectory
 
 # Metrics are sums of float32 scores over many threads: they agree to about so much.
 TOLERANCE = 1e-6
@@ -25,7 +26,7 @@ def evaluate(run_path: str, data_dir: str | None = None, prepared_dir: str | Non
     """Measure the run's model on validation and test; see the module's text.
 
     Raises:
-        ConfigError: The folder holds no finished run, or the metrics differ from `metrics.json`.
+        UserError: The folder holds no finished run, or the metrics differ from `metrics.json`.
     """
     run = RunDirectory(run_path)
     stored = run.finished()
@@ -39,7 +40,7 @@ def evaluate(run_path: str, data_dir: str | None = None, prepared_dir: str | Non
         print(remark)
     different = list(_differences(metrics, stored))
     if different:
-        raise ConfigError(f"measured again, these differ from {run.metrics}: " + "; ".join(different))
+        raise UserError(f"measured again, these differ from {run.metrics}: " + "; ".join(different))
     print(f"equal to {run.metrics}")
 
 
@@ -56,13 +57,9 @@ def _differences(measured: dict[str, Any], stored: dict[str, Any], place: str = 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m pipelines.evaluate", description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
-    parser.add_argument("run", metavar="RUN", help="folder of a finished run")
-    parser.add_argument("--data-dir", metavar="DIR", help="as it was given to pipelines.train")
-    parser.add_argument("--prepared-dir", metavar="DIR", help="as it was given to pipelines.train")
+    parser = command_parser("evaluate", __doc__)
+    add_run(parser)
+    add_data(parser)
     given = parser.parse_args(arguments)
     return run_command(lambda: evaluate(given.run, given.data_dir, given.prepared_dir))
 

@@ -12,6 +12,7 @@ from pipelines.config import ConfigError, DatasetConfig
 from pipelines.datasets.tables import DataError
 from pipelines.reading import Reading
 from pipelines.tfrecord import check_whole, tfrecord_batches
+from tf_interformer._suggestions import did_you_mean
 from tf_interformer.preprocessing import Preprocessor, as_text
 from tf_interformer.schema import FeatureSchema, SchemaError, Sequence
 
@@ -171,7 +172,8 @@ def open_source(
     if labels:
         unknown = sorted(set(labels) - set(schema.tasks))
         if unknown:
-            raise ConfigError(f"dataset.labels: {config.name!r} has {list(schema.tasks)}. Received: {unknown}")
+            raise ConfigError(f"dataset.labels: {config.name!r} has {list(schema.tasks)}. Received: {unknown}."
+                              f"{did_you_mean(unknown[0], schema.tasks)}")  # fmt: skip
         schema = schema.with_labels(*labels)
         probabilities = {task: column for task, column in probabilities.items() if task in labels}
     if config.max_length is not None:

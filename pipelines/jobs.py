@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pipelines.config import ConfigError
-from pipelines.training import Interrupted
+from tf_interformer.command import Interrupted
 
 
 class Job(NamedTuple):

@@ -8,6 +8,7 @@ import numpy as np
 
 from pipelines.config import ConfigError
 from pipelines.input import Source
+from pipelines.monitor import Monitor
 from tf_interformer.metrics import ranking_metrics
 from tf_interformer.schema import FeatureSchema
 
@@ -45,13 +46,12 @@ def learn(source: Source, watch: Callable[[dict[str, Any]], None] | None = None)
     return schema, examples
 
 
-def check_splits(source: Source, task: str, metric: str, say: Callable[[str], None]) -> None:
+def check_splits(source: Source, monitor: Monitor, say: Callable[[str], None]) -> None:
     """Say before anything is trained what would be found out at its end.
 
     Args:
         source: The data.
-        task: The task that is monitored.
-        metric: By which metric.
+        monitor: What is monitored.
         say: Where remarks go.
 
     Raises:
@@ -68,10 +68,10 @@ def check_splits(source: Source, task: str, metric: str, say: Callable[[str], No
             alike = ranking_metrics(labels, np.zeros(len(labels)), from_logits=True, **keys)
             one_class = labels.min() == labels.max()
             told = f"{name!r} is {int(labels[0])} in all {len(labels):,} examples of the {split} split"
-            if split == "validation" and name == task and math.isnan(alike[metric]):
+            if split == "validation" and name == monitor.task and math.isnan(alike[monitor.metric]):
                 why = told if one_class else "one class only in each user or list"
                 raise ConfigError(
-                    f"training.monitor: {metric} of {name!r} is undefined on the validation split: {why}. "
+                    f"training.monitor: {monitor.metric} of {name!r} is undefined on the validation split: {why}. "
                     "Validate on more examples, or by log_loss"
                 )
             if one_class:

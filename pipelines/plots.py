@@ -14,18 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
+from tf_interformer.figures import BLUE, GREEN, INK, MUTED, ORANGE, new_figure, save_figure, style
 from tf_interformer.metrics import auc, calibration_ratio, expected_calibration_error, reliability_table
-from tf_interformer.whole import whole_file
-
-# Okabe and Ito's palette: distinguishable with any colour vision.
-BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"
-INK, MUTED, LIGHT = "#222222", "#6B6B6B", "#E4E4E4"
-DPI = 120
 
 Columns = ArrayLike | Mapping[str, ArrayLike]
 
@@ -59,7 +52,7 @@ def learning_curves(
     if not history:
         raise ValueError("`history` must hold at least one epoch. Received: an empty list")
     epochs = [record.get("epoch", index + 1) for index, record in enumerate(history)]
-    figure = Figure(figsize=(9.6, 3.4 * len(tasks)), dpi=DPI, layout="constrained")
+    figure = new_figure(9.6, 3.4 * len(tasks))
     grid = figure.subplots(len(tasks), 2, squeeze=False)
     for (loss_axes, auc_axes), task in zip(grid, tasks, strict=True):
         prefix = f"{task}_" if task else ""
@@ -101,7 +94,7 @@ def calibration_curve(labels: Columns, probabilities: Columns, path: str | os.Pa
         ValueError: If the tasks differ, or the arrays are not labels and probabilities.
     """
     columns = _by_task(labels, probabilities)
-    figure = Figure(figsize=(4.8 * len(columns), 5.6), dpi=DPI, layout="constrained")
+    figure = new_figure(4.8 * len(columns), 5.6)
     grid = figure.subplots(2, len(columns), squeeze=False, sharex="col", height_ratios=(4, 1))
     for (curve, counts), (task, (truth, scores)) in zip(grid.T, columns.items(), strict=True):
         table = reliability_table(truth, scores, bins)
@@ -220,7 +213,7 @@ def spread(values: Mapping[str, Sequence[float]], path: str | os.PathLike[str], 
     """
     if len(values) > 8:  # names side by side would run into each other
         return _spread_in_lines(values, path, title, label)
-    figure = Figure(figsize=(1.6 + 1.1 * len(values), 3.6), dpi=DPI, layout="constrained")
+    figure = new_figure(1.6 + 1.1 * len(values), 3.6)
     axes = figure.subplots()
     style(axes, title, label, "")
     for place, runs in enumerate(values.values()):
@@ -238,7 +231,7 @@ def spread(values: Mapping[str, Sequence[float]], path: str | os.PathLike[str], 
 def _spread_in_lines(
     values: Mapping[str, Sequence[float]], path: str | os.PathLike[str], title: str, label: str
 ) -> Path:
-    figure = Figure(figsize=(7.2, 1.1 + 0.27 * len(values)), dpi=DPI, layout="constrained")
+    figure = new_figure(7.2, 1.1 + 0.27 * len(values))
     axes = figure.subplots()
     style(axes, title, "", label)
     first = float(np.mean(next(iter(values.values()))))
@@ -265,7 +258,7 @@ def _panels(
     draw: Callable[[Any, NDArray, NDArray], None],
 ) -> Path:
     columns = _by_task(labels, probabilities)
-    figure = Figure(figsize=(4.8 * len(columns), 4.4), dpi=DPI, layout="constrained")
+    figure = new_figure(4.8 * len(columns), 4.4)
     grid = figure.subplots(1, len(columns), squeeze=False)[0]
     for axes, (task, (truth, scores)) in zip(grid, columns.items(), strict=True):
         style(axes, task, x_label, y_label)
@@ -367,19 +360,6 @@ def _note(axes: Any, x: float, y: float, text: str, **alignment: str) -> None:
     axes.text(x, y, text, transform=axes.transAxes, fontsize=8.5, color=INK, bbox=backing, **alignment)
 
 
-def style(axes: Any, title: str, x_label: str, y_label: str, title_pad: float = 6, size: float = 9.5) -> None:
-    """Labels and colours that all pictures share; `size` is that of the labels."""
-    if title:
-        axes.set_title(title, loc="left", fontsize=11, fontweight="bold", color=INK, pad=title_pad)
-    axes.set_xlabel(x_label, fontsize=size, color=INK)
-    axes.set_ylabel(y_label, fontsize=size, color=INK)
-    axes.grid(color=LIGHT, linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.tick_params(labelsize=size - 1, color=MUTED, labelcolor=INK)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(MUTED)
-
-
 def _wilson(rates: NDArray, counts: NDArray) -> tuple[NDArray, NDArray]:
     """Returns Wilson's 95 % interval of each click rate: unlike the normal one, it stays within [0, 1]."""
     z = 1.96
@@ -399,13 +379,3 @@ def _roc_points(labels: NDArray, scores: NDArray, at_most: int = 2000) -> tuple[
     true_rate = np.append(0, hits / hits[-1])
     keep = np.unique(np.linspace(0, ends.size, min(at_most, ends.size + 1)).round().astype(int))
     return false_rate[keep], true_rate[keep]
-
-
-def save_figure(figure: Figure, path: str | os.PathLike[str]) -> Path:
-    """Writes to a temporary name first, so that nobody ever reads half a picture."""
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    FigureCanvasAgg(figure)
-    with whole_file(target) as draft:
-        figure.savefig(draft, dpi=DPI, facecolor="white", format=target.suffix[1:] or "png")
-    return target

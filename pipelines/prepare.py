@@ -1,11 +1,10 @@
 """Write a data set of `pipelines.datasets` as plain TFRecord or Parquet files, with its `schema.json`.
 
-    python -m pipelines.prepare --dataset synthetic_clicks --output data/clicks --format parquet
+    tf-interformer prepare --dataset synthetic_clicks --output data/clicks --format parquet
 
 `pipelines.train` reads such a folder with `dataset.format: parquet` and `--data-dir data/clicks`.
 """
 
-import argparse
 import shutil
 import sys
 from collections.abc import Sequence
@@ -14,10 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.command import run_command
-from pipelines.config import ConfigError, DatasetConfig
+from pipelines.config import DatasetConfig
 from pipelines.datasets import names
 from pipelines.input import SPLITS, Source, open_source
+from pipelines.options import add_data, add_output
+from tf_interformer.command import command_parser, run_command
+from tf_interformer.errors import UserError
 from tf_interformer.schema import FeatureSchema
 from tf_interformer.whole import whole_folder
 
@@ -35,11 +36,11 @@ def prepare(
     """Write every split and the schema; see the module's text.
 
     Raises:
-        ConfigError: The output folder exists already.
+        UserError: The output folder exists already.
     """
     target = Path(output)
     if target.exists():
-        raise ConfigError(f"{target} exists already: give another --output, or remove it first")
+        raise UserError(f"{target} exists already: give another --output, or remove it first")
     source = open_source(DatasetConfig(name=dataset, builder_config=builder_config), data_dir, prepared_dir)
     with whole_folder(target) as temporary:
         temporary.mkdir()
@@ -103,17 +104,12 @@ def _text(values: np.ndarray) -> np.ndarray:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m pipelines.prepare",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--dataset", required=True, choices=names())
-    parser.add_argument("--output", required=True, metavar="DIR", help="folder to write; must not exist")
-    parser.add_argument("--format", required=True, choices=("tfrecord", "parquet"))
+    parser = command_parser("prepare", __doc__)
+    parser.add_argument("--dataset", required=True, metavar="NAME", help=f"one of {', '.join(names())}")
+    add_output(parser, "folder to write; must not exist")
+    parser.add_argument("--format", required=True, choices=("tfrecord", "parquet"), help="of the files")
     parser.add_argument("--builder-config", metavar="NAME", help="named configuration of the builder")
-    parser.add_argument("--data-dir", metavar="DIR", help="folder with the published files, where it needs them")
-    parser.add_argument("--prepared-dir", metavar="DIR", help="where built data sets are kept")
+    add_data(parser)
     given = parser.parse_args(arguments)
     return run_command(
         lambda: prepare(

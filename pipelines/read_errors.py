@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from pipelines.datasets.tables import DataError
 from pipelines.tfrecord import compression, parse
+from tf_interformer._tensorflow_errors import reason
 
 if TYPE_CHECKING:
     from pipelines.input import Source
@@ -46,16 +47,6 @@ def explain_read_error(error: Exception, source: "Source") -> DataError:
             if found:
                 return DataError(f"{file} {found}")
     return DataError(f"reading or training failed: {reason(error)}")
-
-
-def reason(error: Exception) -> str:
-    """What is wrong, without TensorFlow's traces of its own graph before and behind it."""
-    text = str(getattr(error, "message", error)).split("[[")[0]
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    asserted = [line for line in lines if line.startswith("assertion failed")]
-    line = (asserted or lines[-1:] or ["unreadable"])[0]
-    line = re.sub(r"^(\{\{[^}]*\}\} )?(Error in user-defined function .*?(?=Name: ))?(Name: <unknown>, )?", "", line)
-    return re.sub(r" ?\[Op:\w+\].*$", "", line).strip()
 
 
 def _fault(source: "Source", file: str) -> str | None:

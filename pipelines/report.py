@@ -10,10 +10,11 @@ import numpy as np
 from pipelines import plots
 from pipelines.config import TrainConfig
 from pipelines.input import Source, evaluation_dataset
-from pipelines.run_directory import RunDirectory, RunState
+from pipelines.training_run import RunState, TrainingRun
 from tf_interformer._keras import keras
 from tf_interformer.evaluation import Predictions, metrics_of, predict
 from tf_interformer.metrics import ranking_metrics
+from tf_interformer.metrics.names import REPORTED
 from tf_interformer.ranker import Ranker
 
 _PACKAGES = ("tensorflow", "keras", "tf-keras", "numpy")
@@ -69,7 +70,7 @@ def _rate(value: float) -> int | None:
     return None if math.isnan(value) else round(value)
 
 
-def draw(run: RunDirectory, state: RunState, predictions: Predictions, metrics: dict[str, Any]) -> None:
+def draw(run: TrainingRun, state: RunState, predictions: Predictions, metrics: dict[str, Any]) -> None:
     """Write the pictures of a run: learning curves, calibration, scores, ROC."""
     tasks = list(predictions.labels)
     one = len(tasks) == 1
@@ -97,8 +98,7 @@ def draw(run: RunDirectory, state: RunState, predictions: Predictions, metrics: 
 def table(metrics: dict[str, Any], config: TrainConfig) -> str:
     """The metrics as lines to read."""
     some = next(iter(metrics["test"].values()))
-    by_list = [name for name in ("request_gauc", "mrr", "ndcg_10") if name in some]
-    names = ("auc", "gauc", *by_list, "log_loss", "ne", "calibration", "ece")
+    names = tuple(name for name in REPORTED if name in some)
     lines = [f"{'':34}" + "".join(f"{name:>13}" for name in names)]
     for split in ("validation", "test"):
         for task, values in metrics[split].items():

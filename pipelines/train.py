@@ -1,6 +1,6 @@
 """Train a ranker on a click log, judge it and export it.
 
-    python -m pipelines.train --config pipelines/configs/synthetic.yaml --output runs/demo
+    tf-interformer train --config synthetic --output runs/demo
 
 writes to the output folder: `metrics.json`, `model.keras`, `saved_model/1`, `example_request.json`,
 `example_ranking.json`, `plots/`, `tensorboard/`, `schema.json` and `config.yaml`. Killed at any time, the same
@@ -13,15 +13,16 @@ from collections.abc import Sequence
 
 from pipelines import report
 from pipelines.best_column import best_columns, remarks
-from pipelines.command import run_command, run_parser
 from pipelines.config import TrainConfig, load_config
 from pipelines.fingerprint import fingerprint
 from pipelines.input import Source, open_source
+from pipelines.options import add_config, add_data, add_output, add_settings
 from pipelines.read_errors import explained_read_errors
-from pipelines.run_directory import RunDirectory
 from pipelines.training import Trainer
-from serving.export import export_saved_model
-from serving.request import to_ranking, to_request
+from pipelines.training_run import TrainingRun
+from tf_interformer.command import command_parser, run_command
+from tf_interformer.export import export_saved_model
+from tf_interformer.export.request import to_ranking, to_request
 from tf_interformer.whole import write_text
 
 # Of the example ranking.
@@ -38,7 +39,7 @@ def train(
     """Run, or go on with, one training run; see the module's text."""
     started = time.monotonic()
     config = load_config(config_file, overrides)
-    run = RunDirectory(output)
+    run = TrainingRun(output)
     with run.owned(config):
         if run.metrics.is_file():
             print(f"{run.path} is finished: {run.metrics}")
@@ -50,7 +51,7 @@ def train(
               "saved_model/1, plots")  # fmt: skip
 
 
-def _train(config: TrainConfig, run: RunDirectory, source: Source) -> None:
+def _train(config: TrainConfig, run: TrainingRun, source: Source) -> None:
     trainer = Trainer(config, source, run)
     with explained_read_errors(source):
         ranker = trainer.train()
@@ -75,7 +76,12 @@ def _train(config: TrainConfig, run: RunDirectory, source: Source) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line."""
-    given = run_parser("pipelines.train", __doc__).parse_args(arguments)
+    parser = command_parser("train", __doc__)
+    add_config(parser)
+    add_output(parser, "folder of the run")
+    add_data(parser)
+    add_settings(parser)
+    given = parser.parse_args(arguments)
     return run_command(lambda: train(given.config, given.output, given.data_dir, given.prepared_dir, given.overrides))
 
 

@@ -1,10 +1,11 @@
 """The training loop: epochs of `model.fit`, a validation metric over the whole split, resumable at any step."""
 
+import inspect
 import math
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,31 +14,19 @@ import tensorflow as tf
 from pipelines.config import AUTO, ConfigError, ModelConfig, TrainConfig, TrainingConfig
 from pipelines.input import Source, evaluation_dataset, training_dataset
 from pipelines.learning import check_splits, learn
+from pipelines.monitor import Monitor, require_key
 from pipelines.random_state import use_generators
-from pipelines.run_directory import RunDirectory, RunState
 from pipelines.sizing import Differences, sized
+from pipelines.training_run import RunState, TrainingRun
 from pipelines.weight_average import WeightAverage
 from tf_interformer import backbones, optimizers
 from tf_interformer._keras import keras
+from tf_interformer._suggestions import did_you_mean
+from tf_interformer.command import Interrupted
+from tf_interformer.embedding import TokenEmbedder
 from tf_interformer.evaluation import evaluate
 from tf_interformer.ranker import Ranker
 from tf_interformer.schema import FeatureSchema
-
-# Whether more of a metric is better, and which key of the schema it needs.
-_MONITORS = {
-    "auc": (True, None),
-    "gauc": (True, "group"),
-    "gauc_click_weighted": (True, "group"),
-    "request_gauc": (True, "request"),
-    "mrr": (True, "request"),
-    "ndcg_10": (True, "request"),
-    "log_loss": (False, None),
-    "ne": (False, None),
-}
-
-
-class Interrupted(Exception):
-    """The process was asked to stop; the state of the run has been saved."""
 
 
 class Trainer:
@@ -54,7 +43,7 @@ class Trainer:
     """
 
     def __init__(
-        self, config: TrainConfig, source: Source, run: RunDirectory, say: Callable[[str], None] = print
+        self, config: TrainConfig, source: Source, run: TrainingRun, say: Callable[[str], None] = print
     ) -> None:
         self.config = config
         self.source = source
@@ -71,10 +60,11 @@ class Trainer:
             Interrupted: On SIGINT or SIGTERM, after the state has been saved.
         """
         training = self.config.training
-        self._task, self._metric = monitored(training.monitor, self.source.schema)
+        self._monitor = Monitor.of_schema(training.monitor, self.source.schema)
         if self._lists is not None and self.config.model.list_loss != AUTO:
-            _require_key("model.list_loss", self.config.model.list_loss, self._lists, self.source.schema)
-        _check_backbone(self.config.model)
+            require_key("model.list_loss", self.config.model.list_loss, self._lists, self.source.schema)
+        if isinstance(self.config.model.backbone, str):
+            _check_model(self.config.model)
         keras.mixed_precision.set_global_policy(training.mixed_precision)
         keras.utils.set_random_seed(training.seed)
         use_generators()
@@ -89,7 +79,7 @@ class Trainer:
             if not self.state.finished:
                 self.say(f"resuming at epoch {self.state.epoch + 1}, batch {self.state.step}")
         if resumed is None:
-            check_splits(self.source, self._task, self._metric, self.say)
+            check_splits(self.source, self._monitor, self.say)
         self._average = WeightAverage(self.ranker)
         rows = self.config.training.rows_at_once
         self._validation = evaluation_dataset(self.source, self.ranker.preprocessor, "validation", rows)
@@ -202,7 +192,7 @@ class Trainer:
             by_task = evaluate(self.ranker, self._validation)
         except ValueError as error:
             raise ConfigError(f"the model of epoch {state.epoch + 1} cannot be validated: {error}") from None
-        value = by_task[self._task][self._metric]
+        value = self._monitor.of(by_task)
         logs = dict(logs)
         for task, metrics in by_task.items():
             middle = "" if len(by_task) == 1 else f"{task}_"
@@ -211,8 +201,8 @@ class Trainer:
         logs["epoch"] = state.epoch + 1
         state.history.append(logs)
         self._write_tensorboard(logs)
-        sign = 1 if _MONITORS[self._metric][0] else -1
-        better = state.best_epoch < 0 or sign * value > sign * state.best_value
+        signed = self._monitor.signed
+        better = state.best_epoch < 0 or signed(value) > signed(state.best_value)
         if better:
             state.best_epoch, state.best_value = state.epoch, value
             self.run.save_model(self.ranker, self.run.best)
@@ -332,17 +322,26 @@ def build_ranker(config: TrainConfig, schema: FeatureSchema, examples: int) -> R
     return ranker
 
 
-def _check_backbone(model: ModelConfig) -> None:
-    """Say at once, before the data is read, what the backbone does not take."""
-    if not isinstance(model.backbone, str):
-        return
+def _check_model(model: ModelConfig) -> None:
+    """Say at once, before the data is read, what the backbone and the embedding do not take."""
     if model.backbone not in backbones.names():
-        raise ConfigError(f"model.backbone must be one of {', '.join(backbones.names())}. Received: {model.backbone!r}")
+        raise ConfigError(
+            f"model.backbone must be one of {', '.join(backbones.names())}. Received: {model.backbone!r}."
+            f"{did_you_mean(model.backbone, backbones.names())}"
+        )
     taken = backbones.arguments(model.backbone)
-    unknown = sorted(set(model.backbone_config or ()) - {*taken, "name", "dtype"})
+    _check_keys("backbone_config", f"the backbone {model.backbone!r}", model.backbone_config, taken)
+    taken = list(inspect.signature(TokenEmbedder).parameters)
+    _check_keys(
+        "embedding", "the embedding", model.embedding, [name for name in taken if name not in ("schema", "kwargs")]
+    )
+
+
+def _check_keys(section: str, owner: str, given: Mapping[str, Any], taken: Sequence[str]) -> None:
+    unknown = sorted(set(given) - {*taken, "name", "dtype"})
     if unknown:
         raise ConfigError(
-            f"model.backbone_config: the backbone {model.backbone!r} has no {', '.join(unknown)}. "
+            f"model.{section}: {owner} has no {', '.join(unknown)}.{did_you_mean(unknown[0], taken)} "
             f"It takes {', '.join(taken)}"
         )
 
@@ -380,29 +379,3 @@ def _schedule(training: TrainingConfig, peak: float, steps: int) -> Any:
         warmup_target=peak if warm else None,
         warmup_steps=training.warmup_steps,
     )
-
-
-def monitored(monitor: str, schema: FeatureSchema) -> tuple[str, str]:
-    """The task and the metric that `training.monitor` names.
-
-    Raises:
-        ConfigError: There is no such task or metric, or the schema lacks the key that the metric needs.
-    """
-    task, _, metric = monitor.rpartition("/")
-    task = task or schema.tasks[0]
-    if task not in schema.tasks or metric not in _MONITORS:
-        raise ConfigError(
-            f"training.monitor must be METRIC or TASK/METRIC with a metric of {sorted(_MONITORS)} and a "
-            f"task of {list(schema.tasks)}. Received: {monitor!r}"
-        )
-    key = _MONITORS[metric][1]
-    if key is not None:
-        _require_key(f"training.monitor: {metric}", monitor, key, schema)
-    return task, metric
-
-
-def _require_key(what: str, value: Any, key: str, schema: FeatureSchema) -> None:
-    if key not in schema.key_columns:
-        raise ConfigError(
-            f"{what} needs a schema with a `{key}` column, and {schema.name!r} has none. Received: {value!r}"
-        )

@@ -1,13 +1,12 @@
 """Score the same rows on every way there is to serve a run, and say how far the scores lie apart.
 
-    python -m serving.agreement runs/demo --rows 10000
+    tf-interformer agreement runs/demo --rows 10000
 
 In process, reloaded from a `.keras` file, the SavedModel in Python and in TensorFlow's C++ session, over gRPC and REST
 from `serving.serve`, and ONNX. Ends with 1 where a probability differs by more than 1e-5: the graphs are optimised
 differently, and how far float32 then rounds apart depends on the processor.
 """
 
-import argparse
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -22,20 +21,22 @@ import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 from tqdm import tqdm
 
-from pipelines.command import run_command
 from pipelines.config import load_config
 from pipelines.input import open_source
+from pipelines.options import add_data
 from pipelines.read_errors import explained_read_errors
-from pipelines.run_directory import RunDirectory
 from serving.encoder import Encoder
-from serving.export import export_saved_model
-from serving.export.rebuild import for_serving
-from serving.native_session import NativeSession
+from serving.graph_session import GraphSession
 from serving.onnx import export_onnx, open_session
-from serving.request import to_request
 from serving.server.in_thread import in_thread
 from serving.server.options import Options
+from tf_interformer._output_names import output_name
+from tf_interformer.command import add_run, command_parser, run_command
+from tf_interformer.export import export_saved_model
+from tf_interformer.export.float32 import for_serving
+from tf_interformer.export.request import to_request
 from tf_interformer.ranker import Ranker
+from tf_interformer.run_directory import RunDirectory
 
 TOLERANCE = 1e-5
 _BATCH = 500
@@ -61,7 +62,7 @@ def agreement(
         say: Where progress goes. Defaults to `print`.
 
     Raises:
-        ConfigError: The folder holds no finished run.
+        UserError: The folder holds no finished run.
     """
     run = RunDirectory(run_path)
     run.finished()
@@ -95,16 +96,15 @@ def _first(batch: Raw, count: int) -> Raw:
 @contextmanager
 def _ways(ranker: Ranker, folder: Path) -> Iterator[dict[str, Callable[[Raw], Scores]]]:
     schema, tasks = ranker.schema, ranker.schema.tasks
-    prefix = {task: "" if len(tasks) == 1 else f"{task}_" for task in tasks}
+    name = {task: output_name("probability", task, len(tasks)) for task in tasks}
 
     def by_task(outputs: Any) -> Scores:
-        return {task: np.asarray(outputs[f"{prefix[task]}probability"]).reshape(-1) for task in tasks}
+        return {task: np.asarray(outputs[name[task]]).reshape(-1) for task in tasks}
 
     ranker.save(str(folder / "model.keras"))
     reloaded = Ranker.from_file(folder / "model.keras")
     version = export_saved_model(ranker, folder / "model", 1)
     signature = tf.saved_model.load(str(version)).signatures["serving_default"]
-    native = NativeSession(version)
     export_onnx(ranker, folder / "model.onnx")
     encoder, session = Encoder(folder / "model.schema.json"), open_session(folder / "model.onnx")
     wanted = [output.name for output in session.get_outputs()]
@@ -120,7 +120,8 @@ def _ways(ranker: Ranker, folder: Path) -> Iterator[dict[str, Callable[[Raw], Sc
         outputs = session.run(wanted, {name: encoded[name] for name in asked})
         return by_task(dict(zip(wanted, outputs, strict=True)))
 
-    with in_thread(Options(folder / "model", name="model", port=0, rest_port=0, grace=2)) as (server, _):
+    options = Options(folder / "model", name="model", port=0, rest_port=0, grace=2)
+    with GraphSession(version) as graph, in_thread(options) as (server, _):
         stub = prediction_service_pb2_grpc.PredictionServiceStub(
             grpc.insecure_channel(f"127.0.0.1:{server.port}", [("grpc.max_receive_message_length", -1)])
         )
@@ -144,7 +145,7 @@ def _ways(ranker: Ranker, folder: Path) -> Iterator[dict[str, Callable[[Raw], Sc
         yield {
             "reloaded from .keras": reloaded.score,
             "SavedModel in Python": in_python,
-            "SavedModel in the C++ session": lambda batch: by_task(native.run("serving_default", batch)),
+            "SavedModel in the C++ session": lambda batch: by_task(graph.run("serving_default", batch)),
             "gRPC": over_grpc,
             "REST": over_rest,
             "ONNX": in_onnx,
@@ -153,13 +154,10 @@ def _ways(ranker: Ranker, folder: Path) -> Iterator[dict[str, Callable[[Raw], Sc
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m serving.agreement", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("run", metavar="RUN", help="folder of a finished run")
+    parser = command_parser("agreement", __doc__)
+    add_run(parser)
     parser.add_argument("--rows", type=int, default=10_000, metavar="N", help="of the test split (default: 10000)")
-    parser.add_argument("--data-dir", metavar="DIR", help="as for pipelines.train")
-    parser.add_argument("--prepared-dir", metavar="DIR", help="as for pipelines.train")
+    add_data(parser)
     given = parser.parse_args(arguments)
     apart: list[str] = []
 

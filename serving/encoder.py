@@ -8,11 +8,12 @@ import numpy as np
 
 from tf_interformer import columns
 from tf_interformer.arrays.numpy_arrays import NumpyArrays
+from tf_interformer.errors import UserError
 from tf_interformer.schema import FeatureSchema, RawColumn, SchemaError
 from tf_interformer.schema.encoding import Encoding
 
 
-class EncoderError(ValueError):
+class EncoderError(UserError):
     """A raw batch, or the file of a schema, does not fit; the message names the column and the value."""
 
 

@@ -1,12 +1,11 @@
 """Convert the model of a finished run to ONNX: encoded ids and floats in, probabilities and logits out.
 
-    python -m serving.onnx runs/demo --output demo.onnx
+    tf-interformer onnx runs/demo --output demo.onnx
 
 Beside `demo.onnx` it writes `demo.schema.json`, with which `serving.encoder` makes the file's inputs from raw columns,
 without TensorFlow. The files appear only if onnxruntime and TensorFlow score random batches alike.
 """
 
-import argparse
 import importlib.util
 import logging
 import os
@@ -19,11 +18,13 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from pipelines.command import run_command
-from pipelines.config import ConfigError
-from pipelines.run_directory import RunDirectory
-from serving.export import named_outputs
+from tf_interformer._output_names import output_name
+from tf_interformer.command import add_run, command_parser, run_command
+from tf_interformer.errors import UserError
+from tf_interformer.export import named_outputs
+from tf_interformer.export.float32 import in_float32
 from tf_interformer.ranker import Ranker
+from tf_interformer.run_directory import RunDirectory
 from tf_interformer.whole import whole_file
 
 OPSETS = (17, 18)
@@ -33,7 +34,7 @@ CHECKED_ROWS = (1, 7, 64)
 _LARGEST = 2**31 - 2**24
 
 
-class OnnxError(ValueError):
+class OnnxError(UserError):
     """The model cannot be converted, or its file gives other scores."""
 
 
@@ -136,23 +137,6 @@ def random_batch(
     return batch
 
 
-def in_float32(ranker: Ranker) -> Ranker:
-    """The ranker, or a copy with the same weights that stores its tables and computes in float32."""
-    if ranker.compute_dtype == ranker.embedder.table_dtype == "float32":
-        return ranker
-
-    def policy_replaced(config: Any, key: str = "") -> Any:
-        if key in ("dtype", "table_dtype"):
-            return "float32"
-        if isinstance(config, dict) and key != "schema":  # a schema's dtypes are those of raw columns
-            return {name: policy_replaced(value, name) for name, value in config.items()}
-        return [policy_replaced(value) for value in config] if isinstance(config, list) else config
-
-    made: Ranker = type(ranker).from_config(policy_replaced(ranker.get_config()))
-    made.set_weights([np.asarray(weight, np.float32) for weight in ranker.get_weights()])
-    return made
-
-
 def open_session(path: str | os.PathLike) -> Any:
     """The file as an `onnxruntime.InferenceSession` on the processor."""
     import onnxruntime
@@ -169,8 +153,8 @@ def _check_convertible(ranker: Ranker) -> None:
             f"the weights take {size:,} bytes in float32, and an ONNX file may have 2^31 in all: use fewer rows "
             "(`min_count`, `hash_buckets`) or a smaller embedding, or serve the SavedModel"
         )
-    prefixes = [""] if len(ranker.schema.tasks) == 1 else [f"{task}_" for task in ranker.schema.tasks]
-    outputs = {f"{prefix}{name}" for prefix in prefixes for name in ("logit", "probability")}
+    tasks = ranker.schema.tasks
+    outputs = {output_name(what, task, len(tasks)) for task in tasks for what in ("logit", "probability")}
     taken = sorted(outputs & set(ranker.encoded_shapes))
     if taken:
         raise OnnxError(f"the columns {taken} have the names of outputs: give them other names in the schema")
@@ -264,11 +248,11 @@ def convert_run(run_path: str, output: str, opset: int = 17) -> None:
     """Convert the run's model; see the module's text.
 
     Raises:
-        ConfigError: The folder holds no finished run, a file exists, or the model does not convert.
+        UserError: The folder holds no finished run, a file exists, or the model does not convert.
     """
     missing = [name for name in ("onnx", "onnxruntime", "tf2onnx") if importlib.util.find_spec(name) is None]
     if missing:
-        raise ConfigError(f"{', '.join(missing)} not found: install the extra, pip install 'tf_interformer[onnx]'")
+        raise UserError(f"{', '.join(missing)} not found: install the extra, pip install 'tf_interformer[onnx]'")
     run = RunDirectory(run_path)
     run.finished()
     ranker = run.load_model()
@@ -276,19 +260,17 @@ def convert_run(run_path: str, output: str, opset: int = 17) -> None:
     try:
         difference = export_onnx(ranker, output, opset)
     except OnnxError as error:
-        raise ConfigError(f"{run.model}: {error}") from None
+        raise UserError(f"{run.model}: {error}") from None
     except (FileExistsError, ValueError) as error:
-        raise ConfigError(f"--output: {error}") from None
+        raise UserError(f"--output: {error}") from None
     schema = Path(output).with_suffix(".schema.json")
     print(f"{output} and {schema} written; largest difference from TensorFlow {difference:.1e}")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m serving.onnx", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("run", metavar="RUN", help="folder of a finished run")
+    parser = command_parser("onnx", __doc__)
+    add_run(parser)
     parser.add_argument("--output", required=True, metavar="FILE.onnx", help="file to write; must not exist")
     parser.add_argument("--opset", type=int, choices=OPSETS, default=17, help="version of the ONNX operators")
     given = parser.parse_args(arguments)

@@ -1,26 +1,25 @@
 """Rank candidates for a user with a served model.
 
-    python -m serving.rank runs/demo
-    python -m serving.rank runs/demo --address grpc://ranker.example:8500 --name demo
+    tf-interformer rank runs/demo
+    tf-interformer rank runs/demo --address grpc://ranker.example:8500 --name demo
 
 Without an address the run's own SavedModel is served on this machine for as long as it takes. What is ranked is the
 run's `example_ranking.json`, or another file of the same form.
 """
 
-import argparse
 import json
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from pipelines.command import run_command
-from pipelines.config import ConfigError
-from pipelines.run_directory import RunDirectory
 from serving.client import InvalidRequest, Ranked, Ranker, ServerError
 from serving.server.in_thread import in_thread
 from serving.server.options import Options
 from serving.server.server import StartError
+from tf_interformer.command import add_run, command_parser, run_command
+from tf_interformer.errors import UserError
+from tf_interformer.run_directory import RunDirectory
 
 
 def rank(run_path: str, file: str | None = None, address: str | None = None, name: str | None = None) -> list[Ranked]:
@@ -33,7 +32,7 @@ def rank(run_path: str, file: str | None = None, address: str | None = None, nam
         name: Name of the model there. Defaults to the folder's.
 
     Raises:
-        ConfigError: No finished run, a file that does not fit, or a server that does not answer.
+        UserError: No finished run, a file that does not fit, or a server that does not answer.
     """
     run = RunDirectory(run_path)
     path = run.example_ranking if file is None else Path(file)
@@ -41,9 +40,9 @@ def rank(run_path: str, file: str | None = None, address: str | None = None, nam
         asked = json.loads(path.read_text(encoding="utf-8"))
         user, history, candidates = asked["user_features"], asked["history"], asked["candidates"]
     except FileNotFoundError:
-        raise ConfigError(f"{path} does not exist: give a finished run whose schema names candidate features") from None
+        raise UserError(f"{path} does not exist: give a finished run whose schema names candidate features") from None
     except (OSError, ValueError, RecursionError, KeyError, TypeError) as error:
-        raise ConfigError(f"{path} must hold user_features, history and candidates as JSON: {error!r}") from None
+        raise UserError(f"{path} must hold user_features, history and candidates as JSON: {error!r}") from None
     with ExitStack() as stack:
         try:
             if address is None:
@@ -53,17 +52,15 @@ def rank(run_path: str, file: str | None = None, address: str | None = None, nam
             client = stack.enter_context(Ranker(address, schema=run.schema, name=name or "model"))
             return client.rank(user, history, candidates)
         except StartError as error:
-            raise ConfigError(f"{run.saved_model}: {error}") from None
+            raise UserError(f"{run.saved_model}: {error}") from None
         except (InvalidRequest, ServerError) as error:
-            raise ConfigError(f"{path}: {error}") from None
+            raise UserError(f"{path}: {error}") from None
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m serving.rank", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("run", metavar="RUN", help="folder of a finished run")
+    parser = command_parser("rank", __doc__)
+    add_run(parser)
     parser.add_argument("file", metavar="FILE", nargs="?", help="what to rank (default: RUN/example_ranking.json)")
     parser.add_argument("--address", help="grpc://HOST:PORT or http://HOST:PORT of a server")
     parser.add_argument("--name", help="name of the model there")

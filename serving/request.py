@@ -1,4 +1,4 @@
-"""Prediction requests as JSON, in the row and column formats of TensorFlow Serving's REST API."""
+"""Reads prediction requests: JSON in the row and column formats of TensorFlow Serving's REST API."""
 
 import base64
 import binascii
@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from tf_interformer.errors import UserError
 from tf_interformer.schema import FeatureSchema, RawColumn
 
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
@@ -18,46 +19,8 @@ _SHORT.maxstring = _SHORT.maxlong = _SHORT.maxother = 80
 _SHORT.maxlevel = 3
 
 
-class RequestError(ValueError):
+class RequestError(UserError):
     """A request does not fit the model; the message names the field and the value."""
-
-
-def to_request(schema: FeatureSchema, raw: Mapping[str, Any]) -> str:
-    """A raw batch as a request: `{"instances": [{column: value, ...}, ...]}`.
-
-    Of a history longer than the schema's `max_length`, the most recent events are written.
-
-    Args:
-        schema: `FeatureSchema`.
-        raw: dict of arrays, by column; columns that no signature takes are left out.
-    """
-    names = [column.name for column in schema.served_columns]
-    columns = _most_recent(schema, {name: np.asarray(raw[name]) for name in names})
-    rows = [{name: _plain(columns[name][row]) for name in names} for row in range(len(columns[names[0]]))]
-    return json.dumps({"signature_name": "serving_default", "instances": rows}, indent=1)
-
-
-def to_ranking(schema: FeatureSchema, raw: Mapping[str, Any]) -> str:
-    """The user and histories of the first row, and the candidates of all rows, as `serving.rank` takes them.
-
-    Args:
-        schema: `FeatureSchema` that names its candidate features.
-        raw: dict of arrays, by column.
-    """
-    columns = _most_recent(schema, {c.name: np.asarray(raw[c.name]) for c in schema.served_columns})
-    histories = {}
-    for sequence in schema.sequences:
-        names = {field.name: sequence.column(field.name) for field in sequence.fields}
-        count = int(columns[sequence.length_column][0])
-        histories[sequence.name] = [{f: _plain(columns[c][0, i]) for f, c in names.items()} for i in range(count)]
-    user = [column.name for column in schema.served_columns if column.sequence is None and column.side == "user"]
-    rows = range(len(columns[schema.candidate[0]]))
-    ranking = {
-        "user_features": {name: _plain(columns[name][0]) for name in user},
-        "history": histories,
-        "candidates": [{name: _plain(columns[name][row]) for name in schema.candidate} for row in rows],
-    }
-    return json.dumps(ranking, indent=1)
 
 
 def parse_request(schema: FeatureSchema, text: str | bytes) -> dict[str, np.ndarray]:
@@ -150,20 +113,6 @@ def parse_columns(schema: FeatureSchema, columns: Mapping[str, Any]) -> dict[str
     return arrays
 
 
-def _most_recent(schema: FeatureSchema, columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    limits = {column.name: column.width or 0 for column in schema.served_columns if column.kind == "length"}
-    for column in schema.served_columns:
-        if column.length is None or columns[column.name].shape[1] <= limits[column.length]:
-            continue
-        events, limit = columns[column.name], limits[column.length]
-        cut = np.full((len(events), limit), column.missing, events.dtype)
-        for row, end in enumerate(columns[column.length]):
-            kept = events[row, max(0, end - limit) : end]
-            cut[row, : len(kept)] = kept
-        columns[column.name] = cut
-    return columns | {name: np.minimum(columns[name], limit) for name, limit in limits.items()}
-
-
 def _column(column: RawColumn, values: list) -> np.ndarray:
     name, dtype = column.name, np.dtype(object if column.dtype == "string" else column.dtype).type
     if column.kind == "vector":
@@ -244,12 +193,3 @@ def _is_unicode(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _plain(value: Any) -> Any:
-    """A value for JSON; a missing number stays NaN, which TensorFlow Serving reads, and null it does not."""
-    if isinstance(value, bytes):
-        return value.decode()
-    if isinstance(value, np.ndarray):
-        return [_plain(item) for item in value.tolist()]
-    return value.item() if isinstance(value, np.generic) else value

@@ -1,9 +1,8 @@
 """Score a request with an exported model, as a server would.
 
-python -m serving.score runs/demo/saved_model/1 runs/demo/example_request.json
+tf-interformer score runs/demo/saved_model/1 runs/demo/example_request.json
 """
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,10 +10,9 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from pipelines.command import run_command
-from pipelines.config import ConfigError
 from serving.plain_path import plain_path
 from serving.request import RequestError, parse_request
+from tf_interformer.command import command_parser, run_command
 from tf_interformer.schema import FeatureSchema
 
 
@@ -49,19 +47,13 @@ def score(model: str, request: str) -> dict[str, np.ndarray]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m serving.score", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser("score", __doc__)
     parser.add_argument("model", metavar="MODEL", help="folder of an exported version, as RUN/saved_model/1")
     parser.add_argument("request", metavar="REQUEST", help="JSON file, as RUN/example_request.json")
     given = parser.parse_args(arguments)
 
     def show() -> None:
-        try:
-            outputs = score(given.model, given.request)
-        except RequestError as error:
-            raise ConfigError(str(error)) from None
-        for name, values in outputs.items():
+        for name, values in score(given.model, given.request).items():
             print(f"{name}: {', '.join(f'{value:.6f}' for value in values)}")
 
     return run_command(show)

@@ -1,6 +1,6 @@
 """Serve exported models over TensorFlow Serving's gRPC and REST API.
 
-python -m serving.serve runs/demo/saved_model --name demo
+tf-interformer serve runs/demo/saved_model --name demo
 
 For development, tests and small loads; TensorFlow Serving is for production. docs/server.md says where it differs.
 """
@@ -20,6 +20,7 @@ import tensorflow as tf
 
 from serving.server.options import Options
 from serving.server.server import Server, StartError
+from tf_interformer.command import command_parser, run_command
 
 # Of the model, and of connections that are about to be refused.
 _OTHER_FILES = 768
@@ -55,9 +56,7 @@ async def serve(options: Options) -> None:
 
 def parse(arguments: Sequence[str] | None = None) -> Options:
     """The options on the command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m serving.serve", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser("serve", __doc__)
     add = parser.add_argument
     add("base", metavar="BASE", type=Path, help="folder of the versions, as RUN/saved_model with its folder 1")
     add("--name", help="name of the model in requests (default: the folder's)")
@@ -102,12 +101,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
     logging.getLogger("serving").setLevel(logging.INFO)
     tf.get_logger().setLevel("ERROR")
-    try:
-        asyncio.run(serve(options))
-    except StartError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return run_command(lambda: asyncio.run(serve(options)))
 
 
 def _allow_files(count: int) -> None:

@@ -10,11 +10,12 @@ import tensorflow as tf
 
 from pipelines.config import DatasetConfig
 from pipelines.input import evaluation_dataset, open_source, training_dataset
-from serving.export import export_saved_model
-from serving.request import RequestError, parse_request, to_request
+from serving.request import RequestError, parse_request
 from tf_interformer._keras import keras
 from tf_interformer.embedding import TokenEmbedder
 from tf_interformer.evaluation import evaluate, predict
+from tf_interformer.export import export_saved_model
+from tf_interformer.export.request import to_request
 from tf_interformer.metrics import Calibration, NormalizedEntropy
 from tf_interformer.preprocessing import Preprocessor
 from tf_interformer.ranker import Ranker

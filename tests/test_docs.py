@@ -35,7 +35,13 @@ def run_shell(block: str, folder: Path) -> None:
     for package in ("pipelines", "serving", "tf_interformer"):
         if not (folder / package).exists():
             (folder / package).symlink_to(ROOT / package)
-    env = os.environ | {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])}
+    # The command of this tree, whatever is installed.
+    started = folder / ".bin" / "tf-interformer"
+    started.parent.mkdir(exist_ok=True)
+    started.write_text(f'#!/bin/sh\nexec {sys.executable} -m tf_interformer "$@"\n')
+    started.chmod(0o755)
+    path = [str(started.parent), str(Path(sys.executable).parent), os.environ["PATH"]]
+    env = os.environ | {"PATH": os.pathsep.join(path)}
     command = ["bash", "-euo", "pipefail", "-c", block]
     done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True)
     assert done.returncode == 0, f"{block}\n{done.stdout}\n{done.stderr}"

@@ -11,8 +11,8 @@ import pytest
 from pipelines import train
 from pipelines.config import load_config
 from pipelines.input import evaluation_dataset, open_source
-from pipelines.run_directory import RunDirectory
 from pipelines.training import Trainer, build_optimizer
+from pipelines.training_run import TrainingRun
 from pipelines.weight_average import WeightAverage
 from tests.pipelines.small_folder import write_folders
 from tests.small_log import raw_batch
@@ -116,9 +116,9 @@ def test_validated_and_saved_is_the_average(log, tmp_path, monkeypatch):
     """Recomputed from the weights that every batch of both epochs left behind."""
     config = load_config(log / "config.yaml")
     source = open_source(config.dataset, str(log / "tfrecord"), None)
-    directory = RunDirectory(tmp_path / "run")
+    directory = TrainingRun(tmp_path / "run")
     seen, start, saved = [], [], {}
-    save_state, save_model = RunDirectory.save_state, RunDirectory.save_model
+    save_state, save_model = TrainingRun.save_state, TrainingRun.save_model
 
     def note_state(self, ranker, state):
         if state.step:  # within an epoch: after every batch
@@ -129,8 +129,8 @@ def test_validated_and_saved_is_the_average(log, tmp_path, monkeypatch):
         saved[len(seen)] = values(ranker)
         save_model(self, ranker, path)
 
-    monkeypatch.setattr(RunDirectory, "save_state", note_state)
-    monkeypatch.setattr(RunDirectory, "save_model", note_model)
+    monkeypatch.setattr(TrainingRun, "save_state", note_state)
+    monkeypatch.setattr(TrainingRun, "save_model", note_model)
     fit = Ranker.fit
     monkeypatch.setattr(Ranker, "fit", lambda self, *a, **k: (start.append(values(self)), fit(self, *a, **k))[1])
     with directory.owned(config):
@@ -149,7 +149,7 @@ def test_validated_and_saved_is_the_average(log, tmp_path, monkeypatch):
 def test_stopped_and_resumed_equals_uninterrupted(run, log, tmp_path, monkeypatch, stop_at):
     """Within the first epoch; within the second."""
     saves = 0
-    save = RunDirectory.save_state
+    save = TrainingRun.save_state
 
     def save_and_stop(self, ranker, state):
         nonlocal saves
@@ -159,7 +159,7 @@ def test_stopped_and_resumed_equals_uninterrupted(run, log, tmp_path, monkeypatc
             os.kill(os.getpid(), signal.SIGTERM)
 
     with monkeypatch.context() as patched:
-        patched.setattr(RunDirectory, "save_state", save_and_stop)
+        patched.setattr(TrainingRun, "save_state", save_and_stop)
         assert train.main(arguments(log, tmp_path / "run")) == 130
     assert train.main(arguments(log, tmp_path / "run")) == 0
     whole, resumed = (json.loads((path / "metrics.json").read_text()) for path in (run, tmp_path / "run"))

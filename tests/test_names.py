@@ -10,11 +10,11 @@ import tensorflow as tf
 from pipelines import evaluate, train
 from pipelines.schema import __main__ as schema_command
 from serving import agreement, rank
-from serving.export import export_saved_model
-from serving.native_session import NativeSession
+from serving.graph_session import GraphSession
 from tf_interformer._keras import keras
 from tf_interformer._names import safe_name
 from tf_interformer._signature_names import name_inputs
+from tf_interformer.export import export_saved_model
 from tf_interformer.ranker import Ranker
 from tf_interformer.schema import Categorical, FeatureSchema, Label, Numeric, SchemaError, Sequence, Vector
 
@@ -115,7 +115,7 @@ def test_export(trained, exported):
     specs = ranker.schema.signature()
     loaded = tf.saved_model.load(str(exported)).signatures["serving_default"]
     in_python = loaded(**{specs[name].name: value for name, value in asked.items()})
-    session = NativeSession(exported)
+    session = GraphSession(exported)
     served = session.run("serving_default", {name: value.numpy() for name, value in asked.items()})
     for task in LABELS:
         for found in (in_python, served):
@@ -126,7 +126,7 @@ def test_export(trained, exported):
 def test_export_of_encoded_batches(trained, tmp_path):
     ranker, _ = trained
     ranker.export(tmp_path / "model")
-    assert set(NativeSession(tmp_path / "model").signatures["serve"].inputs) == set(ranker.encoded_signature)
+    assert set(GraphSession(tmp_path / "model").signatures["serve"].inputs) == set(ranker.encoded_signature)
 
 
 def test_safe_names_differ_and_plain_ones_stay():

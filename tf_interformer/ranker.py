@@ -595,7 +595,7 @@ class Ranker(keras.Model):
         """As `keras.Model.export`: a SavedModel whose `serve` takes what the model takes, encoded batches.
 
         Keras would make floats of all columns, ids included. A SavedModel that takes raw columns, as a server needs it,
-        is made by `serving.export`.
+        is made by `tf_interformer.export.export_saved_model`.
 
         Args:
             filepath: The folder to write.

@@ -1,13 +1,12 @@
 """Compare models under one protocol: same data, same training, several seeds, a test against the best.
 
-    python -m pipelines.compare --config pipelines/configs/compare/synthetic.yaml --output runs/compare
+    tf-interformer compare --config synthetic --output runs/compare
 
 Every run has a folder of its own under `runs`. Killed at any time, the same command with --resume goes on, and nothing
 that is done is done again; more models and more seeds may be asked for then. Writes `leaderboard.csv`,
 `leaderboard.md`, `leaderboard.json` and `report.html`, which needs nothing beside it.
 """
 
-import argparse
 import os
 import sys
 from collections.abc import Sequence
@@ -15,17 +14,18 @@ from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
-from pipelines.command import run_command
 from pipelines.compare import boosting
 from pipelines.compare.examples import load_examples
-from pipelines.compare.job import selection_value
 from pipelines.compare.plan import Model, Plan, read_plan
 from pipelines.config import ConfigError
 from pipelines.input import open_source
 from pipelines.jobs import Job, check_counts, run_jobs, training_job
+from pipelines.monitor import Monitor
+from pipelines.options import add_config, add_data, add_output, add_repetitions
 from pipelines.read_errors import explained_read_errors
-from pipelines.run_directory import RunDirectory
-from pipelines.training import Interrupted, monitored
+from pipelines.training_run import TrainingRun
+from tf_interformer.command import Interrupted, command_parser, run_command
+from tf_interformer.run_directory import RunDirectory
 
 
 def compare(
@@ -56,7 +56,7 @@ def compare(
     }
     sources = {name: opened[config.dataset] for name, config in configs.items()}
     source = opened[plan.dataset]  # a model of its own data may lack what is told of the examples
-    monitored(configs[plan.models[0].name].training.monitor, source.schema)  # LightGBM alone would not ask
+    Monitor.of_schema(configs[plan.models[0].name].training.monitor, source.schema)  # LightGBM alone would not ask
     with explained_read_errors(source):
         columns = load_examples(folder / "examples.npz", source)
 
@@ -112,7 +112,7 @@ def _check_runs(folder: Path, plan: Plan, seeds: int) -> None:
     for model in plan.models:
         for candidate in range(len(plan.candidates_of(model))):
             for seed in range(seeds):
-                RunDirectory(_run(folder, model, candidate, seed)).check(plan.config(model, candidate, seed))
+                TrainingRun(_run(folder, model, candidate, seed)).check(plan.config(model, candidate, seed))
 
 
 def _choice(folder: Path, plan: Plan, model: Model) -> int:
@@ -120,23 +120,20 @@ def _choice(folder: Path, plan: Plan, model: Model) -> int:
     monitor = plan.config(model, 0, 0).training.monitor
     values = []
     for candidate in range(len(plan.candidates_of(model))):
-        metrics = RunDirectory(_run(folder, model, candidate, 0)).finished()
-        values.append(selection_value(metrics, monitor))
+        validated = RunDirectory(_run(folder, model, candidate, 0)).finished()["validation"]
+        chosen = Monitor.parse(monitor, list(validated))
+        values.append(chosen.signed(chosen.of(validated)))
     return max(range(len(values)), key=values.__getitem__)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m pipelines.compare", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--config", required=True, metavar="FILE", help="comparison; see pipelines/configs/compare")
-    parser.add_argument("--output", required=True, metavar="DIR", help="folder of the runs and the report")
-    parser.add_argument("--data-dir", metavar="DIR", help="as for pipelines.train")
-    parser.add_argument("--prepared-dir", metavar="DIR", help="as for pipelines.train")
+    parser = command_parser("compare", __doc__)
+    add_config(parser, "comparison")
+    add_output(parser, "folder of the runs and the report")
+    add_data(parser)
     parser.add_argument("--models", default="", metavar="A,B", help="some of the file's models (default: all)")
-    parser.add_argument("--seeds", type=int, default=5, metavar="N", help="runs per model (default: 5)")
-    parser.add_argument("--jobs", type=int, metavar="N", help="runs side by side (default: half the processors)")
+    add_repetitions(parser, seeds=5, jobs=None)
     parser.add_argument("--resume", action="store_true", help="go on with what the output folder holds")
     given = parser.parse_args(arguments)
     models = [name for name in given.models.split(",") if name]

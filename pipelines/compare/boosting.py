@@ -10,8 +10,8 @@ import numpy as np
 from pipelines.config import ConfigError, TrainConfig
 from pipelines.input import Source
 from pipelines.learning import check_splits, learn
-from pipelines.run_directory import RunDirectory
-from pipelines.training import monitored
+from pipelines.monitor import Monitor
+from pipelines.training_run import TrainingRun
 from tf_interformer.evaluation import Predictions
 from tf_interformer.metrics import ranking_metrics
 from tf_interformer.preprocessing import Preprocessor
@@ -54,7 +54,7 @@ def features(schema: FeatureSchema, encoded: dict[str, Any]) -> tuple[np.ndarray
     return columns, list(range(len(names) - len(small), len(names)))
 
 
-def fit(config: TrainConfig, source: Source, run: RunDirectory) -> tuple[dict[str, Any], Predictions]:
+def fit(config: TrainConfig, source: Source, run: TrainingRun) -> tuple[dict[str, Any], Predictions]:
     """Train with early stopping on the validation split; return what `metrics.json` holds, and the test predictions.
 
     Only the first label is learned.
@@ -65,9 +65,9 @@ def fit(config: TrainConfig, source: Source, run: RunDirectory) -> tuple[dict[st
     import lightgbm
 
     started = time.monotonic()
-    monitor = monitored(config.training.monitor, source.schema)
+    monitor = Monitor.of_schema(config.training.monitor, source.schema)
     schema, _ = learn(source)
-    check_splits(source, *monitor, say=print)
+    check_splits(source, monitor, say=print)
     schema.to_json(run.schema)
     preprocessor = Preprocessor(schema)
     tables = {split: _table(source, preprocessor, split) for split in ("train", "validation", "test")}

@@ -13,10 +13,10 @@ import tensorflow as tf
 from pipelines.compare import boosting
 from pipelines.compare.logistic_regression import LogisticRegression as LogisticRegression  # registered, to be loaded
 from pipelines.input import Source
-from pipelines.run_directory import RunDirectory
 from tf_interformer.diagnostics import multiplications
 from tf_interformer.preprocessing import Preprocessor
 from tf_interformer.ranker import Ranker
+from tf_interformer.run_directory import RunDirectory
 from tf_interformer.schema import FeatureSchema
 from tf_interformer.whole import write_text
 

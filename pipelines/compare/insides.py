@@ -7,10 +7,10 @@ from typing import Any
 from pipelines.compare.costs import ROWS
 from pipelines.compare.pictures import svg_of
 from pipelines.input import Source
-from pipelines.run_directory import RunDirectory
 from tf_interformer import diagnostics
 from tf_interformer.backbones import DualEnhancedAttentionNetwork, Hiformer, InterFormer
 from tf_interformer.ranker import Ranker
+from tf_interformer.run_directory import RunDirectory
 
 _OURS = (InterFormer, Hiformer, DualEnhancedAttentionNetwork)
 

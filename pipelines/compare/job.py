@@ -1,6 +1,6 @@
 """One training run of a comparison: as `pipelines.train`, with the test predictions kept and nothing exported.
 
-`python -m pipelines.compare` starts it; it takes the arguments of `pipelines.train`.
+`tf-interformer compare` starts it; it takes the arguments of `pipelines.train`.
 """
 
 import os
@@ -16,20 +16,19 @@ from typing import Any
 import numpy as np
 
 from pipelines import report
-from pipelines.command import run_command, run_parser
 from pipelines.compare import boosting
 from pipelines.compare.logistic_regression import linear_backbone
 from pipelines.compare.plan import LIGHTGBM, LINEAR
 from pipelines.config import TrainConfig, load_config
 from pipelines.fingerprint import fingerprint
 from pipelines.input import Source, open_source
+from pipelines.options import add_config, add_data, add_output, add_settings
 from pipelines.read_errors import explained_read_errors
-from pipelines.run_directory import RunDirectory
 from pipelines.training import Trainer
+from pipelines.training_run import TrainingRun
+from tf_interformer.command import command_parser, run_command
 from tf_interformer.evaluation import Predictions
 from tf_interformer.whole import whole_file
-
-LOWER_IS_BETTER = ("log_loss", "ne")
 
 
 def run_job(
@@ -41,7 +40,7 @@ def run_job(
 ) -> None:
     """Run, or go on with, one job; see the module's text."""
     config = load_config(config_file, overrides)
-    run = RunDirectory(output)
+    run = TrainingRun(output)
     # After a kill, what is left of the old process ends before the new one begins.
     with run.owned(config, wait=True):
         if run.metrics.is_file():
@@ -57,7 +56,7 @@ def run_job(
         shutil.rmtree(run.path / "checkpoints", ignore_errors=True)
 
 
-def _train(config: TrainConfig, source: Source, run: RunDirectory) -> tuple[dict[str, Any], Predictions]:
+def _train(config: TrainConfig, source: Source, run: TrainingRun) -> tuple[dict[str, Any], Predictions]:
     trained = config
     if config.model.backbone == LINEAR:
         backbone = {"backbone": linear_backbone(source.schema.tasks), "backbone_config": None}
@@ -68,14 +67,6 @@ def _train(config: TrainConfig, source: Source, run: RunDirectory) -> tuple[dict
     run.save_model(ranker, run.model)
     facts = report.describe(ranker, trainer.state) | {"history": trainer.state.history}
     return metrics | facts, predictions["test"]
-
-
-def selection_value(metrics: dict[str, Any], monitor: str) -> float:
-    """What a run is chosen by, more is better: `training.monitor` on the validation split."""
-    task, _, metric = monitor.rpartition("/")
-    by_task = metrics["validation"]
-    value = float(by_task[task or next(iter(by_task))][metric])
-    return -value if metric in LOWER_IS_BETTER else value
 
 
 def _save_predictions(path: Path, predictions: Predictions) -> None:
@@ -102,7 +93,13 @@ def _end_with_parent() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line."""
-    given = run_parser("pipelines.compare.job", __doc__).parse_args(arguments)
+    parser = command_parser("compare", __doc__)
+    parser.prog = "python -m pipelines.compare.job"  # it is no program of its own
+    add_config(parser)
+    add_output(parser, "folder of the run")
+    add_data(parser)
+    add_settings(parser)
+    given = parser.parse_args(arguments)
     return run_command(lambda: run_job(given.config, given.output, given.data_dir, given.prepared_dir, given.overrides))
 
 

@@ -15,13 +15,12 @@ from pipelines.compare.examples import segments
 from pipelines.compare.significance import Difference, Parts, auc_parts, difference, gauc_parts, holm
 from pipelines.config import ConfigError
 from pipelines.jobs import markdown_table, mean_and_spread
-from pipelines.run_directory import RunDirectory
 from tf_interformer.metrics import auc
+from tf_interformer.metrics.names import METRICS, REPORTED, SHOWN
+from tf_interformer.run_directory import RunDirectory
 from tf_interformer.whole import write_text
 
-METRICS = ("auc", "gauc", "request_gauc", "mrr", "ndcg_10", "ne", "log_loss", "calibration", "ece")
-# Where they are told: those by list need the schema's request column.
-_SHOWN = {"auc": "AUC", "gauc": "gAUC", "request_gauc": "request gAUC", "mrr": "MRR", "ndcg_10": "NDCG@10", "ne": "NE"}
+# By list only where the schema has a request column
 _TESTED = ("auc", "gauc", "request_gauc")
 
 
@@ -92,7 +91,7 @@ def build(
     ordered = sorted(entries, key=lambda entry: -entry.mean_auc)
     parts = {entry.name: _parts(entry, columns) for entry in ordered}
     best = parts[ordered[0].name]
-    metrics = [name for name in METRICS if all(name in test for entry in entries for test in entry.tests)]
+    metrics = [name for name in REPORTED if all(name in test for entry in entries for test in entry.tests)]
     tests = {
         metric: {entry.name: difference(best[metric], parts[entry.name][metric]) for entry in ordered[1:]}
         for metric in best
@@ -190,13 +189,13 @@ def write(folder: Path, result: dict[str, Any]) -> str:
 
 def shown(result: dict[str, Any]) -> dict[str, str]:
     """The metrics that a leaderboard shows, and what it calls them."""
-    names = {name: title for name, title in _SHOWN.items() if name in result["rows"][0]}
+    names = {name: METRICS[name].title for name in SHOWN if name in result["rows"][0]}
     return names | {name: f"test {names[name]}" for name in ("auc", "gauc")}
 
 
 def tested(result: dict[str, Any]) -> dict[str, str]:
     """The metrics in which a leaderboard's models are tested against the best, and what it calls them."""
-    return {name: _SHOWN[name] for name in _TESTED if f"{name}_difference" in result["rows"][0]}
+    return {name: METRICS[name].title for name in _TESTED if f"{name}_difference" in result["rows"][0]}
 
 
 def markdown(result: dict[str, Any]) -> str:
@@ -240,7 +239,7 @@ def _csv(result: dict[str, Any]) -> str:
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     facts = ("parameters", "embedding_parameters", "flops", "seconds_per_1000", "milliseconds")
-    metrics = [metric for metric in METRICS if metric in result["rows"][0]]
+    metrics = [metric for metric in REPORTED if metric in result["rows"][0]]
     tests = [(metric, name) for metric in tested(result) for name in ("value", "low", "high", "p", "p_holm")]
     writer.writerow(
         ["model", "seeds", *(f"{metric}_{part}" for metric in metrics for part in ("mean", "sd")),

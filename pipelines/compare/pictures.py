@@ -6,13 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
-from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from pipelines.compare.leaderboard import Entry
-from pipelines.plots import BLUE, DPI, GREEN, INK, MUTED, ORANGE, style
+from tf_interformer.figures import BLUE, GREEN, INK, MUTED, ORANGE, new_figure, style
 from tf_interformer.metrics import reliability_table
 
 _PANELS = 5  # side by side
@@ -21,7 +19,7 @@ _NAMED = 12  # models that a scatter names, beside those on the front
 
 def spread(rows: Sequence[Mapping[str, Any]], best_possible: float | None) -> str:
     """Test AUC of every model, best on top: each run a dot, the mean a bar."""
-    figure = _figure(8.6, 0.9 + 0.25 * len(rows))
+    figure = new_figure(8.6, 0.9 + 0.25 * len(rows))
     axes = figure.subplots()
     for place, row in enumerate(rows):
         mean = float(np.mean(row["auc"]))
@@ -40,7 +38,7 @@ def spread(rows: Sequence[Mapping[str, Any]], best_possible: float | None) -> st
 def quality_against(rows: Sequence[Mapping[str, Any]], cost: str, label: str) -> str:
     """Mean test AUC against a cost on a logarithmic axis, with the models that no other beats in both."""
     known = [row for row in rows if row[cost]]
-    figure = _figure(6.2, 4.6)
+    figure = new_figure(6.2, 4.6)
     axes = figure.subplots()
     style(axes, "", label, "test AUC", size=9)
     axes.set_xscale("log")
@@ -127,7 +125,7 @@ def calibration(entries: Sequence[Entry], labels: np.ndarray, bins: int = 12) ->
 def _small_multiples(entries: Sequence[Entry], draw: Callable[[Any, Entry], None], x_label: str, y_label: str) -> str:
     across = min(_PANELS, len(entries))
     down = math.ceil(len(entries) / across)
-    figure = _figure(max(4.0, 1.9 * across), 0.5 + 1.55 * down)
+    figure = new_figure(max(4.0, 1.9 * across), 0.5 + 1.55 * down)
     grid = figure.subplots(down, across, squeeze=False, sharex=True, sharey=True)
     for axes, entry in zip(grid.flat, entries, strict=False):
         draw(axes, entry)
@@ -142,12 +140,6 @@ def _small_multiples(entries: Sequence[Entry], draw: Callable[[Any, Entry], None
     figure.supxlabel(x_label, fontsize=9, color=INK)
     figure.supylabel(y_label, fontsize=9, color=INK)
     return svg_of(figure)
-
-
-def _figure(width: float, height: float) -> Any:
-    figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
-    FigureCanvasAgg(figure)  # measures text
-    return figure
 
 
 def svg_of(figure: Any) -> str:

@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
-from pipelines.config import ConfigError, DatasetConfig, TrainConfig, load_config, read_yaml
+from pipelines import configs
+from pipelines.config import ConfigError, DatasetConfig, Section, TrainConfig, load_config, read_yaml
+from tf_interformer._suggestions import did_you_mean
+from tf_interformer.schema._model import explain
 
 # What is no backbone of the package: `linear` is one of this comparison, `lightgbm` no network at all.
 LINEAR, LIGHTGBM, BEST_POSSIBLE = "linear", "lightgbm", "best_possible"
@@ -29,7 +32,7 @@ _LINEAR_SETTINGS = {
 }
 
 
-class CompareConfig(BaseModel):
+class CompareConfig(Section):
     """A comparison file.
 
     Args:
@@ -45,8 +48,6 @@ class CompareConfig(BaseModel):
             split goes on. A model that sets such a key itself keeps its value. Defaults to none.
         search_lightgbm: The same for LightGBM, which has parameters of its own. Defaults to none.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     base: str
     models_from: str | None = None
@@ -113,28 +114,27 @@ def read_plan(path: str | os.PathLike[str], names: Sequence[str] = ()) -> Plan:
     """Read a comparison file.
 
     Args:
-        path: The file.
+        path: The file, or the name of one in `pipelines/configs/compare`.
         names: The models to take; all when empty.
 
     Raises:
         ConfigError: A file cannot be read, or does not say what it should.
     """
-    file = Path(path)
+    try:
+        file = configs.find(path, "compare")
+    except FileNotFoundError as error:
+        raise ConfigError(f"cannot read the comparison {os.fspath(path)}: {error.strerror}") from None
     try:
         given = CompareConfig(**_mapping(file))
     except ValidationError as error:
-        problems = [
-            f"{file}, {'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}. "
-            f"Received: {problem['input']!r}"
-            for problem in error.errors()
-        ]
-        raise ConfigError("\n".join(problems)) from None
+        raise ConfigError(explain(error, str(file))) from None
     entries = _mapping(file.parent / given.models_from) if given.models_from else {}
     for name, settings in given.models.items():
         entries[name] = {**(entries.get(name) or {}), **(settings or {})}
     unknown = sorted(set(names) - set(entries))
     if unknown or not entries:
-        raise ConfigError(f"{file} has the models {', '.join(entries) or 'none'}. Received: --models {unknown}")
+        meant = did_you_mean(unknown[0], entries) if unknown else ""
+        raise ConfigError(f"{file} has the models {', '.join(entries) or 'none'}. Received: --models {unknown}.{meant}")
     chosen = {name: entries[name] or {} for name in (names or entries)}
     both = sorted(set(given.settings) & set(given.search))
     if both:

@@ -8,6 +8,7 @@ from typing import Any
 
 from pipelines.config import ConfigError
 from pipelines.lock import alone
+from tf_interformer._suggestions import did_you_mean
 from tf_interformer.schema import FeatureSchema
 
 # Each module holds `Builder`, `schema(labels)` and `PROBABILITY_COLUMNS`. Where configurations of a builder differ in
@@ -64,13 +65,15 @@ def build(
         DataError: A published file is missing or broken.
     """
     if name not in _MODULES:
-        raise ConfigError(f"dataset.name must be one of {names()} for the format 'tfds'. Received: {name!r}")
+        raise ConfigError(f"dataset.name must be one of {names()} for the format 'tfds'. Received: {name!r}."
+                          f"{did_you_mean(name, names())}")  # fmt: skip
     import tensorflow_datasets as tfds
 
     module: Any = import_module(_MODULES[name])
     configs = sorted(module.Builder.builder_configs)
     if builder_config is not None and builder_config not in configs:
-        raise ConfigError(f"dataset.builder_config of {name!r} must be one of {configs}. Received: {builder_config!r}")
+        raise ConfigError(f"dataset.builder_config of {name!r} must be one of {configs}. Received: {builder_config!r}."
+                          f"{did_you_mean(builder_config, configs)}")  # fmt: skip
 
     def opened() -> Any:
         return module.Builder(config=builder_config, data_dir=prepared_dir, file_format="tfrecord")

@@ -1,7 +1,9 @@
 """The error of a data file that cannot be used."""
 
+from tf_interformer.errors import UserError
 
-class DataError(ValueError):
+
+class DataError(UserError):
     """A data file that cannot be used; the message says which one, why, and what to do."""
 
 

@@ -1,4 +1,4 @@
-"""The command line: `python -m pipelines.schema infer` and `python -m pipelines.schema split`."""
+"""The command line: `tf-interformer schema infer` and `tf-interformer schema split`."""
 
 import argparse
 import re
@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from pipelines import schema
-from pipelines.command import run_command
 from pipelines.config import ConfigError
 from pipelines.schema.history import NAME, HistorySpec, unquoted
 from pipelines.schema.infer import infer
 from pipelines.schema.split import FRACTIONS, split
+from tf_interformer.command import command_parser, run_command
 
 
 def _fractions(text: str) -> tuple[float, ...]:
@@ -48,11 +48,7 @@ def _of_names(option: str, values: Sequence[str], names: Sequence[str]) -> dict[
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m pipelines.schema",
-        description=schema.__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_parser("schema", schema.__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     inferring = commands.add_parser("infer", help="propose the schema of a log")
     splitting = commands.add_parser("split", help="cut a log by time into the folder that pipelines.train reads")
@@ -72,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     inferring.add_argument("--output", default="schema.json", metavar="FILE",
                            help="must not exist (default: %(default)s)")  # fmt: skip
     splitting.add_argument("--schema", required=True, metavar="FILE", help="what infer wrote")
-    splitting.add_argument("--output", required=True, metavar="FOLDER", help="must not exist")
+    splitting.add_argument("--output", required=True, metavar="DIR", help="must not exist")
     splitting.add_argument("--fractions", default=",".join(map(str, FRACTIONS)), metavar="A,B,C",
                            help="shares of train, validation, test (default: %(default)s)")  # fmt: skip
     splitting.add_argument("--at", metavar="TIME,TIME", help="where validation and where test begin, instead of shares")

@@ -280,7 +280,7 @@ def _entry(found: Finding, column: pl.Series) -> str:
 def _next_command(
     log_file: str, schema: Path, proposal: Proposal, time: str | None, options: Mapping[str, str | None]
 ) -> str:
-    parts = ["python", "-m", "pipelines.schema", "split", log_file, "--schema", str(schema), "--output", "FOLDER"]
+    parts = ["tf-interformer", "schema", "split", log_file, "--schema", str(schema), "--output", "DIR"]
     if proposal.unread:
         # Rows of a log with a time are never proposed to be split at random.
         parts += ["--time", next(iter(proposal.unread))]

@@ -1,7 +1,9 @@
 """What can go wrong with a ranking request."""
 
+from tf_interformer.errors import UserError
 
-class InvalidRequest(ValueError):
+
+class InvalidRequest(UserError):
     """The request, schema or address is wrong; nothing was sent. The message names the feature and the value."""
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from serving.client.deadline import within_deadline
 from serving.client.errors import InvalidRequest, ServerError
 from serving.client.request import Request, RequestBuilder
+from tf_interformer._output_names import output_name
 
 _ADDRESS = re.compile(r"(?:(?P<scheme>grpc|https?)://)?(?P<host>[^/\s:]+|\[[0-9a-fA-F:]+\]):(?P<port>\d+)/?")
 
@@ -122,7 +123,7 @@ class Ranker:
         ]
 
     def _scores(self, outputs: Mapping[str, np.ndarray], task: str, count: int) -> np.ndarray:
-        name = "probability" if len(self.tasks) == 1 else f"{task}_probability"
+        name = output_name("probability", task, len(self.tasks))
         if name not in outputs or outputs[name].size != count:
             found = {output: list(values.shape) for output, values in outputs.items()}
             raise ServerError(f"the model must return {name!r} for {count} candidates: is this its schema.json? "

@@ -1,23 +1,22 @@
 """Shows on a web page what a trained ranker does for users of the simulated shop.
 
-    python -m serving.page runs/demo
+    tf-interformer page runs/demo
 
 RUN is a run of `pipelines.train` on the data set `synthetic_clicks`. The page is served on this machine only.
 """
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import uvicorn
 
-from pipelines.command import run_command
-from pipelines.config import ConfigError
 from pipelines.datasets import synthetic_clicks
-from pipelines.run_directory import RunDirectory
 from serving.page.app import page_app
 from serving.page.browser import LogBrowser, PageError
+from tf_interformer.command import add_run, command_parser, run_command
+from tf_interformer.errors import UserError
+from tf_interformer.run_directory import RunDirectory
 
 _EXAMPLES, _SEED = 4_000, 11
 
@@ -26,12 +25,12 @@ def open_run(path: str) -> LogBrowser:
     """The model of a run with a simulated log that it was not trained on.
 
     Raises:
-        ConfigError: No finished run, or one of another data set.
+        UserError: No finished run, or one of another data set.
     """
     run = RunDirectory(path)
     ranker = run.load_model()
     if ranker.schema.name != "synthetic_clicks":
-        raise ConfigError(
+        raise UserError(
             f"{run.model}: the page brings a log of synthetic_clicks only. Received: a model of "
             f"{ranker.schema.name!r}. Give your own log to serving.page.LogBrowser"
         )
@@ -41,15 +40,13 @@ def open_run(path: str) -> LogBrowser:
     try:
         return LogBrowser(ranker, synthetic_clicks.split_by_time(log)["test"], candidate)
     except PageError as error:
-        raise ConfigError(f"{run.model}: {error}") from None
+        raise UserError(f"{run.model}: {error}") from None
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m serving.page", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("run", metavar="RUN", help="folder of a finished run")
+    parser = command_parser("page", __doc__)
+    add_run(parser)
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument("--port", type=int, default=8600, help="port to listen on (default: %(default)s)")
     given = parser.parse_args(arguments)

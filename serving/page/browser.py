@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 
 from serving.page.event_attention import event_attention, event_positions
+from tf_interformer.errors import UserError
 from tf_interformer.ranker import Ranker
 from tf_interformer.schema import Sequence
 
 _USERS, _CANDIDATES, _OWN = 40, 10, 4
 
 
-class PageError(ValueError):
+class PageError(UserError):
     """The page cannot show this; the message says what to do."""
 
 

@@ -16,6 +16,7 @@ from serving.server.grpc_service import GrpcService
 from serving.server.options import Options
 from serving.server.rest import RestApp
 from serving.server.service import Service
+from tf_interformer.errors import UserError
 
 _LOG = logging.getLogger("serving")
 # Connections that are accepted before the limit is looked at: each is an open file.
@@ -24,7 +25,7 @@ _IDLE_MS = 300_000
 _HEALTH = ("", "tensorflow.serving.PredictionService", "tensorflow.serving.ModelService")
 
 
-class StartError(Exception):
+class StartError(UserError):
     """The server cannot start; the message says what to do."""
 
 

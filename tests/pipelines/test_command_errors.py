@@ -9,14 +9,13 @@ import pytest
 import tensorflow as tf
 
 from pipelines import ablate, compress, evaluate, prepare, train
-from pipelines.command import run_command
 from pipelines.compare import __main__ as compare
 from pipelines.compare import boosting, job
 from pipelines.schema import __main__ as schema
-from serving import agreement, onnx, rank, score
-from serving.export import __main__ as export
+from serving import agreement, export, onnx, rank, score
 from serving.page import __main__ as page
 from tests.pipelines.small_folder import write_folders
+from tf_interformer.command import run_command
 from tf_interformer.schema import FeatureSchema
 
 CONFIG = """

@@ -14,7 +14,6 @@ import pytest
 import yaml
 from scipy import stats
 
-from pipelines.command import run_command
 from pipelines.compare import __main__ as command
 from pipelines.compare import boosting, job, plan
 from pipelines.compare.examples import item_column, load_examples, segments
@@ -23,11 +22,12 @@ from pipelines.compare.significance import Parts, auc_parts, difference, gauc_pa
 from pipelines.config import DatasetConfig, TrainConfig
 from pipelines.input import open_source
 from pipelines.jobs import Job, run_jobs
-from pipelines.run_directory import RunDirectory
-from pipelines.training import Interrupted
+from pipelines.monitor import Monitor
+from pipelines.training_run import TrainingRun
 from tests.pipelines.small_folder import write_folders
 from tests.small_log import declared_schema, learned_schema
 from tf_interformer import backbones
+from tf_interformer.command import Interrupted, run_command
 from tf_interformer.layers import interactions
 from tf_interformer.metrics import auc, gauc, mrr, ndcg
 from tf_interformer.ranker import Ranker
@@ -125,7 +125,7 @@ def test_trees_are_counted_by_the_loss_of_corrected_logits(log, tmp_path, monkey
     config = TrainConfig(
         dataset={"name": "small"}, model={"backbone": "lightgbm", "backbone_config": {"num_leaves": 4}}
     )
-    metrics, _ = boosting.fit(config, source, RunDirectory(tmp_path))
+    metrics, _ = boosting.fit(config, source, TrainingRun(tmp_path))
     seen = trained[0].best_score["valid_0"]["binary_logloss"]
     assert seen == pytest.approx(metrics["validation"]["click"]["log_loss"], rel=1e-6)
 
@@ -309,7 +309,9 @@ def test_the_search_chooses_on_validation(log, tmp_path):
         (run / "metrics.json").write_text(json.dumps(metrics))
     assert command._choice(tmp_path, read, linear) == 1
     metrics = {"validation": {"a": {"ne": 0.8}, "b": {"ne": 0.9}}}
-    assert job.selection_value(metrics, "ne") == -0.8 and job.selection_value(metrics, "b/ne") == -0.9
+    for text, value in (("ne", -0.8), ("b/ne", -0.9)):
+        monitor = Monitor.parse(text, ["a", "b"])
+        assert monitor.signed(monitor.of(metrics["validation"])) == value
 
 
 def test_the_files_name_every_model_of_the_package():

@@ -2,7 +2,10 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.config import ConfigError, load_config
+from pipelines import ablate, datasets
+from pipelines.compare.plan import read_plan
+from pipelines.config import ConfigError, ModelConfig, load_config
+from pipelines.training import _check_model
 
 CONFIGS = sorted((Path(__file__).parents[2] / "pipelines" / "configs").glob("*.yaml"))
 
@@ -80,7 +83,17 @@ WRONG = {
     "a deep override": ("dataset: {name: x}\n", ["model.embedding=" + "[" * 2000], "the value is not YAML"),
     "no mapping": ("- a\n", [], "must hold a mapping"),
     "no dataset": ("model: {}\n", [], "dataset: Field required"),
-    "unknown key": ("dataset: {name: x}\ntraining: {epoch: 3}\n", [], r"training.epoch: Extra inputs .*Received: 3"),
+    "unknown key": (
+        "dataset: {name: x}\ntraining: {epoch: 3}\n",
+        [],
+        r"config.yaml, training: there is no key 'epoch'. Did you mean 'epochs'\?",
+    ),
+    "unknown section": (
+        "dataset: {name: x}\ntrain: {epochs: 3}\n",
+        [],
+        r"yaml: there is no key 'train'. Did you mean 'training'\?",
+    ),
+    "unlike any key": ("dataset: {name: x, zzz: 1}\n", [], r"dataset: there is no key 'zzz'. There are name, format, "),
     "wrong value": ("dataset: {name: x}\n", ["training.batch_size=0"], r"training.batch_size: .*Received: 0"),
     "wrong choice": ("dataset: {name: x, format: csv}\n", [], r"dataset.format: .*Received: 'csv'"),
     "no list": ("dataset: {name: x, without: price}\n", [], r"dataset.without: .*Received: 'price'"),
@@ -99,3 +112,46 @@ def test_a_wrong_configuration_names_file_and_key(tmp_path, case):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(ConfigError, match=r"cannot read the configuration .*none.yaml: No such file"):
         load_config(tmp_path / "none.yaml")
+
+
+def test_configurations_of_the_package_go_by_their_names(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert load_config("synthetic").dataset.name == "synthetic_clicks"
+    assert {model.name for model in read_plan("synthetic").models} >= {"interformer_dhen", "linear"}
+    key, variants = ablate.variants_of(["kuairand_hiformer"], None, "hiformer", [])
+    assert key == "variant" and len(variants) > 5
+    (tmp_path / "synthetic").write_text("dataset: {name: mine}")  # a file comes first
+    assert load_config("synthetic").dataset.name == "mine"
+    message = r"cannot read the {} synthetik: No such file, and the package brings .*\. Did you mean 'synthetic'\?"
+    with pytest.raises(ConfigError, match=message.format("configuration")):
+        load_config("synthetik")
+    with pytest.raises(ConfigError, match=message.format("comparison")):
+        read_plan("synthetik")
+    with pytest.raises(ConfigError, match=r"cannot read the variants hifromer: .* Did you mean 'hiformer'\?"):
+        ablate.variants_of(["synthetic"], None, "hifromer", [])
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        ({"backbone": "interfomer"}, r"Received: 'interfomer'\. Did you mean 'interformer'\?"),
+        (
+            {"backbone_config": {"num_layer": 1}},
+            r"'interformer' has no num_layer\. Did you mean 'num_layers'\? It takes ",
+        ),
+        (
+            {"embedding": {"dims": 1}},
+            r"model\.embedding: the embedding has no dims\. Did you mean 'dim'\? It takes dim, ",
+        ),
+    ],
+)
+def test_what_was_meant_is_told_of_a_model(model, message):
+    with pytest.raises(ConfigError, match=message):
+        _check_model(ModelConfig(**model))
+
+
+def test_what_was_meant_is_told_of_a_data_set():
+    with pytest.raises(ConfigError, match=r"Received: 'trivagoo'\. Did you mean 'trivago'\?"):
+        datasets.build("trivagoo")
+    with pytest.raises(ConfigError, match=r"Received: 'tinny'\. Did you mean 'tiny'\?"):
+        datasets.build("synthetic_clicks", "tinny")

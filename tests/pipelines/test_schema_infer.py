@@ -592,7 +592,7 @@ def test_writes_what_from_json_reads(table, tmp_path, capsys, monkeypatch):
         "WARNING: `dwell_ms` likely leaks the label: alone it predicts click",
         "left out: request_id, country, dwell_ms, paid, is_purchase. To put one back",
         '{"kind":"categorical","name":"request_id","dtype":"string"}',
-        "python -m pipelines.schema split log.csv --schema schema.json --output FOLDER",
+        "tf-interformer schema split log.csv --schema schema.json --output DIR",
     ):
         assert expected in out
     schema = FeatureSchema.from_json(tmp_path / "schema.json")

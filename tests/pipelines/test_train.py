@@ -12,9 +12,9 @@ import tensorflow as tf
 from pipelines import ablate, evaluate, train, training
 from pipelines.config import ConfigError, load_config
 from pipelines.input import open_source
-from pipelines.run_directory import RunDirectory
 from pipelines.sizing import Differences
 from pipelines.training import build_optimizer, build_ranker
+from pipelines.training_run import TrainingRun
 from serving import score
 from tests.pipelines.small_folder import write_folders
 from tests.small_log import learned_schema
@@ -101,14 +101,14 @@ def test_a_loss_within_lists(tmp_path, monkeypatch, capsys, file_format):
     settings = ("model.list_loss=auto", "training.lists=request", f"dataset.format={file_format}")
     settings += ("training.checkpoint_minutes=0",)
     monkeypatch.setattr(Differences, "share", lambda self: 0.5)
-    save = RunDirectory.save_state
+    save = TrainingRun.save_state
 
     def save_and_stop(self, ranker, state):
         save(self, ranker, state)
         os.kill(os.getpid(), signal.SIGTERM)
 
     with monkeypatch.context() as patched:
-        patched.setattr(RunDirectory, "save_state", save_and_stop)
+        patched.setattr(TrainingRun, "save_state", save_and_stop)
         assert train.main(arguments(base, tmp_path / "run", *settings, file_format=file_format)) == 130
     assert "model.list_loss: 0.3, since 50% of the label's variance" in capsys.readouterr().out
     monkeypatch.setattr(Differences, "share", lambda self: 0.0)
@@ -176,7 +176,7 @@ def test_parquet_trains_too(log, tmp_path):
 def test_stopped_and_resumed_equals_uninterrupted(run, log, tmp_path, monkeypatch, capsys, stop_at):
     """Batches 2 and 3 of the first epoch; after its end; within the second epoch."""
     saves = 0
-    save = RunDirectory.save_state
+    save = TrainingRun.save_state
 
     def save_and_stop(self, ranker, state):
         nonlocal saves
@@ -187,7 +187,7 @@ def test_stopped_and_resumed_equals_uninterrupted(run, log, tmp_path, monkeypatc
 
     settings = ("training.checkpoint_minutes=0",)  # saves after every batch
     with monkeypatch.context() as patched:
-        patched.setattr(RunDirectory, "save_state", save_and_stop)
+        patched.setattr(TrainingRun, "save_state", save_and_stop)
         assert train.main(arguments(log, tmp_path / "run", *settings)) == 130
     assert "stopped by signal 15" in capsys.readouterr().err
     assert not (tmp_path / "run" / "metrics.json").exists()
@@ -201,9 +201,9 @@ def test_stopped_and_resumed_equals_uninterrupted(run, log, tmp_path, monkeypatc
 
 
 def test_killed_between_two_renames_the_older_state_is_found(run, tmp_path):
-    directory = RunDirectory(tmp_path / "run")
+    directory = TrainingRun(tmp_path / "run")
     directory.latest.parent.mkdir(parents=True)
-    source = RunDirectory(run).latest
+    source = TrainingRun(run).latest
     for path in source.iterdir():
         target = directory.latest.with_suffix(".old") / path.name
         target.parent.mkdir(exist_ok=True)
@@ -237,8 +237,11 @@ def test_a_folder_of_something_else_is_not_touched(log, tmp_path, capsys):
     ("setting", "message"),
     [
         ("model.backbone=transformerr", "model.backbone must be one of .*Received: 'transformerr'"),
-        ("model.backbone_config.layers=3", "the backbone 'interformer' has no layers. It takes .*num_layers"),
-        ("model.embedding.width=3", "model: .*width"),
+        (
+            "model.backbone_config.layers=3",
+            "'interformer' has no layers. Did you mean 'num_layers'\\? It takes .*num_layers",
+        ),
+        ("model.embedding.width=3", "model.embedding: the embedding has no width. It takes dim, "),
         ("training.monitor=accuracy", "training.monitor must be"),
         ("training.monitor=like/auc", r"a task of \['click'\]. Received: 'like/auc'"),
         ("training.monitor=request_gauc", "request_gauc needs a schema with a `request` column, and 'small' has none"),
@@ -325,7 +328,7 @@ def test_rates_fall_where_validation_no_longer_improves(log, tmp_path, monkeypat
         return fit(self, *args, **kwargs)
 
     monkeypatch.setattr(Ranker, "fit", recorded)
-    directory = RunDirectory(tmp_path / "run")
+    directory = TrainingRun(tmp_path / "run")
     with directory.owned(config):
         trainer = training.Trainer(config, source, directory, say=lambda line: None)
         trainer.train()
@@ -354,9 +357,9 @@ def test_the_epoch_kept_is_the_best_by_the_monitor(log, tmp_path, monkeypatch, m
 
     monkeypatch.setattr(training, "evaluate", evaluated)
     monkeypatch.setattr(training.Trainer, "_input_rate", lambda _: 1.0)
-    monkeypatch.setattr(RunDirectory, "save_state", lambda *_: None)
+    monkeypatch.setattr(TrainingRun, "save_state", lambda *_: None)
     monkeypatch.setattr(Ranker, "fit", fitted)
-    directory = RunDirectory(tmp_path / "run")
+    directory = TrainingRun(tmp_path / "run")
     with directory.owned(config):
         trainer = training.Trainer(config, source, directory, say=lambda line: None)
         ranker = trainer.train()

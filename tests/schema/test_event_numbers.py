@@ -8,12 +8,12 @@ import pytest
 import tensorflow as tf
 
 from serving.encoder import Encoder, EncoderError
-from serving.export import export_saved_model
-from serving.export.example_rows import example_rows, serialized_examples
-from serving.native_session import NativeSession
+from serving.graph_session import GraphSession
 from serving.onnx import export_onnx, open_session
 from tf_interformer._keras import ops
 from tf_interformer.embedding import TokenEmbedder
+from tf_interformer.export import export_saved_model
+from tf_interformer.export.example_rows import example_rows, serialized_examples
 from tf_interformer.preprocessing import Preprocessor
 from tf_interformer.ranker import Ranker
 from tf_interformer.schema import Categorical, FeatureSchema, Label, Numeric, SchemaError, Sequence
@@ -144,7 +144,7 @@ def test_served_every_way(ranker, tmp_path):
     expected = ranker.score(rows)["click"]
     ranker.save(path)
     np.testing.assert_array_equal(Ranker.from_file(path).score(rows)["click"], expected)
-    session = NativeSession(export_saved_model(ranker, tmp_path / "model"))
+    session = GraphSession(export_saved_model(ranker, tmp_path / "model"))
     examples = np.array(serialized_examples(schema, rows), object)
     for signature, inputs in (("serving_default", rows), ("serve_examples", {"examples": examples})):
         np.testing.assert_allclose(session.run(signature, inputs)["probability"][:, 0], expected, rtol=1e-5)

@@ -1,11 +1,11 @@
-"""`python -m serving.export` on the folder of a run."""
+"""`tf-interformer export` on the folder of a run."""
 
 import pytest
 
-from serving.export import saved_model
-from serving.export.__main__ import main
+from serving.export import main
 from tests.small_log import learned_schema
 from tf_interformer._keras import keras
+from tf_interformer.export import saved_model
 from tf_interformer.ranker import Ranker
 
 

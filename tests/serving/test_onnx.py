@@ -10,7 +10,7 @@ import tensorflow as tf
 import tf2onnx
 
 import serving.onnx
-from pipelines.run_directory import RunDirectory
+from pipelines.training_run import TrainingRun
 from serving.encoder import Encoder
 from serving.onnx import OnnxError, export_onnx, main, open_session
 from tests.small_log import learned_schema, raw_batch
@@ -216,7 +216,7 @@ def test_a_column_may_not_be_called_like_an_output(tmp_path):
 
 
 def test_command(sole, tmp_path, capsys):
-    run = RunDirectory(tmp_path / "run")
+    run = TrainingRun(tmp_path / "run")
     assert main([str(run.path), "--output", str(tmp_path / "model.onnx")]) == 2
     assert "holds no finished run" in capsys.readouterr().err
     run.save_model(sole, run.model)

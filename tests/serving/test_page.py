@@ -10,13 +10,13 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-from pipelines.config import ConfigError
 from pipelines.datasets import synthetic_clicks
 from serving.page import LogBrowser, PageError, page_app
 from serving.page.__main__ import main, open_run
 from serving.page.event_attention import event_positions
 from tests.small_log import learned_schema
 from tf_interformer._keras import keras
+from tf_interformer.errors import UserError
 from tf_interformer.ranker import Ranker
 
 CHROMIUM = next((path for path in map(shutil.which, ("chromium", "chromium-browser", "google-chrome")) if path), None)
@@ -179,7 +179,7 @@ def test_the_command_opens_a_run_of_the_simulated_shop(ranker, tmp_path, capsys)
     other = tmp_path / "other"
     other.mkdir()
     Ranker(learned_schema(), backbone_config=CONFIG, **SMALL).save(str(other / "model.keras"))
-    with pytest.raises(ConfigError, match="brings a log of synthetic_clicks only"):
+    with pytest.raises(UserError, match="brings a log of synthetic_clicks only"):
         open_run(str(other))
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from serving.native_session import NativeSession
+from serving.graph_session import GraphSession
 from serving.plain_path import plain_path
 from serving.server.model import LoadedModel
 
@@ -22,7 +22,7 @@ def test_what_tensorflow_would_take_for_a_pattern(tmp_path, monkeypatch):
     folder = tmp_path / "clicks [2]*?" / "1"
     tf.saved_model.save(model, str(folder), signatures={"serving_default": model.call})
     x = np.array([1.0, 3.0], np.float32)
-    with NativeSession(folder) as session:
+    with GraphSession(folder) as session:
         assert session.run("serving_default", {"x": x})["y"].tolist() == [2, 6]
     with plain_path(folder) as path:
         loaded = tf.saved_model.load(path)

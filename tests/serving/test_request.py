@@ -4,8 +4,9 @@ import math
 import numpy as np
 import pytest
 
-from serving.request import RequestError, parse_columns, parse_request, to_request
+from serving.request import RequestError, parse_columns, parse_request
 from tests.small_log import learned_schema, raw_batch
+from tf_interformer.export.request import to_request
 from tf_interformer.preprocessing import Preprocessor
 
 SCHEMA = learned_schema()

@@ -19,12 +19,12 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
-from serving.export import export_saved_model
-from serving.export.example_rows import candidate_rows, serialized_examples
-from serving.request import to_request
 from tests.serving.running_server import running
 from tests.small_log import learned_schema, raw_batch
 from tf_interformer._keras import keras
+from tf_interformer.export import export_saved_model
+from tf_interformer.export.example_rows import candidate_rows, serialized_examples
+from tf_interformer.export.request import to_request
 from tf_interformer.ranker import Ranker
 from tf_interformer.schema import FeatureSchema
 

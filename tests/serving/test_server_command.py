@@ -1,4 +1,4 @@
-"""`python -m serving.serve`."""
+"""`tf-interformer serve`."""
 
 import re
 import signal

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from serving.export import export_saved_model
 from tests.small_log import learned_schema, raw_batch
 from tf_interformer import Ranker, RankingMetrics, optimizers
 from tf_interformer._keras import LEGACY, keras
+from tf_interformer.export import export_saved_model
 from tf_interformer.losses import list_losses
 from tf_interformer.metrics import gauc, log_loss, normalized_entropy
 

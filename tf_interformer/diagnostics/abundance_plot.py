@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from tf_interformer.diagnostics._figures import COLORS, INK, LIGHT, MUTED, new_figure, save_figure
+from tf_interformer.figures import COLORS, INK, LIGHT, MUTED, new_figure, save_figure
 
 
 def plot_information_abundance(

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tf_interformer.diagnostics._figures import INK, MUTED, new_figure, save_figure
+from tf_interformer.figures import INK, MUTED, new_figure, save_figure
 
 
 def plot_attention(

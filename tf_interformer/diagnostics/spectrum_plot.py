@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tf_interformer.diagnostics._figures import COLORS, INK, LIGHT, MUTED, new_figure, save_figure
+from tf_interformer.figures import COLORS, INK, LIGHT, MUTED, new_figure, save_figure
 
 
 def plot_spectra(

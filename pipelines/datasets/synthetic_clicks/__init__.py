@@ -5,7 +5,7 @@ a shelf (`surface`) of the shop. The histories are what the user has lately done
 category of each item viewed and how the user reacted (skip, glance, save or cart), and `searched`, the category of
 each search. The labels are `is_click` and `is_purchase`. Their true probabilities are stored beside them
 (`probability_is_click`), so the best possible AUC, log loss and NE of each split are known:
-`python -m pipelines.datasets.synthetic_clicks` prints them.
+`tf-interformer best-possible` prints them.
 
 The generating equation, with the views numbered from the oldest, 1, to the latest, n:
 

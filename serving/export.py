@@ -1,26 +1,25 @@
 """Export the model of a finished run as a SavedModel that TensorFlow Serving loads.
 
-    python -m serving.export runs/demo --output models/demo
+    tf-interformer export runs/demo --output models/demo
 
 Writes `models/demo/N` under a temporary name and renames it: a server that polls the folder never sees half a
 version. See docs/serving.md for the signatures.
 """
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from pipelines.command import run_command
-from pipelines.config import ConfigError
-from pipelines.run_directory import RunDirectory
-from serving.export.example_rows import example_rows
-from serving.export.rebuild import for_serving, rebuilt, weight_bytes
-from serving.export.saved_model import export_saved_model, next_version
+from tf_interformer.command import add_run, command_parser, run_command
 from tf_interformer.compression import low_rank
+from tf_interformer.errors import UserError
+from tf_interformer.export.example_rows import example_rows
+from tf_interformer.export.float32 import for_serving, in_float32, weight_bytes
+from tf_interformer.export.saved_model import export_saved_model, next_version
 from tf_interformer.ranker import Ranker
+from tf_interformer.run_directory import RunDirectory
 
 # Rows on which the scores before and after are compared.
 _COMPARED = 1000
@@ -36,7 +35,7 @@ def export(
     """Export a run's model; see the module's text.
 
     Raises:
-        ConfigError: The folder holds no finished run, the version exists, or the model cannot be exported so.
+        UserError: The folder holds no finished run, the version exists, or the model cannot be exported so.
     """
     run = RunDirectory(run_path)
     run.finished()
@@ -47,18 +46,18 @@ def export(
         try:
             smaller, report = low_rank(smaller, rank=compress_rank, batch=trained.preprocessor(rows, serving=True))
         except ValueError as error:
-            raise ConfigError(f"{run.model}: --compress-rank {compress_rank}: {error}") from None
+            raise UserError(f"{run.model}: --compress-rank {compress_rank}: {error}") from None
         print(report.table())
     if table_dtype is not None:
-        smaller = rebuilt(smaller, table_dtype=table_dtype)
+        smaller = in_float32(smaller, table_dtype)
     if smaller is not trained:
         _compare(trained, smaller, rows)
     try:
         target = _export(smaller, output, version)
     except FileExistsError as error:
-        raise ConfigError(f"--version: {error}") from None
+        raise UserError(f"--version: {error}") from None
     except ValueError as error:
-        raise ConfigError(f"{run.model}: {error}") from None
+        raise UserError(f"{run.model}: {error}") from None
     if not smaller.schema.candidate:
         print("no signature score_candidates: the run's schema does not say which features describe the candidates")
     print(f"{target} is written")
@@ -79,7 +78,7 @@ def _compare(before: Ranker, after: Ranker, rows: dict[str, np.ndarray]) -> None
     old, new = before.score(rows), after.score(rows)
     worst = max(float(np.abs(new[task] - old[task]).max()) for task in old)
     if not np.isfinite(worst):
-        raise ConfigError("the smaller model's scores are not finite: export with --narrow-tables bfloat16, or without")
+        raise UserError("the smaller model's scores are not finite: export with --narrow-tables bfloat16, or without")
     print(
         f"weights: {weight_bytes(before):,} -> {weight_bytes(after):,} bytes; probabilities of {_COMPARED:,} "
         f"generated rows differ by at most {worst:.2e}"
@@ -88,10 +87,8 @@ def _compare(before: Ranker, after: Ranker, rows: dict[str, np.ndarray]) -> None
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m serving.export", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("run", metavar="RUN", help="folder of a finished run")
+    parser = command_parser("export", __doc__)
+    add_run(parser)
     parser.add_argument("--output", required=True, metavar="BASE", help="folder of the model, as the server polls it")
     parser.add_argument("--version", type=int, metavar="N", help="version to write (default: the next free number)")
     parser.add_argument(

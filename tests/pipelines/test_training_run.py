@@ -7,9 +7,10 @@ import pytest
 from pipelines.config import ConfigError, DatasetConfig, TrainConfig, TrainingConfig
 from pipelines.fingerprint import fingerprint
 from pipelines.input import open_source
-from pipelines.run_directory import RunDirectory, RunState
+from pipelines.training_run import RunState, TrainingRun
 from tests.pipelines.small_folder import write_folders
 from tests.small_log import learned_schema
+from tf_interformer.errors import UserError
 from tf_interformer.ranker import Ranker
 
 
@@ -19,7 +20,7 @@ def config(epochs=1):
 
 @pytest.fixture
 def run(tmp_path):
-    return RunDirectory(tmp_path / "run")
+    return TrainingRun(tmp_path / "run")
 
 
 def test_a_second_process_is_refused_at_once(run):
@@ -112,7 +113,7 @@ def test_a_damaged_state_names_the_file_and_what_to_do(run, ranker):
     whole = model.read_bytes()
 
     def told():
-        with pytest.raises(ConfigError) as raised:
+        with pytest.raises(UserError) as raised:
             run.load_state()
         message = str(raised.value)
         assert message.endswith(anew)
@@ -132,14 +133,14 @@ def test_a_damaged_state_names_the_file_and_what_to_do(run, ranker):
 
 
 def test_a_folder_that_is_no_finished_run(run, ranker):
-    with pytest.raises(ConfigError, match=r"holds no finished run: .*metrics.json does not exist"):
+    with pytest.raises(UserError, match=r"holds no finished run: .*metrics.json does not exist"):
         run.finished()
-    with pytest.raises(ConfigError, match=r"holds no finished run: .*model.keras does not exist"):
+    with pytest.raises(UserError, match=r"holds no finished run: .*model.keras does not exist"):
         run.load_model()
     run.path.mkdir()
     run.metrics.write_text("{")
-    with pytest.raises(ConfigError, match=r"metrics.json is damaged: "):
+    with pytest.raises(UserError, match=r"metrics.json is damaged: "):
         run.finished()
     run.model.write_text("half")
-    with pytest.raises(ConfigError, match=r"cannot load .*model.keras: it is cut off"):
+    with pytest.raises(UserError, match=r"cannot load .*model.keras: it is cut off"):
         run.load_model()

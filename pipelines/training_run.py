@@ -1,9 +1,8 @@
-"""The folder of a run: what lies where, and how its state survives being killed."""
+"""The folder of a run that trains: whose it is, and how its state survives being killed."""
 
 import dataclasses
 import json
 import shutil
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,7 +13,9 @@ from pipelines.config import ConfigError, TrainConfig, load_config
 from pipelines.fingerprint import differences
 from pipelines.lock import alone
 from pipelines.random_state import random_state, set_random_state
+from tf_interformer.errors import UserError
 from tf_interformer.ranker import Ranker
+from tf_interformer.run_directory import RunDirectory, load_ranker, read_json
 from tf_interformer.whole import is_temporary, whole_file, write_text
 
 
@@ -53,22 +54,11 @@ class RunState:
     random: list[list[int]] = field(default_factory=list)
 
 
-class RunDirectory:
-    """A run's folder. Every file appears whole or not at all."""
-
-    def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
+class TrainingRun(RunDirectory):
+    """A run's folder while it is filled. Every file appears whole or not at all."""
 
     lock = property(lambda self: self.path / ".lock")
-    config = property(lambda self: self.path / "config.yaml")
     data = property(lambda self: self.path / "data.json")
-    schema = property(lambda self: self.path / "schema.json")
-    metrics = property(lambda self: self.path / "metrics.json")
-    model = property(lambda self: self.path / "model.keras")
-    saved_model = property(lambda self: self.path / "saved_model")
-    example_request = property(lambda self: self.path / "example_request.json")
-    example_ranking = property(lambda self: self.path / "example_ranking.json")
-    plots = property(lambda self: self.path / "plots")
     tensorboard = property(lambda self: self.path / "tensorboard")
     best = property(lambda self: self.path / "checkpoints" / "best.keras")
     latest = property(lambda self: self.path / "checkpoints" / "latest")
@@ -153,33 +143,13 @@ class RunDirectory:
     def _others(self) -> set[str]:
         return {path.name for path in self.path.iterdir() if path != self.lock and not is_temporary(path)}
 
-    def finished(self) -> dict[str, Any]:
-        """The metrics of a finished run.
-
-        Raises:
-            ConfigError: The folder holds none.
-        """
-        if not self.metrics.is_file():
-            raise ConfigError(f"{self.path} holds no finished run: {self.metrics} does not exist")
-        return read_json(self.metrics)
-
-    def load_model(self) -> Ranker:
-        """The model of a finished run.
-
-        Raises:
-            ConfigError: There is none, or its file is damaged.
-        """
-        if not self.model.is_file():
-            raise ConfigError(f"{self.path} holds no finished run: {self.model} does not exist")
-        return _load(self.model, "take another run, or train it again in another folder")
-
     def load_best(self) -> Ranker:
         """The best model so far.
 
         Raises:
-            ConfigError: Its file is gone or damaged.
+            UserError: Its file is gone or damaged.
         """
-        return _load(self.best, self._anew)
+        return load_ranker(self.best, self._anew)
 
     def save_state(self, ranker: Ranker, state: RunState) -> None:
         """Write model, optimiser and state as the latest checkpoint; the one before it stays until then."""
@@ -199,7 +169,7 @@ class RunDirectory:
         """The latest checkpoint, or None where there is none.
 
         Raises:
-            ConfigError: A file of it is damaged.
+            UserError: A file of it is damaged.
         """
         old = self.latest.with_suffix(".old")  # what is left when the run was killed between two renames
         for folder in (self.latest, old):
@@ -208,10 +178,10 @@ class RunDirectory:
                 try:
                     state = RunState(**read_json(file))
                 except TypeError as error:
-                    raise ConfigError(f"{file} is of another version: {error}; {self._anew}") from None
-                except ConfigError as error:
-                    raise ConfigError(f"{error}; {self._anew}") from None
-                ranker = _load(folder / "model.keras", self._anew)
+                    raise UserError(f"{file} is of another version: {error}; {self._anew}") from None
+                except UserError as error:
+                    raise UserError(f"{error}; {self._anew}") from None
+                ranker = load_ranker(folder / "model.keras", self._anew)
                 if state.random:  # of a version that did not keep it
                     set_random_state(ranker, state.random)
                 return ranker, state
@@ -230,35 +200,6 @@ class RunDirectory:
     def save_metrics(self, metrics: dict[str, Any]) -> None:
         """Write `metrics.json`."""
         write_text(self.metrics, json.dumps(metrics, indent=1))
-
-
-def read_json(file: Path) -> dict[str, Any]:
-    """What a JSON file of a run holds.
-
-    Raises:
-        ConfigError: It cannot be read, or holds something else.
-    """
-    try:
-        values = json.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"cannot read {file}: {error.strerror}") from None
-    except ValueError as error:
-        raise ConfigError(f"{file} is damaged: {error}") from None
-    if not isinstance(values, dict):
-        raise ConfigError(f"{file} is damaged: it must hold a JSON object. Received: {type(values).__name__}")
-    return values
-
-
-def _load(file: Path, otherwise: str) -> Ranker:
-    if not file.is_file():
-        raise ConfigError(f"{file} does not exist: {otherwise}")
-    if not zipfile.is_zipfile(file):  # Keras says "file not found"
-        raise ConfigError(f"cannot load {file}: it is cut off, or no `.keras` file; {otherwise}")
-    try:
-        return Ranker.from_file(file)
-    except Exception as error:  # damage shows as whatever the reader stumbles over: zip, HDF5, JSON, shapes
-        shown = f"{type(error).__name__}: {error}"
-        raise ConfigError(f"cannot load {file}: it is damaged, or of another version ({shown}); {otherwise}") from None
 
 
 def _values(config: dict[str, Any], section: str = "") -> Iterator[tuple[str, Any]]:

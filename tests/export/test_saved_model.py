@@ -5,9 +5,9 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
-from serving.export import export_saved_model
 from tests.small_log import learned_schema, raw_batch
 from tf_interformer._keras import keras
+from tf_interformer.export import export_saved_model
 from tf_interformer.ranker import Ranker
 
 TASKS = ("click", "buy")

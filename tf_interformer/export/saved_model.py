@@ -8,12 +8,12 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from serving.export.rebuild import for_serving
-from serving.export.signatures import METHOD_NAMES, signatures
-from serving.export.stock_ops import check_stock_operations
-from serving.export.warmup import write_warmup
 from tf_interformer._keras import keras
 from tf_interformer._signature_names import name_inputs
+from tf_interformer.export._signatures import METHOD_NAMES, signatures
+from tf_interformer.export._stock_ops import check_stock_operations
+from tf_interformer.export._warmup import write_warmup
+from tf_interformer.export.float32 import for_serving
 from tf_interformer.ranker import Ranker
 from tf_interformer.whole import whole_folder
 
@@ -43,7 +43,7 @@ def export_saved_model(
         ranker: `Ranker`.
         base: Folder of the model; its name is the model's name in TensorFlow Serving.
         version: Number of the version's folder. Defaults to 1.
-        say: Where it is told that there is no warm-up file. Defaults to `print`.
+        say: Where it is told that there is no warm-up file. It is printed by default.
 
     Returns:
         The version's folder. It appears whole or not at all.

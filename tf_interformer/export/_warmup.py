@@ -6,7 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from serving.export.example_rows import candidate_rows, example_rows, serialized_examples
+from tf_interformer.export.example_rows import candidate_rows, example_rows, serialized_examples
 from tf_interformer.schema import FeatureSchema
 
 BATCH_SIZES = (1, 64)

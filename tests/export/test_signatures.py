@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from serving.export import export_saved_model, next_version
-from serving.export.example_rows import candidate_rows, example_rows, serialized_examples
-from serving.export.rebuild import rebuilt, weight_bytes
-from serving.export.stock_ops import check_stock_operations
 from tests.small_log import learned_schema
 from tf_interformer._keras import keras
+from tf_interformer.export import export_saved_model, next_version
+from tf_interformer.export._stock_ops import check_stock_operations
+from tf_interformer.export.example_rows import candidate_rows, example_rows, serialized_examples
+from tf_interformer.export.float32 import for_serving, in_float32, weight_bytes
 from tf_interformer.ranker import Ranker
 from tf_interformer.schema import FeatureSchema
 
@@ -163,7 +163,7 @@ def test_half_precision_is_exported_as_float32_without_its_neighbours(tmp_path, 
     rows = example_rows(ranker.schema, 16)
     loaded = tf.saved_model.load(str(path))
     found = loaded.signatures["serving_default"](**{name: tf.constant(value) for name, value in rows.items()})
-    exact = rebuilt(ranker)
+    exact = for_serving(ranker)
     assert exact.compute_dtype == exact.backbone.compute_dtype == "float32"
     np.testing.assert_allclose(found["probability"][:, 0], exact.score(rows)["click"], atol=1e-5)
     assert set(loaded.signatures["embed"].structured_outputs) == {"representation"}
@@ -173,7 +173,7 @@ def test_half_precision_is_exported_as_float32_without_its_neighbours(tmp_path, 
 
 def test_narrow_tables_are_stored_narrow(tmp_path):
     ranker = make(("click",))
-    narrow = rebuilt(ranker, table_dtype="bfloat16")
+    narrow = in_float32(ranker, "bfloat16")
     table_rows = sum(rows * width for width, rows in ranker.embedder._layout.rows.items())
     assert weight_bytes(ranker) - weight_bytes(narrow) == 2 * table_rows
     rows = example_rows(ranker.schema, 16)

@@ -7,6 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from tf_interformer._keras import ops
+from tf_interformer._output_names import output_name
 from tf_interformer.ranker import Ranker
 
 # The method names by which TensorFlow Serving finds the signatures of its Classify and Regress calls.
@@ -49,7 +50,7 @@ def signatures(ranker: Ranker) -> Iterator[Signature]:
     def embed(raw: dict[str, tf.Tensor]) -> dict[str, Any]:
         # Without a copy of its own the second of two equal outputs would be left out.
         return {
-            f"{_prefix(task, len(schema.tasks))}representation": tf.identity(value)
+            output_name("representation", task, len(schema.tasks)): tf.identity(value)
             for task, value in outputs(raw)[1].items()
         }
 
@@ -74,11 +75,6 @@ def named_outputs(logits: dict[str, Any]) -> dict[str, Any]:
     """`probability` and `logit` of each task, prefixed by the task when there are several."""
     outputs = {}
     for task, logit in logits.items():
-        prefix = _prefix(task, len(logits))
-        outputs[f"{prefix}probability"] = ops.sigmoid(logit)
-        outputs[f"{prefix}logit"] = logit
+        outputs[output_name("probability", task, len(logits))] = ops.sigmoid(logit)
+        outputs[output_name("logit", task, len(logits))] = logit
     return outputs
-
-
-def _prefix(task: str, tasks: int) -> str:
-    return "" if tasks == 1 else f"{task}_"

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import candidates, onnx_speed, peers_quality, score, serving_load, train_step, trivago_rules
+from benchmarks.gpu import table as gpu
 from benchmarks.hiformer_cost import published_table, table
 from pipelines import ablate
 from pipelines.compare import leaderboard
@@ -237,6 +238,8 @@ def test_the_cost_of_hiformers_projections():
         ("inference", "speed", train_step),
         ("candidates", "speed", candidates),
         ("score", "speed", score),
+        ("gpu", "speed", gpu),
+        ("gpu_width_256", "speed", gpu),
     ],
 )
 def test_tables_of_speed(name, page, made):

@@ -1,8 +1,12 @@
 """Fixtures that every test may use."""
 
 import gc
+import multiprocessing
 import os
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import Any
 
 # No accelerator is looked for.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -93,3 +97,21 @@ def data_dir() -> Path:
     if not folder:
         pytest.skip("needs real data: set TF_INTERFORMER_DATA to a folder that holds KuaiRand-Pure, bad_inputs, ...")
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def two_cpus() -> Callable[..., Any]:
+    """Calls a function of a test module in a process of its own, which has two logical processors.
+
+    It is forked from one that has imported TensorFlow and computed nothing, since imports are most of its time.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.two_cpus"])
+
+    def call(function: Callable[..., Any], *arguments: Any) -> Any:
+        from tests.two_cpus import divide
+
+        with ProcessPoolExecutor(1, context, initializer=divide) as process:
+            return process.submit(function, *arguments).result()
+
+    return call

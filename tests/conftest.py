@@ -1,7 +1,12 @@
 """Fixtures that every test may use."""
 
+import gc
+import multiprocessing
 import os
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import Any
 
 # No accelerator is looked for.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -9,31 +14,64 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
 import pytest
 
-# What these test knows little of Keras, or asks a file that is the same under both: Keras 3 is enough.
+# What these tests ask knows little of Keras, or is the same file or arithmetic under both: Keras 3 is enough.
 ONCE = (
+    "tests/backbones/test_hiformer.py::test_the_variance_neither_grows_nor_dies",
+    "tests/backbones/test_published_sizes",
+    "tests/backbones/test_ten_bugs.py::test_bug_9_the_variance_neither_grows_nor_dies",
+    "tests/benchmarks/test_published_ablations",
+    "tests/benchmarks/test_trivago_rules",
     "tests/heavy/test_mirrored_optimizers.py::test_two_replicas_equal_one[others]",
     "tests/pipelines/datasets/",
+    "tests/pipelines/test_arrow_columns",
+    "tests/pipelines/test_best_column",
+    "tests/pipelines/test_command_errors.py::test_a_configuration_that_cannot_be_read",
+    "tests/pipelines/test_command_errors.py::test_an_output_that_cannot_be_one",
+    "tests/pipelines/test_command_errors.py::test_one_class_is_told_of_trees_too",
+    "tests/pipelines/test_command_errors.py::test_one_class_to_learn",
+    "tests/pipelines/test_command_errors.py::test_what_is_wrong_with_the_data",
     "tests/pipelines/test_compare",
     "tests/pipelines/test_compress",
+    "tests/pipelines/test_config",
+    "tests/pipelines/test_input",
     "tests/pipelines/test_plots",
-    "tests/pipelines/test_schema_split.py::test_trains",
+    "tests/pipelines/test_prepare",
+    "tests/pipelines/test_schema_infer",
+    "tests/pipelines/test_schema_split",
+    "tests/pipelines/test_sizing",
+    "tests/pipelines/test_train.py::test_a_loss_within_lists[parquet]",
+    "tests/pipelines/test_train.py::test_a_truncated_file_is_one_message",
     "tests/pipelines/test_train.py::test_ablation_compares_and_goes_on",
-    "tests/pipelines/test_train.py::test_the_same_seed_gives_the_same_run",
+    "tests/pipelines/test_train.py::test_another_seed_gives_another_run",
+    "tests/pipelines/test_train.py::test_every_variant_of_the_ablations_makes_a_model",
+    "tests/schema/test_distance.py::test_models_learn_from_it",
+    "tests/schema/test_feature_schema",
+    "tests/schema/test_match.py::test_models_learn_from_it",
     "tests/serving/test_agreement",
     "tests/serving/test_client",
     "tests/serving/test_encoder",
+    "tests/serving/test_export_command.py::test_an_export_that_another_one_was_faster",
+    "tests/serving/test_native_session",
     "tests/serving/test_page",
+    "tests/serving/test_plain_path",
+    "tests/serving/test_request",
     "tests/serving/test_server",
     "tests/serving/test_start_files",
+    "tests/test_columns",
     "tests/test_docs.py::test_code_blocks_run[client.md]",
     "tests/test_docs.py::test_code_blocks_run[compare.md]",
+    "tests/test_docs.py::test_code_blocks_run[datasets.md]",
     "tests/test_docs.py::test_code_blocks_run[keras.md]",
     "tests/test_docs.py::test_code_blocks_run[models.md]",
     "tests/test_docs.py::test_code_blocks_run[own_log.md]",
     "tests/test_docs.py::test_code_blocks_run[server.md]",
     "tests/test_docs.py::test_code_blocks_run[tensorflow_serving.md]",
+    "tests/test_docs.py::test_links_and_paths_exist",
     "tests/test_planted",
+    "tests/test_preprocessing",
+    "tests/test_quiet_start",
     "tests/test_results",
+    "tests/test_whole",
 )
 
 
@@ -45,6 +83,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(skip)
 
 
+def pytest_collection_finish() -> None:
+    """What was imported stays: the garbage collector need not look at it over and over."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
     """Folder with the real data sets; tests that need it skip without it."""
@@ -52,3 +96,21 @@ def data_dir() -> Path:
     if not folder:
         pytest.skip("needs real data: set TF_INTERFORMER_DATA to a folder that holds KuaiRand-Pure, bad_inputs, ...")
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def two_cpus() -> Callable[..., Any]:
+    """Calls a function of a test module in a process of its own, which has two logical processors.
+
+    It is forked from one that has imported TensorFlow and computed nothing, since imports are most of its time.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.two_cpus"])
+
+    def call(function: Callable[..., Any], *arguments: Any) -> Any:
+        from tests.two_cpus import divide
+
+        with ProcessPoolExecutor(1, context, initializer=divide) as process:
+            return process.submit(function, *arguments).result()
+
+    return call

@@ -2,8 +2,11 @@
 
 import os
 import re
+import runpy
+import shlex
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -35,10 +38,24 @@ def run_shell(block: str, folder: Path) -> None:
     for package in ("pipelines", "serving", "tf_interformer"):
         if not (folder / package).exists():
             (folder / package).symlink_to(ROOT / package)
+    commands = [shlex.split(line) for line in block.replace("\\\n", " ").splitlines()]
+    if all(words[:2] == ["python", "-m"] for words in commands):
+        for _, _, module, *arguments in commands:
+            run_module(module, arguments)
+        return
     env = os.environ | {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])}
     command = ["bash", "-euo", "pipefail", "-c", block]
     done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True)
     assert done.returncode == 0, f"{block}\n{done.stdout}\n{done.stderr}"
+
+
+def run_module(module: str, arguments: list[str]) -> None:
+    """`python -m` in this process: one of its own spends its time on importing TensorFlow."""
+    with pytest.MonkeyPatch.context() as patched, warnings.catch_warnings(), pytest.raises(SystemExit) as end:
+        warnings.filterwarnings("ignore", ".* found in sys.modules", RuntimeWarning)
+        patched.setattr(sys, "argv", [module, *arguments])
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    assert end.value.code == 0, f"{module} {arguments}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

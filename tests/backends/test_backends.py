@@ -4,6 +4,7 @@ import importlib.util
 import os
 import subprocess
 import sys
+from functools import cache
 
 import numpy as np
 import pytest
@@ -11,6 +12,13 @@ import pytest
 from tf_interformer._keras import LEGACY
 
 pytestmark = pytest.mark.skipif(LEGACY, reason="tf_keras has no other backend")
+
+
+@cache
+def on_tensorflow() -> dict:
+    from tests.backends.run_layers import outputs_and_gradients
+
+    return outputs_and_gradients()
 
 
 def written_on(backend: str, folder) -> dict:
@@ -28,7 +36,7 @@ def written_on(backend: str, folder) -> dict:
 def test_every_layer(backend, tmp_path):
     if importlib.util.find_spec(backend) is None:
         pytest.skip(f"needs {backend}: pip install {backend}")
-    expected, got = written_on("tensorflow", tmp_path), written_on(backend, tmp_path)
+    expected, got = on_tensorflow(), written_on(backend, tmp_path)
     assert len(expected) > 100
     assert [name.split("/")[0] for name in got] == [name.split("/")[0] for name in expected]
     for (name, a), (_, e) in zip(got.items(), expected.items(), strict=True):

@@ -1,6 +1,5 @@
 """The code blocks of README.md and docs/, Python and shell, run as they stand, from top to bottom."""
 
-import os
 import re
 import runpy
 import shlex
@@ -11,11 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.pipelines.conftest import run_jobs_here
+from tf_interformer import Ranker
 from tf_interformer._keras import LEGACY
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 _BLOCK = re.compile(r"^```(python|sh)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+_MODULE = re.compile(r"^(python -m (?:.*\\\n)*.*)$", re.MULTILINE)
 _LINK = re.compile(r"\]\(([^)#]+)[^)]*\)")
 
 
@@ -25,6 +27,8 @@ def test_code_blocks_run(page, tmp_path, monkeypatch):
         pytest.skip("TensorFlow Recommenders needs TF_USE_LEGACY_KERAS=1")
     blocks = _BLOCK.findall(page.read_text())
     monkeypatch.chdir(tmp_path)
+    compile_network = Ranker.compile_network  # without XLA where it is not asked for: a page is read in seconds
+    monkeypatch.setattr(Ranker, "compile_network", lambda self, choice="auto": compile_network(self, choice is True))
     namespace: dict = {"__name__": "__docs__"}
     for language, block in blocks:
         if language == "sh":
@@ -34,19 +38,18 @@ def test_code_blocks_run(page, tmp_path, monkeypatch):
 
 
 def run_shell(block: str, folder: Path) -> None:
-    """Run a shell block in a folder that looks like the root of the repository, with this test's Python."""
+    """Run a shell block in a folder that looks like the root of the repository, its `python -m` within the test."""
     for package in ("pipelines", "serving", "tf_interformer"):
         if not (folder / package).exists():
             (folder / package).symlink_to(ROOT / package)
-    commands = [shlex.split(line) for line in block.replace("\\\n", " ").splitlines()]
-    if all(words[:2] == ["python", "-m"] for words in commands):
-        for _, _, module, *arguments in commands:
+    for part in _MODULE.split(block):
+        if part.startswith("python -m "):
+            module, *arguments = shlex.split(part.replace("\\\n", " "))[2:]
             run_module(module, arguments)
-        return
-    env = os.environ | {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])}
-    command = ["bash", "-euo", "pipefail", "-c", block]
-    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True)
-    assert done.returncode == 0, f"{block}\n{done.stdout}\n{done.stderr}"
+        elif part.strip():
+            command = ["bash", "-euo", "pipefail", "-c", part]
+            done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+            assert done.returncode == 0, f"{part}\n{done.stdout}\n{done.stderr}"
 
 
 def run_module(module: str, arguments: list[str]) -> None:
@@ -54,6 +57,7 @@ def run_module(module: str, arguments: list[str]) -> None:
     with pytest.MonkeyPatch.context() as patched, warnings.catch_warnings(), pytest.raises(SystemExit) as end:
         warnings.filterwarnings("ignore", ".* found in sys.modules", RuntimeWarning)
         patched.setattr(sys, "argv", [module, *arguments])
+        run_jobs_here(patched)
         runpy.run_module(module, run_name="__main__", alter_sys=True)
     assert end.value.code == 0, f"{module} {arguments}"
 

@@ -373,8 +373,9 @@ def test_tables_may_learn_at_a_rate_of_their_own():
     assert float(optimizer.tables._learning_rate(10)) == pytest.approx(1e-3)
 
 
+@pytest.mark.usefixtures("jobs_run_here")
 def test_ablation_compares_and_goes_on(run, log, tmp_path, capsys):
-    """Of two runs one is there: a process of its own is most of what the other one costs."""
+    """Of two runs one is there."""
     given = ["--config", str(log / "config.yaml"), "--data-dir", str(log / "tfrecord"), "--output", str(tmp_path)]
     given += ["--vary", "model.embedding.dim=2,4", "--seeds", "1", "--jobs", "2", "--set", "training.epochs=1"]
     (tmp_path / "4-seed0").mkdir()

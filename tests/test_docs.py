@@ -1,18 +1,24 @@
 """The code blocks of README.md and docs/, Python and shell, run as they stand, from top to bottom."""
 
-import os
 import re
+import runpy
+import shlex
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
 
+from tests.pipelines.conftest import run_jobs_here
+from tf_interformer import Ranker
 from tf_interformer._keras import LEGACY
+from tf_interformer.command.main import main
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 _BLOCK = re.compile(r"^```(python|sh)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+_COMMAND = re.compile(r"^((?:python -m|tf-interformer) (?:.*\\\n)*.*)$", re.MULTILINE)
 _LINK = re.compile(r"\]\(([^)#]+)[^)]*\)")
 
 
@@ -22,6 +28,8 @@ def test_code_blocks_run(page, tmp_path, monkeypatch):
         pytest.skip("TensorFlow Recommenders needs TF_USE_LEGACY_KERAS=1")
     blocks = _BLOCK.findall(page.read_text())
     monkeypatch.chdir(tmp_path)
+    compile_network = Ranker.compile_network  # without XLA where it is not asked for: a page is read in seconds
+    monkeypatch.setattr(Ranker, "compile_network", lambda self, choice="auto": compile_network(self, choice is True))
     namespace: dict = {"__name__": "__docs__"}
     for language, block in blocks:
         if language == "sh":
@@ -31,20 +39,31 @@ def test_code_blocks_run(page, tmp_path, monkeypatch):
 
 
 def run_shell(block: str, folder: Path) -> None:
-    """Run a shell block in a folder that looks like the root of the repository, with this test's Python."""
+    """Run a shell block in a folder that looks like the root of the repository, our commands within the test."""
     for package in ("pipelines", "serving", "tf_interformer"):
         if not (folder / package).exists():
             (folder / package).symlink_to(ROOT / package)
-    # The command of this tree, whatever is installed.
-    started = folder / ".bin" / "tf-interformer"
-    started.parent.mkdir(exist_ok=True)
-    started.write_text(f'#!/bin/sh\nexec {sys.executable} -m tf_interformer "$@"\n')
-    started.chmod(0o755)
-    path = [str(started.parent), str(Path(sys.executable).parent), os.environ["PATH"]]
-    env = os.environ | {"PATH": os.pathsep.join(path)}
-    command = ["bash", "-euo", "pipefail", "-c", block]
-    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True)
-    assert done.returncode == 0, f"{block}\n{done.stdout}\n{done.stderr}"
+    for part in _COMMAND.split(block):
+        if _COMMAND.match(part):
+            run_command(shlex.split(part.replace("\\\n", " ")))
+        elif part.strip():
+            command = ["bash", "-euo", "pipefail", "-c", part]
+            done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+            assert done.returncode == 0, f"{part}\n{done.stdout}\n{done.stderr}"
+
+
+def run_command(words: list[str]) -> None:
+    """One of the package's commands in this process: one of its own spends its time on importing TensorFlow."""
+    with pytest.MonkeyPatch.context() as patched, warnings.catch_warnings():
+        run_jobs_here(patched)
+        if words[0] == "tf-interformer":
+            assert main(words[1:]) == 0, words
+            return
+        warnings.filterwarnings("ignore", ".* found in sys.modules", RuntimeWarning)
+        patched.setattr(sys, "argv", words[2:])
+        with pytest.raises(SystemExit) as end:
+            runpy.run_module(words[2], run_name="__main__", alter_sys=True)
+        assert end.value.code == 0, words
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

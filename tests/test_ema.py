@@ -4,6 +4,7 @@ import json
 import os
 import signal
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,9 +12,10 @@ import pytest
 from pipelines import train
 from pipelines.config import load_config
 from pipelines.input import evaluation_dataset, open_source
-from pipelines.training import Trainer, build_optimizer
+from pipelines.training import build_optimizer
 from pipelines.training_run import TrainingRun
 from pipelines.weight_average import WeightAverage
+from tests.pipelines.conftest import export_and_draw_nothing
 from tests.pipelines.small_folder import write_folders
 from tests.small_log import raw_batch
 from tests.test_task_weighting import dataset, make
@@ -106,19 +108,11 @@ def arguments(log, run):
 
 
 @pytest.fixture(scope="module")
-def run(log, tmp_path_factory):
+def whole(log, tmp_path_factory):
+    """A run, and the weights: where each epoch starts, after every batch, and where a model is saved."""
     path = tmp_path_factory.mktemp("runs") / "whole"
-    assert train.main(arguments(log, path)) == 0
-    return path
-
-
-def test_validated_and_saved_is_the_average(log, tmp_path, monkeypatch):
-    """Recomputed from the weights that every batch of both epochs left behind."""
-    config = load_config(log / "config.yaml")
-    source = open_source(config.dataset, str(log / "tfrecord"), None)
-    directory = TrainingRun(tmp_path / "run")
-    seen, start, saved = [], [], {}
-    save_state, save_model = TrainingRun.save_state, TrainingRun.save_model
+    start, seen, saved = [], [], {}
+    save_state, save_model, fit = TrainingRun.save_state, TrainingRun.save_model, Ranker.fit
 
     def note_state(self, ranker, state):
         if state.step:  # within an epoch: after every batch
@@ -129,25 +123,38 @@ def test_validated_and_saved_is_the_average(log, tmp_path, monkeypatch):
         saved[len(seen)] = values(ranker)
         save_model(self, ranker, path)
 
-    monkeypatch.setattr(TrainingRun, "save_state", note_state)
-    monkeypatch.setattr(TrainingRun, "save_model", note_model)
-    fit = Ranker.fit
-    monkeypatch.setattr(Ranker, "fit", lambda self, *a, **k: (start.append(values(self)), fit(self, *a, **k))[1])
-    with directory.owned(config):
-        trainer = Trainer(config, source, directory, say=lambda line: None)
-        best = trainer.train()
+    def note_start(self, *arguments, **options):
+        start.append(values(self))
+        return fit(self, *arguments, **options)
+
+    with pytest.MonkeyPatch.context() as patched:
+        export_and_draw_nothing(patched)
+        patched.setattr(TrainingRun, "save_state", note_state)
+        patched.setattr(TrainingRun, "save_model", note_model)
+        patched.setattr(Ranker, "fit", note_start)
+        assert train.main(arguments(log, path)) == 0
+    return SimpleNamespace(path=path, start=start, seen=seen, saved=saved)
+
+
+def test_validated_and_saved_is_the_average(log, whole):
+    """Recomputed from the weights that every batch of both epochs left behind."""
+    seen, start = whole.seen, whole.start
     assert_close(start[1], seen[5])  # the second epoch starts from the weights, not from their average
-    assert saved
-    for steps, weights in saved.items():
-        assert_close(weights, naive_average(start[0], seen[:steps]))
+    state = TrainingRun(whole.path).load_state()[1]
+    average = {steps: naive_average(start[0], seen[:steps]) for steps in (6, 12)}
+    average[len(seen)] = average[6 * (state.best_epoch + 1)]  # the run ends with the best
+    assert whole.saved
+    for steps, weights in whole.saved.items():
+        assert_close(weights, average[steps])
+    best = Ranker.from_file(whole.path / "model.keras")
+    source = open_source(load_config(log / "config.yaml").dataset, str(log / "tfrecord"), None)
     data = evaluation_dataset(source, best.preprocessor, "validation", 16)
-    history = trainer.state.history[trainer.state.best_epoch]
+    history = state.history[state.best_epoch]
     assert history["val_log_loss"] == pytest.approx(evaluate(best, data)["click"]["log_loss"], rel=1e-6)
 
 
-@pytest.mark.parametrize("stop_at", [9])
-def test_stopped_and_resumed_equals_uninterrupted(run, log, tmp_path, monkeypatch, stop_at):
-    """Within the first epoch; within the second."""
+def test_stopped_and_resumed_equals_uninterrupted(whole, log, tmp_path, monkeypatch):
+    """Within the second epoch."""
     saves = 0
     save = TrainingRun.save_state
 
@@ -155,14 +162,15 @@ def test_stopped_and_resumed_equals_uninterrupted(run, log, tmp_path, monkeypatc
         nonlocal saves
         save(self, ranker, state)
         saves += 1
-        if saves == stop_at:
+        if saves == 9:
             os.kill(os.getpid(), signal.SIGTERM)
 
+    export_and_draw_nothing(monkeypatch)
     with monkeypatch.context() as patched:
         patched.setattr(TrainingRun, "save_state", save_and_stop)
         assert train.main(arguments(log, tmp_path / "run")) == 130
     assert train.main(arguments(log, tmp_path / "run")) == 0
-    whole, resumed = (json.loads((path / "metrics.json").read_text()) for path in (run, tmp_path / "run"))
+    whole, resumed = (json.loads((path / "metrics.json").read_text()) for path in (whole.path, tmp_path / "run"))
     assert whole["best_epoch"] == resumed["best_epoch"]
     for split in ("validation", "test"):
         assert resumed[split]["click"]["log_loss"] == pytest.approx(whole[split]["click"]["log_loss"], rel=1e-5)

@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from sklearn.metrics import log_loss as sklearn_log_loss
 from sklearn.metrics import ndcg_score, roc_auc_score
 
@@ -420,38 +421,28 @@ def test_streaming_metrics_in_compile_evaluate_and_saved_file(tmp_path):
         assert result["calibration"] == pytest.approx(expected["calibration"], rel=1e-5)
 
 
-TWO_REPLICAS = """
-import numpy as np
-import tensorflow as tf
-from tf_interformer import metrics
+def measured_on_two_replicas(labels, logits):
+    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    with strategy.scope():
+        streaming = [metrics.NormalizedEntropy(), metrics.Calibration()]
+    rows = strategy.experimental_distribute_dataset(tf.data.Dataset.from_tensor_slices((labels, logits)).batch(4))
 
-cpu = tf.config.list_physical_devices("CPU")[0]
-tf.config.set_visible_devices([], "GPU")
-tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-labels = np.float32([0, 1, 0, 0, 1, 0])
-logits = np.float32([-1, 2, 0, -3, 0.5, 0.25])
-strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-with strategy.scope():
-    streaming = [metrics.NormalizedEntropy(), metrics.Calibration()]
-rows = strategy.experimental_distribute_dataset(tf.data.Dataset.from_tensor_slices((labels, logits)).batch(4))
+    @tf.function
+    def step(labels, logits):
+        for metric in streaming:
+            metric.update_state(labels, logits)
 
-@tf.function
-def step(labels, logits):
-    for metric in streaming:
-        metric.update_state(labels, logits)
-
-for batch in rows:
-    strategy.run(step, args=batch)
-exact = metrics.ranking_metrics(labels, logits, from_logits=True)
-actual = [float(metric.result()) for metric in streaming]
-np.testing.assert_allclose(actual, [exact["ne"], exact["calibration"]], rtol=1e-6)
-"""
+    for batch in rows:
+        strategy.run(step, args=batch)
+    return [float(metric.result()) for metric in streaming]
 
 
-def test_streaming_metrics_under_two_replicas():
-    # A process of its own: logical devices must be set before TensorFlow starts.
-    run = subprocess.run([sys.executable, "-c", TWO_REPLICAS], check=False, capture_output=True, text=True)
-    assert run.returncode == 0, run.stderr
+def test_streaming_metrics_under_two_replicas(two_cpus):
+    labels = np.float32([0, 1, 0, 0, 1, 0])
+    logits = np.float32([-1, 2, 0, -3, 0.5, 0.25])
+    exact = metrics.ranking_metrics(labels, logits, from_logits=True)
+    actual = two_cpus(measured_on_two_replicas, labels, logits)
+    np.testing.assert_allclose(actual, [exact["ne"], exact["calibration"]], rtol=1e-6)
 
 
 def test_every_public_name_is_there_and_no_submodule_hides_one():

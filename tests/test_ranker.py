@@ -78,6 +78,16 @@ def test_fit_learns_and_reaches_every_weight(jit):
         assert not np.array_equal(old, np.array(weight)), weight.name
 
 
+def test_the_first_step_is_traced_once(monkeypatch):
+    traced = []
+    step = Ranker.train_step
+    monkeypatch.setattr(Ranker, "train_step", lambda self, *data: (traced.append(1), step(self, *data))[1])
+    ranker = make()
+    ranker.compile("adam", jit_compile=False)
+    ranker.fit(without_group(dataset(ranker)), verbose=0, shuffle=False)
+    assert traced == [1]
+
+
 def test_loss_weights_come_from_the_schema():
     schema = learned_schema(TASKS)
     labels = (schema.labels[0], schema.labels[1].model_copy(update={"weight": 0.0}))

@@ -336,19 +336,24 @@ class Ranker(keras.Model):
         if scales and not LEGACY and not isinstance(optimizer, keras.mixed_precision.LossScaleOptimizer):
             optimizer = optimizers.RowLossScaleOptimizer(optimizer)  # Keras would take its own
         super().compile(optimizer=optimizer, loss=loss, loss_weights=loss_weights, jit_compile=jit_compile, **kwargs)
-        if any(safe_name(task) != task for task in self.schema.tasks):
-            self._prepare_metrics()
+        self._prepare_metrics()
         if hasattr(self.optimizer, "build"):
             # Loading builds it too: a model that was saved before its first step must have the same state.
             self.optimizer.build(self.trainable_variables)
 
     def _prepare_metrics(self) -> None:
-        """See that Keras names metrics after no task whose name TensorFlow does not take in a graph."""
-        if LEGACY:
-            self.compiled_metrics._output_names = [safe_name(task) for task in sorted(self.schema.tasks)]
-        else:  # outside of a graph the means of the tasks' losses may have any names
-            outputs = {task: ops.zeros((1, 1)) for task in self.schema.tasks}
+        """Make the means of the tasks' losses, which Keras else makes within the first step, and traces that twice.
+
+        Outside of a graph they may have any names; Keras's other metrics are named after no task whose name TensorFlow
+        does not take.
+        """
+        outputs = {task: ops.zeros((1, 1)) for task in self.schema.tasks}
+        if not LEGACY:
             self._compile_loss.build(outputs, outputs)
+            return
+        self.compiled_loss.build(outputs)
+        if any(safe_name(task) != task for task in self.schema.tasks):
+            self.compiled_metrics._output_names = [safe_name(task) for task in sorted(self.schema.tasks)]
 
     def get_metrics_result(self) -> dict[str, Any]:
         """As `keras.Model.get_metrics_result`, by the tasks' own names."""

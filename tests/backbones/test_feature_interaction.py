@@ -9,6 +9,7 @@ import tensorflow as tf
 from tests.backbones.case import batch, with_garbage
 from tests.layer_case import (
     assert_close,
+    assert_graph_and_xla,
     assert_saves,
     check_layer,
     functional,
@@ -76,9 +77,7 @@ def test_contract(name):
     layer = check_layer(partial(make, name), inputs(), saves=False, xla=False)
     expected = layer(tensors(inputs()))
     assert list(expected) == ["click", "like"]
-    for jit in [False, True] if name in COMPILED else [False]:
-        compiled = tf.function(lambda x: layer(x), jit_compile=jit, autograph=False)
-        assert_close(compiled(tensors(inputs())), expected, 1e-4, f"jit_compile={jit}")
+    assert_graph_and_xla(layer, inputs(), xla=name in COMPILED)
     if name in COMPILED:
         assert_saves(partial(make, name), inputs())
     else:

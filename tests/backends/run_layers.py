@@ -92,7 +92,7 @@ def one_of_each() -> dict[str, Any]:
     return {name: CASES[name] for name in first.values()} | MORE
 
 
-def main(path: str) -> None:
+def outputs_and_gradients() -> dict[str, Any]:
     run = RUN[keras.backend.backend()]
     written = {}
     for name, (kind, arguments, inputs) in one_of_each().items():
@@ -109,8 +109,8 @@ def main(path: str) -> None:
         clone = type(layer).from_config(layer.get_config())
         build_sublayer(clone, shapes)
         assert [w.shape for w in clone.weights] == [w.shape for w in layer.weights], name
-    np.savez(path, **written)
+    return written
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    np.savez(sys.argv[1], **outputs_and_gradients())

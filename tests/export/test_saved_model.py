@@ -5,24 +5,20 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
+from tests.export.exported import TASKS
 from tests.small_log import learned_schema, raw_batch
-from tf_interformer._keras import keras
 from tf_interformer.export import export_saved_model
 from tf_interformer.ranker import Ranker
 
-TASKS = ("click", "buy")
+
+@pytest.fixture
+def ranker(ranker_of_two_tasks):
+    return ranker_of_two_tasks
 
 
-@pytest.fixture(scope="module")
-def ranker():
-    keras.utils.set_random_seed(2)
-    config = {"num_layers": 1, "num_heads": 2}
-    return Ranker(learned_schema(TASKS), backbone_config=config, embedding={"dim": 8}, tower_units=(8,))
-
-
-@pytest.fixture(scope="module")
-def exported(ranker, tmp_path_factory):
-    return export_saved_model(ranker, tmp_path_factory.mktemp("models") / "clicks")
+@pytest.fixture
+def exported(exported_two_tasks):
+    return exported_two_tasks
 
 
 def features(count=32, seed=7):
@@ -86,25 +82,14 @@ def test_a_version_is_never_overwritten_or_half_written(ranker, exported, monkey
     with pytest.raises(ValueError, match=r"`version` must be a positive integer\. Received: 0"):
         export_saved_model(ranker, exported.parent, version=0)
     monkeypatch.setattr(type(ranker.schema), "to_json", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
+    quick = Ranker(learned_schema(), "fm", embedding={"dim": 4})
     with pytest.raises(OSError, match="disk full"):
-        export_saved_model(ranker, exported.parent, version=2)
+        export_saved_model(quick, exported.parent, version=2)
     assert not (exported.parent / "2").exists()
 
 
 def test_a_single_task_has_short_names(tmp_path):
-    config = {"num_layers": 1, "information_flow": "sole", "interaction": "dot"}
-    ranker = Ranker(learned_schema(), backbone_config=config, embedding={"dim": 4})
+    ranker = Ranker(learned_schema(), "fm", embedding={"dim": 4})
     path = export_saved_model(ranker, tmp_path)
     signature = tf.saved_model.load(str(path)).signatures["serving_default"]
     assert set(signature.structured_outputs) == {"probability", "logit"}
-
-
-def test_a_half_precision_model_returns_float32(tmp_path):
-    config = {"num_layers": 1, "information_flow": "sole", "interaction": "dot"}
-    ranker = Ranker(learned_schema(), backbone_config=config, embedding={"dim": 4}, dtype="mixed_bfloat16")
-    path = export_saved_model(ranker, tmp_path)
-    raw = {name: value for name, value in features().items() if name != "buy"}
-    served = tf.saved_model.load(str(path)).signatures["serving_default"](**raw)
-    assert served["probability"].dtype == tf.float32
-    # A graph may round to bfloat16 at other places than eager execution does.
-    np.testing.assert_allclose(served["probability"][:, 0], ranker.score(raw)["click"], atol=4e-3)

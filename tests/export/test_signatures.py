@@ -6,44 +6,32 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.small_log import learned_schema
-from tf_interformer._keras import keras
+from tests.export.exported import CANDIDATE, TASKS, small_ranker
 from tf_interformer.export import export_saved_model, next_version
 from tf_interformer.export._stock_ops import check_stock_operations
 from tf_interformer.export.example_rows import candidate_rows, example_rows, serialized_examples
 from tf_interformer.export.float32 import for_serving, in_float32, weight_bytes
-from tf_interformer.ranker import Ranker
-from tf_interformer.schema import FeatureSchema
 
-TASKS = ("click", "buy")
-CANDIDATE = ("item", "tags", "price")
-TINY = {"num_layers": 1, "information_flow": "both", "interaction": "dot", "num_heads": 2}
 OUTPUTS = {f"{task}_{kind}" for task in TASKS for kind in ("probability", "logit")}
 
 
-def make(tasks=TASKS, **options):
-    keras.utils.set_random_seed(2)
-    schema = FeatureSchema.from_config({**learned_schema(tasks).get_config(), "candidate": CANDIDATE})
-    return Ranker(schema, backbone_config=TINY, embedding={"dim": 8, "stddev": 0.5}, tower_units=(8,), **options)
+@pytest.fixture
+def ranker(ranker_of_two_tasks):
+    return ranker_of_two_tasks
+
+
+@pytest.fixture
+def exported(exported_two_tasks):
+    return exported_two_tasks
 
 
 @pytest.fixture(scope="module")
-def ranker():
-    return make()
-
-
-@pytest.fixture(scope="module")
-def exported(ranker, tmp_path_factory):
-    return export_saved_model(ranker, tmp_path_factory.mktemp("models") / "clicks")
-
-
-@pytest.fixture(scope="module")
-def session(exported):
+def session(exported_two_tasks):
     """Calls a signature by name."""
     graph = tf.Graph()
     session = tf.compat.v1.Session(graph=graph)
     with graph.as_default():
-        definitions = tf.compat.v1.saved_model.load(session, ["serve"], str(exported)).signature_def
+        definitions = tf.compat.v1.saved_model.load(session, ["serve"], str(exported_two_tasks)).signature_def
 
     def call(name, columns):
         definition = definitions[name]
@@ -154,7 +142,7 @@ def test_example_rows_hold_known_unknown_and_missing_values(ranker):
 
 
 def test_half_precision_is_exported_as_float32_without_its_neighbours(tmp_path, monkeypatch):
-    ranker = make(("click",), dtype="mixed_bfloat16")
+    ranker = small_ranker(("click",), dtype="mixed_bfloat16")
     monkeypatch.setitem(sys.modules, "tensorflow_serving.apis", None)
     said = []
     path = export_saved_model(ranker, tmp_path, say=said.append)
@@ -165,14 +153,16 @@ def test_half_precision_is_exported_as_float32_without_its_neighbours(tmp_path, 
     found = loaded.signatures["serving_default"](**{name: tf.constant(value) for name, value in rows.items()})
     exact = for_serving(ranker)
     assert exact.compute_dtype == exact.backbone.compute_dtype == "float32"
+    assert found["probability"].dtype == tf.float32
     np.testing.assert_allclose(found["probability"][:, 0], exact.score(rows)["click"], atol=1e-5)
+    np.testing.assert_allclose(found["probability"][:, 0], ranker.score(rows)["click"], atol=2e-2)
     assert set(loaded.signatures["embed"].structured_outputs) == {"representation"}
     assert not {node.attr["T"].type for node in _nodes(path)} & {tf.bfloat16.as_datatype_enum}
     assert next_version(tmp_path) == 2 and next_version(tmp_path / "none") == 1
 
 
 def test_narrow_tables_are_stored_narrow(tmp_path):
-    ranker = make(("click",))
+    ranker = small_ranker(("click",), information_flow="sole")
     narrow = in_float32(ranker, "bfloat16")
     table_rows = sum(rows * width for width, rows in ranker.embedder._layout.rows.items())
     assert weight_bytes(ranker) - weight_bytes(narrow) == 2 * table_rows

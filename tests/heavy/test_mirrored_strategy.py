@@ -1,9 +1,5 @@
 """A `Ranker` learns the same on one replica and on two at the same global batch, and in mixed precision."""
 
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -12,24 +8,10 @@ from tests.small_log import learned_schema, raw_batch
 from tf_interformer import Ranker
 from tf_interformer._keras import LEGACY, keras
 
-# Logical devices must be made before TensorFlow starts, so this runs in a process of its own.
-PROGRAM = """
-import sys
-import numpy as np
-import tensorflow as tf
-
-jit, weighting = sys.argv[1] == "True", sys.argv[2]
-cpu = tf.config.list_physical_devices("CPU")[0]
-tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-
-from tests.small_log import learned_schema, raw_batch
-from tf_interformer import Ranker
-from tf_interformer._keras import keras
-
 TASKS = ("click", "buy")
 
 
-def run(replicas):
+def learn(replicas, jit, weighting):
     keras.utils.set_random_seed(0)
     strategy = tf.distribute.MirroredStrategy([f"/cpu:{i}" for i in range(replicas)])
     with strategy.scope():
@@ -49,24 +31,16 @@ def run(replicas):
     return losses, [np.asarray(w) for w in ranker.get_weights()]
 
 
-(losses, weights), (losses2, weights2) = run(1), run(2)
-np.testing.assert_allclose(losses2, losses, rtol=1e-5)
-for one, two in zip(weights, weights2, strict=True):
-    np.testing.assert_allclose(two, one, atol=1e-5)
-print("equal")
-"""
+def compare(jit, weighting):
+    (losses, weights), (losses2, weights2) = learn(1, jit, weighting), learn(2, jit, weighting)
+    np.testing.assert_allclose(losses2, losses, rtol=1e-5)
+    for one, two in zip(weights, weights2, strict=True):
+        np.testing.assert_allclose(two, one, atol=1e-5)
 
 
 @pytest.mark.parametrize(("jit", "weighting"), [(True, "fixed"), (False, "uncertainty")])
-def test_two_replicas_equal_one(jit, weighting):
-    run = subprocess.run(
-        [sys.executable, "-c", PROGRAM, str(jit), weighting],
-        check=False,
-        capture_output=True,
-        text=True,
-        cwd=Path(__file__).parents[2],
-    )
-    assert run.stdout.strip() == "equal", run.stderr[-2000:]
+def test_two_replicas_equal_one(two_cpus, jit, weighting):
+    two_cpus(compare, jit, weighting)
 
 
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])

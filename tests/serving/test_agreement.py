@@ -11,7 +11,7 @@ from tests.pipelines.small_folder import write_folders
 CONFIG = """
 dataset: {name: small, format: tfrecord}
 model:
-  backbone_config: {num_layers: 1, interaction: dot, num_heads: 2}
+  backbone_config: {num_layers: 1, interaction: dot, information_flow: sole}
   embedding: {dim: 4}
   tower_units: [8]
 training: {batch_size: 16, epochs: 1, jit_compile: false}

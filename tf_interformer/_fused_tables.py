@@ -142,11 +142,7 @@ def _as_matrix(ids: Any) -> Any:
 
 def _eager_numpy(value: Any) -> Any:
     """The value as NumPy when it is at hand, None while tracing."""
-    if isinstance(value, np.ndarray):
-        return value
-    if hasattr(value, "numpy"):
-        try:
-            return value.numpy()
-        except (AttributeError, NotImplementedError, RuntimeError, TypeError):
-            return None
-    return None
+    try:
+        return ops.convert_to_numpy(value)
+    except (AttributeError, NotImplementedError, RuntimeError, TypeError, ValueError):
+        return None

@@ -53,7 +53,13 @@ def of_ranker(batch: dict[str, np.ndarray], ranker: Ranker) -> dict[str, Any]:
     data = half, {"click": labels["click"][:8]}
     history = ranker.fit(batch, labels, batch_size=8, epochs=2, shuffle=False, verbose=0, validation_data=data).history
     measured = evaluate(ranker, [(batch, labels)])["click"]
+    try:
+        ranker({**batch, "item": np.full_like(batch["item"], 10**6)})
+        said = 0
+    except ValueError as error:
+        said = "ids of 'item' must lie in" in str(error)
     return {
+        "says which ids are out of range": said,
         **{f"history of {name}": values for name, values in history.items()},
         "evaluate": ranker.evaluate(batch, labels, batch_size=8, verbose=0),
         "predict": ranker.predict(batch, batch_size=8, verbose=0)["click"],

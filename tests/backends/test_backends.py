@@ -69,6 +69,7 @@ def test_training(backend, tmp_path):
         np.testing.assert_allclose(got[name], value, rtol=1e-4, atol=1e-5, err_msg=name)
     fitted = expected["history of loss"]
     assert fitted[1] < fitted[0]
+    assert expected["says which ids are out of range"]
 
 
 def test_what_needs_tensorflow_says_so(tmp_path):

@@ -15,7 +15,7 @@ _V1 = tf.compat.v1
 class GraphSession:
     """Runs the signatures of a SavedModel as TensorFlow Serving does: from its graph, by the names of its tensors.
 
-    Several threads may run it at once; none while it is closed.
+    Several threads may run it at once; none while it is closed. `signatures` holds what each takes and gives, by name.
 
     Args:
         path: Folder of an exported version, as `RUN/saved_model/1`.
@@ -33,7 +33,8 @@ class GraphSession:
     def __init__(self, path: str | os.PathLike) -> None:
         self._session = _V1.Session(graph=tf.Graph())
         with plain_path(path) as plain, self._session.graph.as_default():
-            self._signatures = _V1.saved_model.load(self._session, ["serve"], plain).signature_def
+            found = _V1.saved_model.load(self._session, ["serve"], plain).signature_def
+        self.signatures = {name: signature for name, signature in found.items() if not name.startswith("__")}
 
     def run(self, signature: str, inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
         """Outputs of a signature, by name; strings as an array of `bytes`.
@@ -43,10 +44,11 @@ class GraphSession:
             inputs: dict of arrays, by the signature's input names. Strings are `str` or `bytes`.
 
         Raises:
+            KeyError: There is no such signature.
             ValueError: The inputs are not the signature's, or of another type or rank.
             tf.errors.OpError: TensorFlow refuses to run it.
         """
-        asked = self._signatures[signature]
+        asked = self.signatures[signature]
         if set(inputs) != set(asked.inputs):
             raise ValueError(f"signature {signature!r} takes {sorted(asked.inputs)}. Received: {sorted(inputs)}")
         fed = {info.name: inputs[name] for name, info in asked.inputs.items()}

@@ -107,6 +107,9 @@ def test_inputs_that_do_not_fit_are_told(session):
     assert len(session.run("serving_default", features(3))) == 4
 
 
-def test_a_folder_that_is_no_model(tmp_path):
+def test_what_is_not_there(session, tmp_path):
+    assert {"serving_default", "serve_examples", "score_candidates", "embed"} <= set(session.signatures)
+    with pytest.raises(KeyError, match="predict"):
+        session.run("predict", {})
     with pytest.raises(OSError, match="saved_model"):
         GraphSession(tmp_path)

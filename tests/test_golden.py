@@ -10,6 +10,8 @@ from tests.golden.log import MODELS
 from tests.golden.make import FOLDER, logits
 from tf_interformer import Ranker
 
+pytestmark = pytest.mark.usefixtures("graphs_optimised")
+
 
 @pytest.mark.parametrize("name", MODELS)
 def test_scores_are_what_they_were(name):

@@ -6,6 +6,8 @@ import pytest
 
 from benchmarks import planted
 
+pytestmark = pytest.mark.usefixtures("graphs_optimised")
+
 
 def test_combo_ids_learn_pairs_that_inner_products_do_not():
     found = planted.pairs(0, count=16_000, epochs=4, values=30)

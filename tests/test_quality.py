@@ -11,7 +11,10 @@ from tf_interformer._keras import LEGACY
 
 STORED = json.loads((Path(__file__).parents[1] / "docs" / "results" / "quality.json").read_text(encoding="utf-8"))
 
-pytestmark = pytest.mark.skipif(LEGACY, reason="once is enough: both Kerases compute the same")
+pytestmark = [
+    pytest.mark.skipif(LEGACY, reason="once is enough: both Kerases compute the same"),
+    pytest.mark.usefixtures("graphs_optimised"),
+]
 
 
 def test_every_family_is_stored():

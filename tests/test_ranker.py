@@ -1,3 +1,5 @@
+from functools import cache
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -8,6 +10,7 @@ from tf_interformer._keras import LEGACY, keras
 from tf_interformer.callbacks import RankingMetrics
 from tf_interformer.evaluation import evaluate, metrics_of, predict
 from tf_interformer.metrics import auc, gauc, mrr, ndcg
+from tf_interformer.preprocessing import Preprocessor
 from tf_interformer.ranker import Ranker
 from tf_interformer.schema import Categorical, FeatureSchema, Label, SchemaError
 
@@ -26,10 +29,14 @@ def make(tasks=TASKS, **kwargs):
 
 
 def dataset(ranker, count=64, batch_size=16, seed=3):
-    raw = raw_batch(count, seed, ranker.schema.tasks)
-    data = tf.data.Dataset.from_tensor_slices(raw).batch(batch_size)
-    encode = ranker.preprocessor
-    return data.map(lambda batch: (encode(batch), encode.labels(batch), {"group": batch["user"]}))
+    return encoded_log(ranker.schema.tasks, count, seed).batch(batch_size)
+
+
+@cache
+def encoded_log(tasks, count, seed):
+    raw = raw_batch(count, seed, tasks)
+    encoded, labels = Preprocessor(learned_schema(tasks)).training_batch(raw)
+    return tf.data.Dataset.from_tensor_slices((encoded, labels, {"group": raw["user"]}))
 
 
 def without_group(data):
@@ -223,21 +230,6 @@ def test_auto_compiles_where_xla_is_known_to_be_faster(monkeypatch):
     assert compiled(["/gpu:0"], **with_attention)
     assert compiled([], **with_attention, information_flow="sole")
     assert compiled([], **with_attention, attention=False)
-
-
-@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
-def test_mixed_precision_trains_with_float32_logits(policy):
-    before = keras.mixed_precision.global_policy() if LEGACY else keras.config.dtype_policy()
-    keras.mixed_precision.set_global_policy(policy)
-    try:
-        ranker = make()
-        ranker.compile(keras.optimizers.Adam(1e-3), jit_compile=False)
-        data = without_group(dataset(ranker))
-        assert np.isfinite(ranker.fit(data, epochs=2, verbose=0, shuffle=False).history["loss"]).all()
-        logits = ranker(next(iter(data))[0])
-        assert all(logit.dtype == tf.float32 for logit in logits.values())
-    finally:
-        keras.mixed_precision.set_global_policy(before)
 
 
 def test_predict_scores_every_example_once_in_order():

@@ -55,8 +55,10 @@ def test_mixed_precision_learns(policy):
         encode, raw = ranker.preprocessor, raw_batch(56, 3)
         data = tf.data.Dataset.from_tensor_slices(raw).batch(16).map(lambda b: (encode(b), encode.labels(b)))
         losses = ranker.fit(data, epochs=6, verbose=0, shuffle=False).history["loss"]
+        logits = ranker(next(iter(data))[0])
     finally:
         keras.mixed_precision.set_global_policy(before)
+    assert all(logit.dtype == tf.float32 for logit in logits.values())
     assert np.isfinite(losses).all()
     assert losses[-1] < 0.9 * losses[0]
     scaled = isinstance(ranker.optimizer, keras.mixed_precision.LossScaleOptimizer)

@@ -29,7 +29,7 @@ from tf_interformer.ranker import Ranker
 from tf_interformer.schema import FeatureSchema
 
 CANDIDATE = ("item", "tags", "price")
-TINY = {"num_layers": 1, "information_flow": "both", "interaction": "dot", "num_heads": 2}
+TINY = {"num_layers": 1, "information_flow": "sole", "interaction": "dot"}
 SCHEMA = FeatureSchema.from_config({**learned_schema().get_config(), "candidate": CANDIDATE})
 
 

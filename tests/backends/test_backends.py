@@ -29,6 +29,7 @@ def run(backend: str, *command: str, refused: bool = True) -> subprocess.Complet
     """Run a module on a backend, and without TensorFlow where that is `refused`."""
     # Without most of its optimisations JAX compiles in half the time.
     settings = {"KERAS_BACKEND": backend, "TF_USE_LEGACY_KERAS": "0", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
+    settings["XLA_FLAGS"] = ""  # those of `tests/conftest.py` would lose gradients, see `run_layers`
     without = ["tests.backends.without_tensorflow"] if refused else []
     command = [sys.executable, "-m", *without, *command]
     return subprocess.run(command, env=os.environ | settings, capture_output=True, text=True, check=False)

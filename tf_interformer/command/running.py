@@ -21,11 +21,9 @@ def run_command(command: Callable[[], None]) -> int:
     Returns:
         The exit status: 0, 2 for an error, 130 after an interruption.
     """
-    from tf_interformer.schema import SchemaError  # which imports TensorFlow; what runs here has done so
-
     try:
         command()
-    except (UserError, SchemaError) as error:
+    except UserError as error:
         return _told(str(error))
     except OSError as error:
         places = [os.fsdecode(name) for name in (error.filename, error.filename2) if name is not None]

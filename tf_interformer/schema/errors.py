@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tf_interformer.columns import ColumnError
+from tf_interformer.errors import UserError
 
 
-class SchemaError(ValueError):
+class SchemaError(UserError):
     """A schema, or data that should follow one, is wrong; the message names the feature and the value."""
 
 

@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from serving.encoder import Encoder
 from tests.golden.log import TASKS, schema
+from tf_interformer import Preprocessor
 from tf_interformer.schema import Categorical, FeatureSchema, Label, Moment, Numeric, SchemaError, Sequence
 
 
@@ -116,3 +118,26 @@ def test_learning_ignores_what_lies_behind_an_events_length():
     with pytest.raises(SchemaError, match="'seen_length' exceeds the events in 'seen_price'"):
         declared.learn([batch | {"seen_length": [2], "seen_price": [[2.0]]}])
     assert np.isnan(learned["seen_price"].missing)
+
+
+@pytest.mark.parametrize("owner", [{}, {"hash_buckets": 50}])
+def test_a_column_that_shares_a_table_has_a_missing_value_of_its_own(owner, tmp_path):
+    made = FeatureSchema(
+        features=(Categorical("item", **owner),),
+        sequences=(Sequence("seen", fields=(Categorical("item", table="item", missing="none"),), max_length=3),),
+        labels=(Label("click"),),
+    )
+    raw = {
+        "item": np.array(["a", ""], object),
+        "seen_item": np.array([["none", "b", "a"], ["b", "b", "b"]], object),
+        "seen_length": np.array([3, 1]),
+        "click": np.array([1, 0]),
+    }
+    made = made.learn([raw])
+    assert owner or made["item"].vocabulary == ("a", "b")
+    made.to_json(tmp_path / "schema.json")
+    for encode in (Preprocessor(made), Encoder(tmp_path / "schema.json").encode):
+        encoded = {name: np.asarray(value) for name, value in encode(raw).items()}
+        assert encoded["item"][1] == 0
+        assert (encoded["seen_item"] == 0).tolist() == [[True, False, False], [False, True, True]]
+        assert encoded["seen_item"][0, 2] == encoded["item"][0] >= 2

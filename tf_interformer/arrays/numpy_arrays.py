@@ -24,15 +24,18 @@ class NumpyArrays:
     Example:
 
     >>> from tf_interformer.schema import Categorical
-    >>> NumpyArrays({"item": Categorical("item", vocabulary=["a", "b"])}).ids("item", np.array(["b", "", "?"], object))
-    array([3, 0, 1], dtype=int32)
+    >>> NumpyArrays({"item": Categorical("item", vocabulary=["a", "b"])}).ids(
+    ...     "item", np.array(["b", "", "?", "none"], object), missing="none")
+    array([3, 0, 1, 0], dtype=int32)
     """
 
     def __init__(self, tables: Mapping[str, Vocabulary]) -> None:
         self._tables = {name: _look_up(name, owner) for name, owner in tables.items()}
+        self._missing = {name: owner.missing for name, owner in tables.items()}
 
-    def ids(self, table: str, values: np.ndarray) -> np.ndarray:
-        return self._tables[table](values)
+    def ids(self, table: str, values: np.ndarray, missing: Any) -> np.ndarray:
+        found = self._tables[table](values)
+        return found if missing == self._missing[table] else self.where(self.equal(values, missing), 0, found)
 
     def cast(self, x: Any, dtype: str) -> np.ndarray:
         return np.asarray(x).astype(dtype)

@@ -22,8 +22,11 @@ class Arrays(Protocol):
     [0, 2, 2]
     """
 
-    def ids(self, table: str, values: Array) -> Array:
-        """The id of each value in the vocabulary of a table, int32: 0 of the missing value, 1 of an unknown one."""
+    def ids(self, table: str, values: Array, missing: Any) -> Array:
+        """The id of each value in the vocabulary of a table, int32: 1 of an unknown value, 0 of the missing one.
+
+        That is the table's owner's, and `missing`, that of a column which shares the table.
+        """
         ...
 
     def cast(self, x: Array, dtype: str) -> Array:

@@ -21,8 +21,9 @@ class TensorArrays(tf.Module):
     Example:
 
     >>> from tf_interformer.schema import Categorical
-    >>> TensorArrays({"item": Categorical("item", vocabulary=["a", "b"])}).ids("item", tf.constant(["b", "", "?"]))
-    <tf.Tensor: shape=(3,), dtype=int32, numpy=array([3, 0, 1], dtype=int32)>
+    >>> TensorArrays({"item": Categorical("item", vocabulary=["a", "b"])}).ids(
+    ...     "item", tf.constant(["b", "", "?", "none"]), missing="none")
+    <tf.Tensor: shape=(4,), dtype=int32, numpy=array([3, 0, 1, 0], dtype=int32)>
     """
 
     def __init__(self, tables: Mapping[str, Vocabulary], dtype: str = "float32") -> None:
@@ -32,12 +33,14 @@ class TensorArrays(tf.Module):
         self._largest = float(np.finfo(np.float16).max) if dtype == "float16" else None
         self._tables = {name: _table(owner) for name, owner in tables.items() if owner.hash_buckets is None}
 
-    def ids(self, table: str, values: tf.Tensor) -> tf.Tensor:
+    def ids(self, table: str, values: tf.Tensor, missing: Any) -> tf.Tensor:
         owner = self._owners[table]
         if owner.hash_buckets is None:
-            return tf.cast(self._tables[table].lookup(values), tf.int32)
-        buckets = tf.strings.to_hash_bucket_fast(as_text(values), owner.hash_buckets)
-        return tf.where(self.equal(values, owner.missing), 0, 2 + tf.cast(buckets, tf.int32))
+            found = tf.cast(self._tables[table].lookup(values), tf.int32)
+        else:
+            buckets = tf.strings.to_hash_bucket_fast(as_text(values), owner.hash_buckets)
+            found = self.where(self.equal(values, owner.missing), 0, 2 + tf.cast(buckets, tf.int32))
+        return found if missing == owner.missing else self.where(self.equal(values, missing), 0, found)
 
     def cast(self, x: Any, dtype: str) -> tf.Tensor:
         return tf.cast(x, dtype)

@@ -143,7 +143,7 @@ class Categorical(FeatureKind):
 
     def encode(self, column: str, values: Array, arrays: Arrays) -> dict[str, Array]:
         """The ids of the values."""
-        return {column: arrays.ids(self.table or column, values)}
+        return {column: arrays.ids(self.table or column, values, self.missing)}
 
     def learner(self) -> TableLearner | None:
         """Learns the vocabulary of the table that it owns."""

@@ -61,6 +61,8 @@ class Learning:
             found = found.real(lengths[column.length])
         elif column.has_lists:
             found = found.values
+        if column.table not in (None, column.name):  # the owner knows its own missing value
+            found = found[found != column.missing]
         learner = self._learners.get(column.table or column.name)
         if learner is not None:
             learner.update(found)

@@ -92,6 +92,7 @@ ONCE = (
     "tests/serving/test_request",
     "tests/serving/test_server",
     "tests/serving/test_start_files",
+    "tests/test_architecture",
     "tests/test_columns",
     "tests/test_compression.py::test_a_low_rank_model",
     "tests/test_compression.py::test_all_heads",

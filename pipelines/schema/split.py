@@ -1,6 +1,5 @@
 """Cuts a log by time into the folder that `pipelines.train` reads."""
 
-import os
 import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,7 +9,6 @@ import polars as pl
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-import pipelines.configs
 from pipelines.config import ConfigError
 from pipelines.datasets.tables import DataError
 from pipelines.input import SPLITS
@@ -268,6 +266,5 @@ def _summary(name: str, rows: Ints, frame: pl.DataFrame, schema: FeatureSchema, 
 
 
 def _next_command(folder: Path) -> str:
-    config = os.path.relpath(Path(str(pipelines.configs.__file__)).parent / "own_log.yaml")
-    return shlex.join(["python", "-m", "pipelines.train", "--config", config, "--data-dir", str(folder),
-                       "--output", f"runs/{folder.name}"])  # fmt: skip
+    parts = ["tf-interformer", "train", "--config", "own_log", "--data-dir", str(folder)]
+    return shlex.join([*parts, "--output", f"runs/{folder.name}"])

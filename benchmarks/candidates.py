@@ -77,15 +77,8 @@ def measure(backbones: Sequence[str], items: int, rounds: int) -> list[dict[str,
 
 def _request(schema: Any, items: int) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """A user's columns, one row each, and the items' columns."""
-    random = np.random.default_rng(0)
-    user: dict[str, np.ndarray] = {f.name: random.integers(0, 10**6, 1) for f in schema.categoricals}
-    columns = {name: random.integers(0, 10**6, items) for name in CANDIDATE}
-    user = {name: value for name, value in user.items() if name not in CANDIDATE}
-    for sequence in schema.sequences:
-        for field in sequence.fields:
-            user[sequence.column(field.name)] = random.integers(0, 10**6, (1, sequence.max_length))
-        user[sequence.length_column] = np.array([sequence.max_length])
-    return user, columns
+    user, columns = (standard_work.raw_columns(schema, rows) for rows in (1, items))
+    return {name: value for name, value in user.items() if name not in CANDIDATE}, {n: columns[n] for n in CANDIDATE}
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:

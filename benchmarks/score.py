@@ -29,7 +29,7 @@ def measure(rows: Sequence[int], rounds: int) -> list[dict[str, Any]]:
     task = schema.tasks[0]
     results = []
     for count in rows:
-        raw = _raw_columns(schema, count)
+        raw = standard_work.raw_columns(schema, count)
 
         def graph(raw: dict[str, np.ndarray] = raw) -> np.ndarray:
             return ranker.score(raw)[task]
@@ -51,17 +51,6 @@ def measure(rows: Sequence[int], rounds: int) -> list[dict[str, Any]]:
             }
         )
     return results
-
-
-def _raw_columns(schema: Any, rows: int) -> dict[str, np.ndarray]:
-    """Ids as a log has them, and full histories."""
-    random = np.random.default_rng(0)
-    raw: dict[str, np.ndarray] = {f.name: random.integers(0, 10**6, rows) for f in schema.categoricals}
-    for sequence in schema.sequences:
-        for field in sequence.fields:
-            raw[sequence.column(field.name)] = random.integers(0, 10**6, (rows, sequence.max_length))
-        raw[sequence.length_column] = np.full(rows, sequence.max_length)
-    return raw
 
 
 def table(results: Sequence[dict[str, Any]]) -> str:

@@ -75,6 +75,17 @@ def arrays(of: FeatureSchema, count: int = 4, size: int = BATCH_SIZE, seed: int 
     return made
 
 
+def raw_columns(of: FeatureSchema, rows: int) -> dict[str, np.ndarray]:
+    """Returns ids as a log has them, all histories full."""
+    random = np.random.default_rng(0)
+    raw: dict[str, np.ndarray] = {feature.name: random.integers(0, 10**6, rows) for feature in of.categoricals}
+    for sequence in of.sequences:
+        for field in sequence.fields:
+            raw[sequence.column(field.name)] = random.integers(0, 10**6, (rows, sequence.max_length))
+        raw[sequence.length_column] = np.full(rows, sequence.max_length)
+    return raw
+
+
 def distinct_rows(of: FeatureSchema, batch: Batch) -> int:
     """Returns how many rows of the tables a batch reads."""
     read: dict[str, list[Any]] = {}

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
+from tf_interformer.layers.personalized_ffn import PERSONALIZED
+
 
 @dataclass(frozen=True)
 class InterFormerPlan:
@@ -39,7 +41,7 @@ class InterFormerPlan:
         blocks = model.num_layers - (model.final_summary == "algorithm1")
         flow = model.information_flow
         to_sequence = flow in ("both", "n2s")
-        personalized = model.personalized_ffn in ("linear", "two_layer")
+        personalized = model.personalized_ffn in PERSONALIZED
         # CLS tokens act through the attention or as a part of the summary.
         has_cls = to_sequence and model.cls_tokens and (model.attention or model.aggregation == "selective")
         asks = model.target_features and model.aggregation == "selective" and not model.faithful

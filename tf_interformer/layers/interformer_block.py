@@ -67,10 +67,6 @@ class InterFormerBlock(keras.layers.Layer):
     def _num_cls(self) -> int:
         return self.sequence_arch.num_cls_tokens
 
-    @property
-    def _personalizes(self) -> bool:
-        return self.sequence_arch.personalized_ffn in ("linear", "two_layer")
-
     def build(self, input_shape: Any) -> None:
         batch, _, width = tokens_shape(input_shape["features"])
         _, time, _ = sequence_shape(input_shape["sequence"])
@@ -78,7 +74,9 @@ class InterFormerBlock(keras.layers.Layer):
         if self.cross_arch is not None:
             build_sublayer(self.cross_arch, input_shape)
             summaries = self.cross_arch.compute_output_shape(input_shape)
-        if "features" not in summaries and (self._personalizes or (self._num_cls and "cls" not in input_shape)):
+        if "features" not in summaries and (
+            self.sequence_arch.needs_summary or (self._num_cls and "cls" not in input_shape)
+        ):
             raise ValueError(
                 "The Sequence Arch's PFFN, and CLS tokens that are not among the inputs, are made of a summary of the "
                 f"features. Received: a Cross Arch that makes {sorted(summaries) or 'none'}"
@@ -89,7 +87,7 @@ class InterFormerBlock(keras.layers.Layer):
         build_sublayer(self.interaction_arch, shapes)
         joined = (batch, None if time is None else time + self._num_cls, width)
         shapes = {"sequence": joined, "lengths": input_shape["lengths"]}
-        if self._personalizes:
+        if self.sequence_arch.needs_summary:
             shapes["summary"] = summaries["features"]
         build_sublayer(self.sequence_arch, shapes)
         super().build(input_shape)
@@ -107,7 +105,7 @@ class InterFormerBlock(keras.layers.Layer):
             s = {"sequence": sequence, "lengths": lengths}
             if self._num_cls:
                 s["sequence"] = ops.concatenate([state["cls"], sequence], axis=1)
-            if self._personalizes:
+            if self.sequence_arch.needs_summary:
                 s["summary"] = summaries["features"]
             state["features"] = self.interaction_arch(x, training=training)
             sequence = self.sequence_arch(s, training=training)

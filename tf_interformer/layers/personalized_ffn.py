@@ -18,7 +18,9 @@ from tf_interformer.layers._common import (
 from tf_interformer.layers._token_norm import TokenNorm
 from tf_interformer.layers.mlp import MLP
 
-MODES = ("linear", "two_layer", "plain")
+# Those that read a summary of the features.
+PERSONALIZED = ("linear", "two_layer")
+MODES = (*PERSONALIZED, "plain")
 
 
 @register

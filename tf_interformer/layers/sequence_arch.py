@@ -16,7 +16,7 @@ from tf_interformer.layers._common import (
 )
 from tf_interformer.layers._token_norm import TokenNorm
 from tf_interformer.layers.multi_head_attention import MultiHeadAttention
-from tf_interformer.layers.personalized_ffn import MODES, PersonalizedFFN
+from tf_interformer.layers.personalized_ffn import MODES, PERSONALIZED, PersonalizedFFN
 
 ROTARY = ("recent", "joint", "behaviours", None)
 # Of the weights that a fresh residual branch ends with.
@@ -90,6 +90,11 @@ class SequenceArch(keras.layers.Layer):
         if personalized_ffn is None and not attention:
             raise ValueError("At least one of `personalized_ffn` and `attention` must be set. Received: neither")
 
+    @property
+    def needs_summary(self) -> bool:
+        """Whether it reads a summary of the features."""
+        return self.personalized_ffn in PERSONALIZED
+
     def build(self, input_shape: Any) -> None:
         shape = sequence_shape(input_shape["sequence"])
         policy = self.dtype_policy
@@ -99,7 +104,7 @@ class SequenceArch(keras.layers.Layer):
             build_sublayer(self.dropout_layer, shape)
         if self.personalized_ffn is not None:
             shapes = {"sequence": shape}
-            if self.personalized_ffn != "plain":
+            if self.needs_summary:
                 shapes["summary"] = input_shape["summary"]
             start = BRANCH_START if self.residual else 1.0
             self.ffn = PersonalizedFFN(self.personalized_ffn, self.ffn_hidden_dim, start, dtype=policy, name="ffn")
@@ -120,7 +125,7 @@ class SequenceArch(keras.layers.Layer):
         sequence, lengths = read_history(inputs["sequence"], inputs["lengths"], leading=self.num_cls_tokens)
         if self.personalized_ffn is not None:
             x = {"sequence": sequence}
-            if self.personalized_ffn != "plain":
+            if self.needs_summary:
                 x["summary"] = inputs["summary"]
             sequence = self._join(sequence, self.ffn(x), "ffn_norm", training)
         if self.attention:

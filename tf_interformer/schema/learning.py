@@ -32,6 +32,12 @@ class Learning:
         self._columns = [column for column in schema.raw_columns if column.kind != "key"]
         made = ((key, feature.learner()) for key, feature in schema.keyed_features())
         self._learners = {key: learner for key, learner in made if learner is not None}
+        # The owner of a table knows its own missing value, not that of a column which shares the table.
+        self._missing = {
+            column.name: column.missing
+            for column in self._columns
+            if column.table is not None and column.missing != schema.tables[column.table].missing
+        }
         self._positives = dict.fromkeys(schema.tasks, 0.0)
         self._examples = 0
 
@@ -61,8 +67,8 @@ class Learning:
             found = found.real(lengths[column.length])
         elif column.has_lists:
             found = found.values
-        if column.table not in (None, column.name):  # the owner knows its own missing value
-            found = found[found != column.missing]
+        if column.name in self._missing:
+            found = found[found != self._missing[column.name]]
         learner = self._learners.get(column.table or column.name)
         if learner is not None:
             learner.update(found)

@@ -7,10 +7,10 @@ from tf_interformer.export import export_saved_model
 
 
 @pytest.fixture(scope="session")
-def ranker_of_two_tasks():
+def ranker():
     return small_ranker()
 
 
 @pytest.fixture(scope="session")
-def exported_two_tasks(ranker_of_two_tasks, tmp_path_factory):
-    return export_saved_model(ranker_of_two_tasks, tmp_path_factory.mktemp("models") / "clicks")
+def exported(ranker, tmp_path_factory):
+    return export_saved_model(ranker, tmp_path_factory.mktemp("models") / "clicks")

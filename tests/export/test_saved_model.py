@@ -11,16 +11,6 @@ from tf_interformer.export import export_saved_model
 from tf_interformer.ranker import Ranker
 
 
-@pytest.fixture
-def ranker(ranker_of_two_tasks):
-    return ranker_of_two_tasks
-
-
-@pytest.fixture
-def exported(exported_two_tasks):
-    return exported_two_tasks
-
-
 def features(count=32, seed=7):
     raw = raw_batch(count, seed, TASKS)
     return {name: tf.constant(value) for name, value in raw.items() if name not in TASKS}

@@ -15,23 +15,13 @@ from tf_interformer.export.float32 import for_serving, in_float32, weight_bytes
 OUTPUTS = {f"{task}_{kind}" for task in TASKS for kind in ("probability", "logit")}
 
 
-@pytest.fixture
-def ranker(ranker_of_two_tasks):
-    return ranker_of_two_tasks
-
-
-@pytest.fixture
-def exported(exported_two_tasks):
-    return exported_two_tasks
-
-
 @pytest.fixture(scope="module")
-def session(exported_two_tasks):
+def session(exported):
     """Calls a signature by name."""
     graph = tf.Graph()
     session = tf.compat.v1.Session(graph=graph)
     with graph.as_default():
-        definitions = tf.compat.v1.saved_model.load(session, ["serve"], str(exported_two_tasks)).signature_def
+        definitions = tf.compat.v1.saved_model.load(session, ["serve"], str(exported)).signature_def
 
     def call(name, columns):
         definition = definitions[name]

@@ -7,6 +7,7 @@ import tensorflow as tf
 from tests.small_log import learned_schema, matching_schema, raw_batch
 from tf_interformer._keras import keras, ops, register
 from tf_interformer.backbones import Backbone
+from tf_interformer.backbones.base import rows_of
 from tf_interformer.ranker import Ranker
 from tf_interformer.schema import FeatureSchema, SchemaError
 
@@ -89,15 +90,16 @@ def test_one_item_and_empty_histories(ranker, count, row):
 
 def test_what_is_shared_is_computed_for_one_row(ranker, monkeypatch):
     seen = []
-    plain = type(ranker.backbone).shared
+    plain = type(ranker.backbone).user_side
 
-    def spy(self, tokens):
-        seen.extend(int(value.shape[0]) for value in tf.nest.flatten(tokens))
-        return plain(self, tokens)
+    def spy(self, tokens, training=None):
+        state = plain(self, tokens, training)
+        seen.extend(int(value.shape[0]) for value in tf.nest.flatten(state))
+        return state
 
-    monkeypatch.setattr(type(ranker.backbone), "shared", spy)
+    monkeypatch.setattr(type(ranker.backbone), "user_side", spy)
     user, items, _ = request()
-    ranker.served_candidate_logits(user | items)  # eagerly: a graph may have been traced before
+    ranker.served.candidate_logits(user | items)  # eagerly: a graph may have been traced before
     assert set(seen) == {1}
 
 
@@ -105,10 +107,11 @@ def test_what_is_shared_is_computed_for_one_row(ranker, monkeypatch):
 class Lengths(Backbone):
     """Shares nothing: it meets the sequences as they are, a row for each item."""
 
-    def call(self, inputs, training=None):
-        lengths = ops.cast(inputs["lengths"]["viewed"], "float32")
-        events = ops.sum(inputs["sequences"]["viewed"], axis=(1, 2))
-        features = ops.sum(inputs["features"], axis=1)
+    def candidate_side(self, tokens, state, row=None, training=None):
+        state = rows_of(state, row)
+        lengths = ops.cast(state["lengths"]["viewed"], "float32")
+        events = ops.sum(state["sequences"]["viewed"], axis=(1, 2))
+        features = ops.sum(tokens["features"], axis=1)
         return self.for_each_task(features * ops.expand_dims(lengths + events, 1))
 
     def representation_size(self, input_shape):

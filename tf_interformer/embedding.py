@@ -10,13 +10,14 @@ from tf_interformer._fused_tables import FEW_IDS as FEW_IDS  # for who counts id
 from tf_interformer._fused_tables import Place, pool
 from tf_interformer._keras import ops, register
 from tf_interformer.layers._common import (
-    repeat_rows,
     valid_positions,
     wide,
     zero_where_not,
 )
 from tf_interformer.layers._lookup import take_rows
 from tf_interformer.schema import Sequence as Events
+from tf_interformer.schema._name import ROW_COLUMN
+from tf_interformer.tokens import Tokens
 
 
 @register
@@ -61,11 +62,14 @@ class TokenEmbedder(EmbedderParts):
         inputs: dict of tensors, as the `Preprocessor` makes it.
 
     Returns:
-        dict: `"features"` `[B, N, D]`; `"sequences"` name -> `[B, T, F * D]`, an event's F categorical fields side by
-        side, and behind them for each `match` whether it was the candidate, each `distance`, and all its numbers, by a
-        map of their own like that of the dense token; `"lengths"` name -> `[B]`;
-        `"ids"` `[B, N]`, 0 where a token has none; with numeric features or a `match` also `"numbers"`, all of them as
-        they come, `[B, M]`.
+        `Tokens`: `"features"` `[B, N, D]`; `"sequences"` name -> `[B, T, F * D]`, an event's F categorical fields side
+        by side, and behind them for each `match` whether it was the candidate, each `distance`, and all its numbers, by
+        a map of their own like that of the dense token; `"lengths"` name -> `[B]`; `"ids"` `[B, N]`, 0 where a token
+        has none; with numeric features or a `match` also `"numbers"`, all of them as they come, `[B, M]`.
+
+        In a batch of requests, whose column `_row` `[B]` says which row of the user's columns each example is of, these
+        have a row for each of R users, and the candidate's one for each example. The sequences have R rows then, too,
+        and `"row"` comes with them; with a `match` or a `distance` they differ between candidates, and have B.
 
     Raises:
         ValueError: A column is missing, or, in eager mode, an id is out of its table's range. In a compiled
@@ -99,60 +103,55 @@ class TokenEmbedder(EmbedderParts):
         rows = np.arange(place.offset, place.offset + place.rows)
         return ops.convert_to_numpy(wide(take_rows(self._tables[str(place.width)], rows)))
 
-    def call(self, inputs: Mapping[str, Any], training: bool | None = None) -> dict[str, Any]:
+    def call(self, inputs: Mapping[str, Any], training: bool | None = None) -> Tokens:
         self._check(inputs)
         if self.forget is not None and training:
             inputs = self._layout.forgotten(inputs, self.forget)
-        rows, penalty = self._gather(inputs, self._layout.places.values())
+        row = inputs.get(ROW_COLUMN)
+        theirs = self.schema.candidate_columns
+        places = self._layout.places.values()
+        # One gather reads all columns that have the same rows.
+        sides = [places] if row is None else [[c for c in places if (c.key in theirs) == own] for own in (False, True)]
+        rows: dict[str, Any] = {}
+        penalty: Any = 0.0
+        for side in sides:
+            read, squares = self._gather(inputs, side)
+            rows |= read
+            penalty = penalty + squares
+
+        def spread(key: str, value: Any) -> Any:
+            """What belongs to an example, with a row for each."""
+            return value if row is None or key in theirs else ops.take(value, row, axis=0)
+
         if self.l2:
-            batch = ops.cast(ops.shape(next(iter(rows.values())))[0], "float32")
+            batch = ops.cast(ops.shape(next(iter(rows.values())) if row is None else row)[0], "float32")
             # A replica's part of the last batch may be empty.
             self.add_loss(self.l2 * penalty / ops.maximum(batch, 1.0))
-        tokens = self._tokens(inputs, rows, lambda _, value: value, training)
+        tokens = self._tokens(inputs, rows, spread, training)
+        if row is not None and not self.schema.comparisons:
+            tokens["row"] = row
         if self.drop is not None:
             tokens["features"] = self.drop(tokens["features"], training=training)
             tokens["sequences"] = {name: self.drop(x, training=training) for name, x in tokens["sequences"].items()}
         return tokens
 
-    def candidate_tokens(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
-        """The tokens of one user's candidates, as in inference.
-
-        Args:
-            inputs: dict of tensors, an encoded batch in which the columns of the schema's `candidate` have a row for
-                each of N items and all others one row, the user's. What is the user's is looked up once.
-
-        Returns:
-            dict as of `call`, with N rows of `"features"` and `"ids"`, and one of `"sequences"` and `"lengths"`.
-        """
-        self._check(inputs)
-        theirs = self.schema.candidate_columns
-        users, _ = self._gather(inputs, [c for c in self._layout.places.values() if c.key not in theirs])
-        items, _ = self._gather(inputs, [c for c in self._layout.places.values() if c.key in theirs])
-        count = ops.shape(inputs[self.schema.candidate[0]])[0]
-
-        def spread(key: str, value: Any) -> Any:
-            return value if key in theirs else repeat_rows(value, count)
-
-        return self._tokens(inputs, users | items, spread, training=False)
-
     def _tokens(
         self, inputs: Mapping[str, Any], rows: Mapping[str, Any], spread: Callable[[str, Any], Any], training: Any
-    ) -> dict[str, Any]:
+    ) -> Tokens:
         """The tokens; `spread` gives what belongs to a feature as many rows as the batch has."""
         tokens = []
-        given: dict[str, Any] = {}
+        numbers: Any = None
         if self.dense is not None:
             columns = {name: ops.cast(inputs[name], self.compute_dtype) for name in self.schema.numbers}
             numbers = ops.stack([spread(name, value) for name, value in columns.items()], axis=-1)
-            given["numbers"] = numbers  # [B, M]
             dense = self.dense(numbers, training=training)
             tokens.append(ops.reshape(dense, (-1, self.dense_tokens, self.dim)))  # [B, dense_tokens, D]
         for column in self._token_columns:
             if column.is_id:
                 token = pool(rows[column.name], inputs[column.name], column.pooling)
             else:
-                made = self._vector_maps[column.name](ops.cast(inputs[column.name], self.compute_dtype))
-                token = ops.expand_dims(made, axis=1)
+                token = self._vector_maps[column.name](ops.cast(inputs[column.name], self.compute_dtype))
+                token = ops.expand_dims(token, axis=1)
             tokens.append(spread(column.name, token))  # [B, 1, D]
         features = ops.concatenate(tokens, axis=1)  # [B, N, D]
         sequences, lengths = {}, {}
@@ -169,7 +168,10 @@ class TokenEmbedder(EmbedderParts):
             sequences[sequence.name] = ops.concatenate(events, axis=-1) if len(events) > 1 else events[0]
             lengths[sequence.name] = length
         ids = self._ids({key: spread(key, inputs[key]) for key in self._one_id if key}, ops.shape(features)[0])
-        return {"features": features, "sequences": sequences, "lengths": lengths, "ids": ids, **given}
+        made: Tokens = {"features": features, "sequences": sequences, "lengths": lengths, "ids": ids}
+        if numbers is not None:
+            made["numbers"] = numbers  # [B, M]
+        return made
 
     def _event_numbers(
         self, sequence: Events, part: Iterable[str], inputs: Mapping[str, Any], length: Any, training: Any
@@ -203,18 +205,20 @@ class TokenEmbedder(EmbedderParts):
             )
         self._layout.check(inputs)
 
-    def compute_output_shape(self, input_shape: Mapping[str, Any]) -> dict[str, Any]:
+    def compute_output_shape(self, input_shape: Mapping[str, Any]) -> Tokens:
         sequences = {
             s.name: (None, _width(input_shape, s.event_columns[0]), len(s.event_parts) * self.dim)
             for s in self.schema.sequences
         }
-        return {
+        made: Tokens = {
             "features": (None, len(self.feature_names), self.dim),
             "sequences": sequences,
             "lengths": {s.name: (None,) for s in self.schema.sequences},
             "ids": (None, len(self.feature_names)),
-            **({"numbers": (None, len(self.schema.numbers))} if self.schema.numbers else {}),
         }
+        if self.schema.numbers:
+            made["numbers"] = (None, len(self.schema.numbers))
+        return made
 
 
 def _width(shapes: Mapping[str, Any], key: str) -> int | None:

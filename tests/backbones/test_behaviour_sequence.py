@@ -195,11 +195,12 @@ def test_next_event_loss_is_a_mean_over_the_neighbours_there_are(pairs):
 
 
 @pytest.mark.parametrize("name", ["dien", "dmt"])
-def test_what_the_candidates_share_gives_the_same(name):
+def test_what_is_computed_before_the_target_gives_the_same(name):
     inputs = tensors(batch())
-    layer = made(name, inputs)
-    shared = layer.shared(inputs)
-    assert_close(layer({"features": inputs["features"], **shared}), layer(inputs), 1e-6)
+    for layer, sequence in zip(made(name, inputs).sequence_layers, "ab", strict=True):
+        x = {"sequence": inputs["sequences"][sequence], "lengths": inputs["lengths"][sequence]}
+        x["target"] = x["sequence"][:, 0]
+        assert_close(layer({**x, **layer.before_target(x)}), layer(x), 1e-6)
 
 
 def test_the_target_matters_and_only_where_it_is_one():

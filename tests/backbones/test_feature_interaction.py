@@ -138,10 +138,6 @@ def test_in_a_ranker(name, schema):
     assert ranker.backbone.token_names(["item"], ["viewed", "bought"]) == ["item", "bought", "viewed"]
     clicks = ranker.score(raw_batch(4))["click"]
     assert clicks.shape == (4,) and ((clicks > 0) & (clicks < 1)).all()
-    tokens = ranker.embedder(ranker.preprocessor(raw_batch(4)))
-    shared = ranker.backbone.shared({k: tokens[k] for k in ("sequences", "lengths")})
-    again = ranker.backbone({"features": tokens["features"], "ids": tokens["ids"], **shared})
-    assert_close(again, ranker.backbone(tokens), 1e-5)
 
 
 def test_fits(schema):

@@ -1,5 +1,6 @@
 """Models from tokens to one representation per task."""
 
+from collections.abc import Mapping, Sequence
 from inspect import signature
 from typing import Any
 
@@ -32,6 +33,7 @@ from tf_interformer.backbones.dual_enhanced_attention import DualEnhancedAttenti
 from tf_interformer.backbones.hiformer import Hiformer
 from tf_interformer.backbones.interformer import InterFormer
 from tf_interformer.layers._registry import Registry
+from tf_interformer.schema import FeatureSchema
 
 _REGISTRY = Registry(
     "backbone",
@@ -107,6 +109,35 @@ def needs_targets(name: str) -> bool:
     return bool(getattr(_REGISTRY.classes.get(name), "needs_targets", False))
 
 
+def for_schema(
+    schema: FeatureSchema, identifier: Any, config: Mapping[str, Any] | None, feature_names: Sequence[str], dtype: Any
+) -> Backbone:
+    """Returns the backbone of a model for a schema: its tasks are the labels; `targets` are filled in.
+
+    Args:
+        schema: `FeatureSchema`.
+        identifier: str, dict or layer. As in `get`.
+        config: dict or None. Arguments for a backbone given by name.
+        feature_names: list of str. Names of the feature tokens in their order.
+        dtype: The dtype policy of a backbone given by name.
+
+    Raises:
+        ValueError: `config` comes with a backbone that is not given by name, or its tasks are not the labels.
+    """
+    if isinstance(identifier, str):
+        config = dict(config or {})
+        if needs_targets(identifier):
+            config.setdefault("targets", targets_of(schema, feature_names))
+        by_name: Backbone = get(identifier, tasks=schema.tasks, name="backbone", dtype=dtype, **config)
+        return by_name
+    if config is not None:
+        raise ValueError(f"`backbone_config` needs a backbone given by name. Received: backbone={identifier!r:.80}")
+    made: Backbone = get(identifier)
+    if tuple(made.tasks) != schema.tasks:
+        raise ValueError(f"the backbone's tasks must be the schema's labels {schema.tasks}. Received: {made.tasks}")
+    return made
+
+
 def names() -> list[str]:
     """Returns the names that `get` knows."""
     return sorted(_REGISTRY.classes)
@@ -140,6 +171,7 @@ __all__ = [
     "Wukong",
     "XDeepFM",
     "arguments",
+    "for_schema",
     "get",
     "names",
     "needs_targets",

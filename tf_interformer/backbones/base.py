@@ -3,16 +3,19 @@
 from collections.abc import Sequence
 from typing import Any
 
-from tf_interformer._keras import keras
+from tf_interformer._keras import keras, ops
 from tf_interformer.layers._common import Tensor
 from tf_interformer.layers._token_norm import SOFT_EPSILON, TokenNorm
+from tf_interformer.tokens import Tokens
+
+State = dict[str, Any]
 
 
 class Backbone(keras.layers.Layer):
     """Base class of the backbones: tokens in, one representation per task out.
 
-    A subclass implements `build`, `call` and `representation_size`, and `shared` where a part of its work depends on
-    the sequences alone.
+    A subclass implements `build`, `candidate_side` and `representation_size`, and `user_side` where a part of its work
+    is the same for all candidates that are ranked for one user.
 
     Args:
         tasks: list of str. Names of the tasks. Defaults to `("label",)`.
@@ -22,8 +25,8 @@ class Backbone(keras.layers.Layer):
             learned by heart. With `1.0` a token keeps its scale while that is small. Ours; the papers' is `1e-5` or so.
             Defaults to `1.0`.
 
-    Input: `{"features": [batch, N, dim], "sequences": {name: [batch, time, width]}, "lengths": {name: [batch]}}`, and
-        optionally `"ids": [batch, N]`, the id behind each feature token, for layers that remember pairs of ids.
+    Input: `{"features": [batch, N, dim], "sequences": {name: [batch, time, width]}, "lengths": {name: [batch]}}` and
+        what else `Tokens` names. With `"row": [batch]` the sequences have a row for each user, not for each example.
     Output: `{task: [batch, representation]}`.
 
     Raises:
@@ -68,16 +71,33 @@ class Backbone(keras.layers.Layer):
         """Returns the width of a task's representation."""
         raise NotImplementedError
 
-    def shared(self, tokens: dict[str, Any]) -> dict[str, Any]:
-        """Returns what the sequences come to before they meet the features.
+    def user_side(self, tokens: Tokens, training: bool | None = None) -> State:
+        """Returns what is computed once for each user, whatever the candidates: a dict of tensors, R rows each.
 
-        The items that are ranked for one user share their sequences: this is computed for one row, every tensor of it
-        is repeated for each item, and `call` takes it in place of the sequences. By default it is the sequences.
+        By default nothing is computed: it is the sequences as they come.
 
         Args:
-            tokens: dict. `"sequences"` and `"lengths"`, as in the input of `call`.
+            tokens: `Tokens` of R users. The feature tokens have no part in it.
+            training: bool. As in `call`.
         """
-        return tokens
+        return dict(sequences_of(tokens))
+
+    def candidate_side(
+        self, tokens: Tokens, state: State, row: Tensor | None = None, training: bool | None = None
+    ) -> dict[str, Tensor]:
+        """Returns `{task: [N, representation]}` of N examples.
+
+        Args:
+            tokens: `Tokens`. What of them is about sequences is not read: `state` has it.
+            state: What `user_side` returned.
+            row: int tensor `[N]`: which row of the state each example is of. `None`: its own.
+            training: bool. As in `call`.
+        """
+        raise NotImplementedError
+
+    def call(self, inputs: Tokens, training: bool | None = None) -> dict[str, Tensor]:
+        state = self.user_side(inputs, training=training)
+        return self.candidate_side(inputs, state, inputs.get("row"), training=training)
 
     def for_each_task(self, representation: Tensor) -> dict[str, Tensor]:
         """Returns the same representation for every task."""
@@ -94,3 +114,12 @@ class Backbone(keras.layers.Layer):
 def sequences_of(tokens: Any) -> dict[str, Any]:
     """Returns what of the tokens, or of their shapes, is about sequences."""
     return {"sequences": dict(tokens["sequences"]), "lengths": dict(tokens["lengths"])}
+
+
+def rows_of(state: Any, row: Tensor | None) -> Any:
+    """Returns a tensor of the state, or a dict of such, with the row of each example."""
+    if row is None:
+        return state
+    if isinstance(state, dict):
+        return {name: rows_of(value, row) for name, value in state.items()}
+    return ops.take(state, row, axis=0)

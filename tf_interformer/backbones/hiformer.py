@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tf_interformer._keras import keras, ops, register
-from tf_interformer.backbones.base import Backbone, sequences_of
+from tf_interformer.backbones.base import Backbone, State, rows_of, sequences_of
 from tf_interformer.layers._common import (
     Tensor,
     build_sublayer,
@@ -16,6 +16,7 @@ from tf_interformer.layers._common import (
 from tf_interformer.layers._hiformer_blocks import HiformerBlocks, Ranks
 from tf_interformer.layers._token_norm import TokenNorm
 from tf_interformer.layers.sequence_pooling import POOLINGS, SequencePooling
+from tf_interformer.tokens import Tokens
 
 
 @register
@@ -177,16 +178,18 @@ class Hiformer(HiformerBlocks, Backbone):
             build_sublayer(self.output_norm, (batch, number, width))
         super().build(input_shape)
 
-    def shared(self, tokens: dict[str, Any]) -> dict[str, Any]:
+    def user_side(self, tokens: Tokens, training: bool | None = None) -> State:
         return {} if self.pooling is None else {"pooled": self.pooling(sequences_of(tokens))}
 
-    def call(self, inputs: dict[str, Any], training: bool | None = None) -> dict[str, Tensor]:
-        features = stack_tokens(inputs["features"])
+    def candidate_side(
+        self, tokens: Tokens, state: State, row: Tensor | None = None, training: bool | None = None
+    ) -> dict[str, Tensor]:
+        features = stack_tokens(tokens["features"])
         number, width = self.task_tokens.shape
         tasks = ops.expand_dims(ops.cast(self.task_tokens, features.dtype), 0)
         parts = [features, ops.broadcast_to(tasks, (ops.shape(features)[0], number, width))]
         if self.pooling is not None:
-            parts.insert(1, inputs["pooled"] if "pooled" in inputs else self.shared(inputs)["pooled"])
+            parts.insert(1, rows_of(state["pooled"], row))
         x = ops.concatenate(parts, axis=1)  # [B, N + sequences + tasks, D]
         if self.entry_norm:
             x = self.token_norm(x)

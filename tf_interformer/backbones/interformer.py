@@ -8,7 +8,7 @@ from typing import Any
 from tf_interformer._keras import ops, register
 from tf_interformer.backbones._interformer_plan import InterFormerPlan
 from tf_interformer.backbones._targets import Targets
-from tf_interformer.backbones.base import Backbone, sequences_of
+from tf_interformer.backbones.base import Backbone, State, rows_of, sequences_of
 from tf_interformer.layers import interactions
 from tf_interformer.layers._common import (
     Tensor,
@@ -33,6 +33,7 @@ from tf_interformer.layers.multi_head_attention import check_heads
 from tf_interformer.layers.personalized_ffn import MODES
 from tf_interformer.layers.sequence_arch import ROTARY, SequenceArch
 from tf_interformer.layers.sequence_pooling import SequencePooling
+from tf_interformer.tokens import Tokens
 
 FLOWS = ("both", "n2s", "s2n", "sep", "sole")
 FINAL_FEATURES = ("tokens", "summary")
@@ -337,41 +338,39 @@ class InterFormer(Targets, Backbone):
             name=f"sequence_arch_{i}",
         )
 
-    def call(self, inputs: dict[str, Any], training: bool | None = None) -> dict[str, Tensor]:
-        summaries = self._interleaved(inputs, training) if self._has_sequence_arch else [self._sole(inputs, training)]
-        tokens = ops.concatenate(summaries, axis=1) if len(summaries) > 1 else summaries[0]
-        return self.for_each_task(ops.reshape(tokens, (-1, tokens.shape[1] * tokens.shape[2])))
-
-    def shared(self, tokens: dict[str, Any]) -> dict[str, Any]:
+    def user_side(self, tokens: Tokens, training: bool | None = None) -> State:
         if not self._has_sequence_arch:
             return {} if self.early_aggregation is None else {"pooled": self.early_aggregation(sequences_of(tokens))}
         merged = self.merge(sequences_of(tokens))
         if not self.faithful:
             merged = {**merged, "sequence": self.sequence_norm(merged["sequence"])}
-        return {"merged": merged}
+        return merged
 
-    def _sole(self, inputs: dict[str, Any], training: bool | None) -> Tensor:
-        features = stack_tokens(inputs["features"])
-        if self.early_aggregation is not None:
-            pooled = inputs["pooled"] if "pooled" in inputs else self.shared(inputs)["pooled"]
-            features = ops.concatenate([features, pooled], axis=1)
+    def candidate_side(
+        self, tokens: Tokens, state: State, row: Tensor | None = None, training: bool | None = None
+    ) -> dict[str, Tensor]:
+        state = rows_of(state, row)
+        features = stack_tokens(tokens["features"])
+        if "pooled" in state:
+            features = ops.concatenate([features, state["pooled"]], axis=1)
         if not self.faithful:
             features = self.feature_norm(features)
-        state = {"features": features, **_ids(inputs)}
+        given = {"features": features} | ({"ids": tokens["ids"]} if "ids" in tokens else {})
+        if self._has_sequence_arch:
+            summaries = self._interleaved({**state, **given}, training)
+        else:
+            summaries = [self._sole(given, training)]
+        x = ops.concatenate(summaries, axis=1) if len(summaries) > 1 else summaries[0]
+        return self.for_each_task(ops.reshape(x, (-1, x.shape[1] * x.shape[2])))
+
+    def _sole(self, state: dict[str, Tensor], training: bool | None) -> Tensor:
         for arch in self.interaction_arches:
             state["features"] = arch(state, training=training)
         return state["features"] if self._plan.keeps_tokens else self.final_cross_arch(state)["features"]
 
-    def _interleaved(self, inputs: dict[str, Any], training: bool | None) -> list[Tensor]:
-        features = stack_tokens(inputs["features"])
-        merged = inputs["merged"] if "merged" in inputs else self.shared(inputs)["merged"]
-        sequence, lengths = merged["sequence"], merged["lengths"]
-        if not self.faithful:
-            features = self.feature_norm(features)
-
-        state = {"features": features, "sequence": sequence, "lengths": lengths, **_ids(inputs)}
+    def _interleaved(self, state: dict[str, Tensor], training: bool | None) -> list[Tensor]:
         if self._plan.target_tokens:
-            target = [features[:, index] for index in self.target_features]
+            target = [state["features"][:, index] for index in self.target_features]
             state["target"] = ops.concatenate(target, axis=1) if len(target) > 1 else target[0]
         with histories_read():  # by `merge`
             for block in self._stack:
@@ -425,10 +424,6 @@ class InterFormer(Targets, Backbone):
             "dropout": self.dropout,
             "faithful": self.faithful,
         }
-
-
-def _ids(inputs: dict[str, Any]) -> dict[str, Tensor]:
-    return {"ids": inputs["ids"]} if "ids" in inputs else {}
 
 
 def _features_shape(input_shape: Any) -> tuple[Any, int, int]:

@@ -27,7 +27,7 @@ def signatures(ranker: Ranker) -> Iterator[Signature]:
     """The signatures of a ranker: all of those that take rows share one graph of the model."""
     schema = ranker.schema
     raw_rows = schema.signature()
-    outputs = tf.function(ranker.served_outputs, input_signature=[raw_rows], autograph=False)
+    outputs = tf.function(ranker.served.outputs, input_signature=[raw_rows], autograph=False)
 
     def logits(raw: Mapping[str, tf.Tensor]) -> dict[str, Any]:
         return dict(outputs(raw)[0])
@@ -45,7 +45,7 @@ def signatures(ranker: Ranker) -> Iterator[Signature]:
         return named_outputs(logits(parsed(examples)))
 
     def score_candidates(raw: dict[str, tf.Tensor]) -> dict[str, Any]:
-        return named_outputs(ranker.served_candidate_logits(raw))
+        return named_outputs(ranker.served.candidate_logits(raw))
 
     def embed(raw: dict[str, tf.Tensor]) -> dict[str, Any]:
         # Without a copy of its own the second of two equal outputs would be left out.

@@ -171,11 +171,6 @@ def masked_mean(sequence: Tensor, lengths: Tensor) -> Tensor:
     return ops.squeeze(ops.matmul(ops.expand_dims(weights, 1), sequence), axis=1)
 
 
-def repeat_rows(x: Tensor, count: Any) -> Tensor:
-    """Repeats the only row of `[1, ...]`: `[count, ...]`."""
-    return ops.broadcast_to(x, (count, *ops.shape(x)[1:]))
-
-
 def check_positive(name: str, value: Any, minimum: int = 1) -> int:
     """Returns `value` if it is an integer of at least `minimum`."""
     if not isinstance(value, int) or isinstance(value, bool) or value < minimum:

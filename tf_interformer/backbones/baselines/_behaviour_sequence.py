@@ -5,7 +5,7 @@ from typing import Any
 
 from tf_interformer._keras import keras, ops
 from tf_interformer.backbones._targets import Targets
-from tf_interformer.backbones.base import Backbone
+from tf_interformer.backbones.base import Backbone, State, rows_of
 from tf_interformer.layers._common import (
     Tensor,
     build_sublayer,
@@ -15,13 +15,14 @@ from tf_interformer.layers._common import (
     stack_tokens,
     tokens_shape,
 )
+from tf_interformer.tokens import Tokens
 
 
 class BehaviourSequence(Targets, Backbone):
     """Base of the models in which each sequence meets the target in a layer of its own.
 
     The representation is `[features, flattened || what each sequence came to]`. A subclass implements
-    `sequence_layer`.
+    `sequence_layer`; a layer that does a part of its work before it meets the target has a method `before_target`.
 
     Args:
         tasks: list of str. Names of the tasks; they share the representation. Defaults to `("label",)`.
@@ -80,19 +81,27 @@ class BehaviourSequence(Targets, Backbone):
                 f"`targets[{name!r}]` must be indices of the {tokens} feature tokens, or -1. Received: {chosen}"
             )
 
-    def call(self, inputs: dict[str, Any], training: bool | None = None) -> dict[str, Tensor]:
-        features = stack_tokens(inputs["features"])
-        parts = [ops.reshape(features, (-1, features.shape[1] * features.shape[2]))]
-        for i, name in enumerate(sorted(inputs["sequences"])):
-            sequence, lengths = read_history(inputs["sequences"][name], inputs["lengths"][name])
-            given = {key: inputs[key][name] for key in self.shared_parts if key in inputs}
-            x = {"sequence": sequence, "lengths": lengths, "target": self._target(name, features), **given}
-            with histories_read():
-                parts.append(self.sequence_layers[i](x, training=training))
-        return self.for_each_task(ops.concatenate(parts, axis=1) if len(parts) > 1 else parts[0])
+    def user_side(self, tokens: Tokens, training: bool | None = None) -> State:
+        """Returns for each sequence the events, and what its layer makes of them before it meets the target."""
+        state = {}
+        for layer, name in zip(self.sequence_layers, sorted(tokens["sequences"]), strict=True):
+            sequence, lengths = read_history(tokens["sequences"][name], tokens["lengths"][name])
+            state[name] = {"sequence": sequence, "lengths": lengths}
+            if hasattr(layer, "before_target"):
+                with histories_read():
+                    state[name] |= layer.before_target(state[name], training=training)
+        return state
 
-    # What `shared` adds for the sequence layers.
-    shared_parts: tuple[str, ...] = ()
+    def candidate_side(
+        self, tokens: Tokens, state: State, row: Tensor | None = None, training: bool | None = None
+    ) -> dict[str, Tensor]:
+        features = stack_tokens(tokens["features"])
+        parts = [ops.reshape(features, (-1, features.shape[1] * features.shape[2]))]
+        for layer, name in zip(self.sequence_layers, sorted(state), strict=True):
+            x = {**rows_of(state[name], row), "target": self._target(name, features)}
+            with histories_read():
+                parts.append(layer(x, training=training))
+        return self.for_each_task(ops.concatenate(parts, axis=1) if len(parts) > 1 else parts[0])
 
     def _target(self, name: str, features: Tensor) -> Tensor:
         """The target of a sequence, `[batch, fields * dim]`, its fields in the order of an event's."""

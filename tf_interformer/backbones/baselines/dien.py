@@ -4,9 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tf_interformer._keras import register
-from tf_interformer.backbones.base import sequences_of
 from tf_interformer.backbones.baselines._behaviour_sequence import BehaviourSequence
-from tf_interformer.layers._common import Tensor
 from tf_interformer.layers.sequences._common import check_weight
 from tf_interformer.layers.sequences.interest_evolution import InterestEvolution
 
@@ -61,16 +59,6 @@ class DIEN(BehaviourSequence):
     @property
     def compiled_training(self) -> bool:
         return False
-
-    shared_parts = ("interests",)
-
-    def shared(self, tokens: dict[str, Any]) -> dict[str, Any]:
-        tokens = sequences_of(tokens)
-        found: dict[str, Tensor] = {}
-        for layer, name in zip(self.sequence_layers, sorted(tokens["sequences"]), strict=True):
-            x = {"sequence": tokens["sequences"][name], "lengths": tokens["lengths"][name]}
-            found[name] = layer.interests(x)
-        return {**tokens, "interests": found}
 
     def sequence_layer(self, name: str) -> InterestEvolution:
         return InterestEvolution(self.auxiliary_weight, dtype=self.dtype_policy, name=name)

@@ -4,9 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tf_interformer._keras import register
-from tf_interformer.backbones.base import sequences_of
 from tf_interformer.backbones.baselines._behaviour_sequence import BehaviourSequence
-from tf_interformer.layers._common import Tensor, check_positive, check_rate
+from tf_interformer.layers._common import check_positive, check_rate
 from tf_interformer.layers.sequences.interest_decoder import InterestDecoder
 
 
@@ -70,16 +69,6 @@ class DMT(BehaviourSequence):
         self.ffn_dim = None if ffn_dim is None else check_positive("ffn_dim", ffn_dim)
         self.max_positions = check_positive("max_positions", max_positions)
         self.dropout = check_rate("dropout", dropout)
-
-    shared_parts = ("encoded",)
-
-    def shared(self, tokens: dict[str, Any]) -> dict[str, Any]:
-        tokens = sequences_of(tokens)
-        found: dict[str, Tensor] = {}
-        for layer, name in zip(self.sequence_layers, sorted(tokens["sequences"]), strict=True):
-            x = {"sequence": tokens["sequences"][name], "lengths": tokens["lengths"][name]}
-            found[name] = layer.encode(x)
-        return {**tokens, "encoded": found}
 
     def sequence_layer(self, name: str) -> InterestDecoder:
         return InterestDecoder(

@@ -34,7 +34,7 @@ class InterestDecoder(keras.layers.Layer):
         dropout: float. Defaults to `0.0`.
 
     Input: `{"sequence": [batch, time, dim], "lengths": [batch], "target": [batch, dim]}`, optionally with
-    `"encoded": [batch, time, dim]`, what `encode` returned. Padding may hold anything.
+    `"encoded": [batch, time, dim]`, what `before_target` returned. Padding may hold anything.
     Output shape: `[batch, dim]`.
 
     Raises:
@@ -91,16 +91,16 @@ class InterestDecoder(keras.layers.Layer):
             build_sublayer(block, shapes)
         return blocks
 
-    def encode(self, inputs: dict[str, Tensor], training: bool | None = None) -> Tensor:
-        """Returns the encoded events `[batch, time, dim]`, which do not depend on the target."""
+    def before_target(self, inputs: dict[str, Tensor], training: bool | None = None) -> dict[str, Tensor]:
+        """Returns the encoded events, which do not depend on the target: `"encoded"`."""
         x, lengths = read_history(inputs["sequence"], inputs["lengths"])
         x = x + self.positions({"sequence": x, "lengths": lengths})
         for block in self.encoder:
             x = block({"sequence": x, "lengths": lengths}, training=training)
-        return x
+        return {"encoded": x}
 
     def call(self, inputs: dict[str, Tensor], training: bool | None = None) -> Tensor:
-        x = inputs["encoded"] if "encoded" in inputs else self.encode(inputs, training)
+        x = (inputs if "encoded" in inputs else self.before_target(inputs, training))["encoded"]
         query = ops.expand_dims(inputs["target"], 1)
         for block in self.decoder:
             query = block({"sequence": x, "lengths": inputs["lengths"], "query": query}, training=training)

@@ -1,0 +1,30 @@
+"""What a `TokenEmbedder` makes and a backbone takes."""
+
+from typing import Any, TypedDict
+
+
+class _Needed(TypedDict):
+    features: Any
+    sequences: dict[str, Any]
+    lengths: dict[str, Any]
+
+
+class Tokens(_Needed, total=False):
+    """A batch of N examples of R users as tokens: a dict with these names, of tensors or of their shapes.
+
+    Without `"row"` every example has a user of its own, so R is N.
+
+    Attributes:
+        features: `[N, F, dim]`, the feature tokens of an example: the user's, the context's and the candidate's.
+        sequences: Name -> `[R, time, width]`, the embedded events of a history, oldest first, padded on the right.
+        lengths: Name -> `[R]`, how many events there are.
+        ids: `[N, F]`, the id behind each feature token, 0 where it has none. For layers that remember pairs of ids.
+        numbers: `[N, M]`, the numeric features as they come.
+        row: `[N]`, int32: which of the R users each example is of.
+        linear: `[N, L]`, weights of ids, for the linear terms of a `Ranker`.
+    """
+
+    ids: Any
+    numbers: Any
+    row: Any
+    linear: Any

@@ -7,7 +7,7 @@ import tensorflow as tf
 from tests.small_log import learned_schema, matching_schema, raw_batch
 from tf_interformer._keras import keras, ops, register
 from tf_interformer.backbones import Backbone
-from tf_interformer.backbones.base import rows_of
+from tf_interformer.layers._common import rows_of
 from tf_interformer.ranker import Ranker
 from tf_interformer.schema import FeatureSchema, SchemaError
 

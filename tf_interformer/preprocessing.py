@@ -10,6 +10,7 @@ from tf_interformer.arrays.tensor_arrays import TensorArrays
 from tf_interformer.arrays.tensor_arrays import as_text as as_text  # for who hashes as it does
 from tf_interformer.schema import FeatureSchema, RawColumn, SchemaError
 from tf_interformer.schema._name import LIST_COLUMN as LIST_COLUMN  # for who trains by lists
+from tf_interformer.schema._name import ROW_COLUMN as ROW_COLUMN  # for who trains by requests
 from tf_interformer.schema.encoding import Encoding
 from tf_interformer.schema.errors import as_schema_errors
 
@@ -45,7 +46,9 @@ class Preprocessor(tf.Module):
     Returns:
         dict of tensors by the same names, and by those of `Match` and `Distance`: ids as int32, numbers as float32,
         histories `[batch, max_length]`. Where the candidate's columns have a row for each of N items and the others
-        one row, so have the encoded ones.
+        one row, so have the encoded ones. In a batch of requests, whose column `ROW_COLUMN` says which of R rows of the
+        user's columns each example is of, the user's have R and the candidate's, as what a `match` or `distance` tells,
+        one for each example.
 
     Raises:
         SchemaError: The schema is not learned, or a column is missing or of a wrong type, or holds an infinite number
@@ -147,4 +150,6 @@ class Preprocessor(tf.Module):
             for column in inputs
             if column.kind != "length"
         }
-        return read | {name: tf.minimum(length, self._columns[name].width) for name, length in lengths.items()}
+        lengths = {name: tf.minimum(length, self._columns[name].width) for name, length in lengths.items()}
+        row = {ROW_COLUMN: tf.cast(raw[ROW_COLUMN], tf.int32)} if ROW_COLUMN in raw else {}
+        return read | lengths | row

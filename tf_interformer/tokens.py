@@ -20,11 +20,16 @@ class Tokens(_Needed, total=False):
         lengths: Name -> `[R]`, how many events there are.
         ids: `[N, F]`, the id behind each feature token, 0 where it has none. For layers that remember pairs of ids.
         numbers: `[N, M]`, the numeric features as they come.
+        user_features: `[R, U, dim]`, those of the feature tokens that are the user's and the context's.
+        compared: Name -> `[N, time, width]`, what is told of each event by comparing it with the candidate, where that
+            is not in the sequences.
         row: `[N]`, int32: which of the R users each example is of.
         linear: `[N, L]`, weights of ids, for the linear terms of a `Ranker`.
     """
 
     ids: Any
     numbers: Any
+    user_features: Any
+    compared: dict[str, Any]
     row: Any
     linear: Any

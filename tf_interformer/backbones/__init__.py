@@ -1,6 +1,6 @@
 """Models from tokens to one representation per task."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from inspect import signature
 from typing import Any
 
@@ -32,8 +32,8 @@ from tf_interformer.backbones.baselines.xdeepfm import XDeepFM
 from tf_interformer.backbones.dual_enhanced_attention import DualEnhancedAttentionNetwork
 from tf_interformer.backbones.hiformer import Hiformer
 from tf_interformer.backbones.interformer import InterFormer
+from tf_interformer.embedding import TokenEmbedder
 from tf_interformer.layers._registry import Registry
-from tf_interformer.schema import FeatureSchema
 
 _REGISTRY = Registry(
     "backbone",
@@ -109,25 +109,41 @@ def needs_targets(name: str) -> bool:
     return bool(getattr(_REGISTRY.classes.get(name), "needs_targets", False))
 
 
-def for_schema(
-    schema: FeatureSchema, identifier: Any, config: Mapping[str, Any] | None, feature_names: Sequence[str], dtype: Any
-) -> Backbone:
-    """Returns the backbone of a model for a schema: its tasks are the labels; `targets` are filled in.
+def is_by_side(identifier: Any, config: Mapping[str, Any] | None = None) -> bool:
+    """Returns whether a backbone needs tokens of `TokenEmbedder(by_side=True)`.
 
     Args:
-        schema: `FeatureSchema`.
         identifier: str, dict or layer. As in `get`.
         config: dict or None. Arguments for a backbone given by name.
-        feature_names: list of str. Names of the feature tokens in their order.
+    """
+    if isinstance(identifier, str):
+        flow = (config or {}).get("candidate_flow")
+    elif isinstance(identifier, Mapping):
+        flow = identifier.get("config", {}).get("candidate_flow")
+    else:
+        flow = getattr(identifier, "candidate_flow", None)
+    return bool(flow == "request")
+
+
+def for_embedder(embedder: TokenEmbedder, identifier: Any, config: Mapping[str, Any] | None, dtype: Any) -> Backbone:
+    """Returns the backbone behind an embedder: its tasks are the schema's labels; which tokens are what is filled in.
+
+    Args:
+        embedder: `TokenEmbedder`.
+        identifier: str, dict or layer. As in `get`.
+        config: dict or None. Arguments for a backbone given by name.
         dtype: The dtype policy of a backbone given by name.
 
     Raises:
         ValueError: `config` comes with a backbone that is not given by name, or its tasks are not the labels.
     """
+    schema = embedder.schema
     if isinstance(identifier, str):
         config = dict(config or {})
         if needs_targets(identifier):
-            config.setdefault("targets", targets_of(schema, feature_names))
+            config.setdefault("targets", targets_of(schema, embedder.feature_names))
+        if is_by_side(identifier, config):
+            config.setdefault("candidate_tokens", embedder.candidate_tokens)
         by_name: Backbone = get(identifier, tasks=schema.tasks, name="backbone", dtype=dtype, **config)
         return by_name
     if config is not None:
@@ -171,8 +187,9 @@ __all__ = [
     "Wukong",
     "XDeepFM",
     "arguments",
-    "for_schema",
+    "for_embedder",
     "get",
+    "is_by_side",
     "names",
     "needs_targets",
     "targets_of",

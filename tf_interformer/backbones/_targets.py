@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tf_interformer.schema import FeatureSchema
+from tf_interformer.schema._parts import SchemaParts
 
 
 class Targets:
@@ -24,7 +24,7 @@ class Targets:
         return found
 
 
-def targets_of(schema: FeatureSchema, feature_names: Sequence[str]) -> dict[str, list[int]]:
+def targets_of(schema: SchemaParts, feature_names: Sequence[str]) -> dict[str, list[int]]:
     """Returns for each sequence, and each field of its events, the feature token of the same table, or -1.
 
     Where several features share the table, one that the schema names as a candidate's comes first.

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from tf_interformer._keras import keras, ops
+from tf_interformer._keras import keras
 from tf_interformer.layers._common import Tensor
 from tf_interformer.layers._token_norm import SOFT_EPSILON, TokenNorm
 from tf_interformer.tokens import Tokens
@@ -114,12 +114,3 @@ class Backbone(keras.layers.Layer):
 def sequences_of(tokens: Any) -> dict[str, Any]:
     """Returns what of the tokens, or of their shapes, is about sequences."""
     return {"sequences": dict(tokens["sequences"]), "lengths": dict(tokens["lengths"])}
-
-
-def rows_of(state: Any, row: Tensor | None) -> Any:
-    """Returns a tensor of the state, or a dict of such, with the row of each example."""
-    if row is None:
-        return state
-    if isinstance(state, dict):
-        return {name: rows_of(value, row) for name, value in state.items()}
-    return ops.take(state, row, axis=0)

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from tf_interformer._keras import ops, register
-from tf_interformer.backbones.base import Backbone, State, rows_of, sequences_of
-from tf_interformer.layers._common import Tensor, build_sublayer, stack_tokens, tokens_shape
+from tf_interformer.backbones.base import Backbone, State, sequences_of
+from tf_interformer.layers._common import Tensor, build_sublayer, rows_of, stack_tokens, tokens_shape
 from tf_interformer.layers._token_norm import TokenNorm
 from tf_interformer.layers.interactions.dual_enhanced_attention import DualEnhancedAttentionInteraction
 from tf_interformer.layers.sequence_pooling import SequencePooling

@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from tf_interformer._keras import keras, ops, register
-from tf_interformer.backbones.base import Backbone, State, rows_of, sequences_of
+from tf_interformer.backbones.base import Backbone, State, sequences_of
 from tf_interformer.layers._common import (
     Tensor,
     build_sublayer,
     check_choice,
     check_positive,
+    rows_of,
     stack_tokens,
     tokens_shape,
 )

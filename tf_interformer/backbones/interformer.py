@@ -7,9 +7,11 @@ from typing import Any
 
 from tf_interformer._keras import ops, register
 from tf_interformer.backbones._interformer_plan import InterFormerPlan
+from tf_interformer.backbones._request_form import RequestForm, chosen
 from tf_interformer.backbones._targets import Targets
-from tf_interformer.backbones.base import Backbone, State, rows_of, sequences_of
+from tf_interformer.backbones.base import Backbone, State, sequences_of
 from tf_interformer.layers import interactions
+from tf_interformer.layers._alignment import ALIGNMENTS
 from tf_interformer.layers._common import (
     Tensor,
     build_sublayer,
@@ -19,6 +21,7 @@ from tf_interformer.layers._common import (
     check_ratio,
     check_units,
     histories_read,
+    rows_of,
     shape_of,
     stack_tokens,
     tokens_shape,
@@ -28,7 +31,7 @@ from tf_interformer.layers.cross_arch import AGGREGATIONS, CrossArch
 from tf_interformer.layers.gating import ACTIVATIONS
 from tf_interformer.layers.interaction_arch import InteractionArch
 from tf_interformer.layers.interformer_block import InterFormerBlock
-from tf_interformer.layers.masknet_merge import ALIGNMENTS, MaskNetMerge
+from tf_interformer.layers.masknet_merge import MaskNetMerge
 from tf_interformer.layers.multi_head_attention import check_heads
 from tf_interformer.layers.personalized_ffn import MODES
 from tf_interformer.layers.sequence_arch import ROTARY, SequenceArch
@@ -38,10 +41,11 @@ from tf_interformer.tokens import Tokens
 FLOWS = ("both", "n2s", "s2n", "sep", "sole")
 FINAL_FEATURES = ("tokens", "summary")
 FINAL_SUMMARIES = ("recompute", "algorithm1")
+CANDIDATE_FLOWS = ("printed", "request")
 
 
 @register
-class InterFormer(Targets, Backbone):
+class InterFormer(RequestForm, Targets, Backbone):
     """InterFormer: features and behaviours interact layer by layer (arXiv 2411.09852, Algorithm 1).
 
     The sequences are merged into one (`MaskNetMerge`). The first summary of the features is put in front of it as
@@ -158,6 +162,8 @@ class InterFormer(Targets, Backbone):
         sequence_mask_ratio: float | None = 1.0,
         dropout: float = 0.0,
         faithful: bool = False,
+        candidate_flow: str = "printed",
+        candidate_tokens: Sequence[int] = (),
         **kwargs: Any,
     ) -> None:
         # DHEN's own norm is printed, and so not soft.
@@ -190,6 +196,10 @@ class InterFormer(Targets, Backbone):
         self.sequence_mask_ratio = check_ratio("sequence_mask_ratio", sequence_mask_ratio)
         self.dropout = check_rate("dropout", dropout)
         self.faithful = faithful
+        self.candidate_flow = check_choice("candidate_flow", candidate_flow, CANDIDATE_FLOWS)
+        self.candidate_tokens = tuple(check_positive("candidate_tokens", i, minimum=0) for i in candidate_tokens)
+        if candidate_flow == "request":
+            self._check_request()
         self._plan = InterFormerPlan.of(self)
 
     @property
@@ -248,8 +258,11 @@ class InterFormer(Targets, Backbone):
                 TokenNorm(soft=True, dtype=self.dtype_policy, name="sequence_norm"), behaviours
             )
 
-        state = {"features": features, "sequence": behaviours, "lengths": lengths}
         self._check_targets(features[1])
+        if self._by_request:
+            self._build_request(features, behaviours, input_shape.get("compared", {}))
+            return
+        state = {"features": features, "sequence": behaviours, "lengths": lengths}
         if self._plan.target_tokens:
             state["target"] = (batch, len(self.target_features) * width)
         # Saved models have their weights under these three names, so no other list that Keras sees may hold the arches.
@@ -267,6 +280,24 @@ class InterFormer(Targets, Backbone):
             state = block.compute_output_shape(state)
         final = self._cross_arch("final_cross_arch", self._plan.summarizes_features_at_the_end, True)
         self.final_cross_arch = self._add(final, state)
+
+    @property
+    def _by_request(self) -> bool:
+        return self._has_sequence_arch and self.candidate_flow == "request"
+
+    def _check_request(self) -> None:
+        printed = {
+            "information_flow": "both",
+            "aggregation": "selective",
+            "final_features": "tokens",
+            "final_summary": "recompute",
+            "faithful": False,
+        }
+        other = {name: getattr(self, name) for name, value in printed.items() if getattr(self, name) != value}
+        if other:
+            raise ValueError(
+                f'These arguments have other values for `candidate_flow="printed"` alone. Received: {other}'
+            )
 
     def _check_targets(self, tokens: int) -> None:
         wrong = [index for index in self.target_features if index >= tokens]
@@ -344,13 +375,21 @@ class InterFormer(Targets, Backbone):
         merged = self.merge(sequences_of(tokens))
         if not self.faithful:
             merged = {**merged, "sequence": self.sequence_norm(merged["sequence"])}
-        return merged
+        if not self._by_request:
+            return merged
+        users = tokens.get("user_features")
+        if users is None and self._user_tokens:
+            users = chosen(stack_tokens(tokens["features"]), self._user_tokens)
+        return self._user_side_of_request(merged, None if users is None else self.feature_norm(users), training)
 
     def candidate_side(
         self, tokens: Tokens, state: State, row: Tensor | None = None, training: bool | None = None
     ) -> dict[str, Tensor]:
-        state = rows_of(state, row)
         features = stack_tokens(tokens["features"])
+        if self._by_request:
+            x = self._candidate_side_of_request(self.feature_norm(features), tokens, state, row, training)
+            return self.for_each_task(ops.reshape(x, (-1, x.shape[1] * x.shape[2])))
+        state = rows_of(state, row)
         if "pooled" in state:
             features = ops.concatenate([features, state["pooled"]], axis=1)
         if not self.faithful:
@@ -385,6 +424,8 @@ class InterFormer(Targets, Backbone):
         sequences = input_shape["sequences"]
         if sequences and self.information_flow == "sole":
             tokens += len(sequences) if self._plan.keeps_tokens else 0
+        elif sequences and self.candidate_flow == "request":
+            tokens = self._tokens_of_request(own) + self._plan.cls_tokens + self._plan.own_tokens
         elif sequences:
             several = self.aggregation not in ("average", "mha")
             tokens += self._plan.cls_tokens + self._plan.own_tokens if several else 1
@@ -423,6 +464,8 @@ class InterFormer(Targets, Backbone):
             "sequence_mask_ratio": self.sequence_mask_ratio,
             "dropout": self.dropout,
             "faithful": self.faithful,
+            "candidate_flow": self.candidate_flow,
+            "candidate_tokens": list(self.candidate_tokens),
         }
 
 

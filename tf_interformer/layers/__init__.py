@@ -1,8 +1,10 @@
 """The layers that the backbones are made of, one idea of a paper per file."""
 
 from tf_interformer.layers.bilinear_pairs import BilinearPairs
+from tf_interformer.layers.candidate_block import CandidateBlock
 from tf_interformer.layers.collapse_avoiding_attention import CollapseAvoidingAttention
 from tf_interformer.layers.combo_id_attention import ComboIdAttention
+from tf_interformer.layers.compared_events import ComparedEvents
 from tf_interformer.layers.composite_attention import CompositeAttention
 from tf_interformer.layers.composite_projection import CompositeProjection
 from tf_interformer.layers.compressed_interaction import CompressedInteraction
@@ -47,8 +49,10 @@ __all__ = [
     "MLP",
     "AutoIntInteraction",
     "BilinearPairs",
+    "CandidateBlock",
     "CollapseAvoidingAttention",
     "ComboIdAttention",
+    "ComparedEvents",
     "CompositeAttention",
     "CompositeProjection",
     "CompressedInteraction",

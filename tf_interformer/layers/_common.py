@@ -171,6 +171,15 @@ def masked_mean(sequence: Tensor, lengths: Tensor) -> Tensor:
     return ops.squeeze(ops.matmul(ops.expand_dims(weights, 1), sequence), axis=1)
 
 
+def rows_of(values: Any, row: Tensor | None) -> Any:
+    """A tensor `[R, ...]`, or a dict of such, with the row of each example; `row` is `[N]`, or None for the same R."""
+    if row is None:
+        return values
+    if isinstance(values, dict):
+        return {name: rows_of(value, row) for name, value in values.items()}
+    return ops.take(values, row, axis=0)
+
+
 def check_positive(name: str, value: Any, minimum: int = 1) -> int:
     """Returns `value` if it is an integer of at least `minimum`."""
     if not isinstance(value, int) or isinstance(value, bool) or value < minimum:

@@ -10,6 +10,7 @@ from tf_interformer.layers._common import (
     check_positive,
     project,
     read_history,
+    rows_of,
     sequence_shape,
     wide,
 )
@@ -29,8 +30,9 @@ class TargetPooling(keras.layers.Layer):
         num_heads: int. Must divide the width of the sequence. Defaults to `4`.
 
     Input: `{"sequence": [batch, time, dim], "lengths": [batch], "target": [batch, any]}`; positions from `lengths` on
-    are padding.
-    Output shape: `[batch, num_tokens, dim]`; zeros for an empty history.
+    are padding. Many candidates may ask one history: with `"row"`, int `[N]`, `"target"` is `[N, any]`, and says which
+    row of the histories each asks.
+    Output shape: `[N, num_tokens, dim]`, where N is the batch without rows; zeros for an empty history.
 
     Raises:
         ValueError: If an argument is not a positive integer or `num_heads` does not divide the width.
@@ -76,12 +78,17 @@ class TargetPooling(keras.layers.Layer):
         # `W_K` is applied to the queries: no key for each event.
         keys = by_head(self.key_kernel, sequence, (width, heads, head))
         queries = ops.reshape(ops.einsum("bkhe,dhe->bkhd", queries, keys), (-1, count * heads, width))
+        if inputs.get("row") is not None:
+            if sequence.shape[0] == 1:  # all ask the same history: one product, no copies of it
+                queries = ops.reshape(queries, (1, -1, width))
+            else:
+                sequence, lengths = rows_of(sequence, inputs["row"]), rows_of(lengths, inputs["row"])
         scores = wide(ops.matmul(queries, ops.transpose(sequence, (0, 2, 1))))  # [B, k H, T]
         return pool_by_scores(self, sequence, lengths, scores)
 
     def compute_output_shape(self, input_shape: Any) -> Shape:
-        batch, _, width = sequence_shape(input_shape["sequence"])
-        return (batch, self.num_tokens, width)
+        _, _, width = sequence_shape(input_shape["sequence"])
+        return (input_shape["target"][0], self.num_tokens, width)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "num_tokens": self.num_tokens, "num_heads": self.num_heads}

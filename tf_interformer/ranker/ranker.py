@@ -121,6 +121,8 @@ class Ranker(KerasModel):
         object.__setattr__(self, "served", Served(self))
         self.schema = schema
         self.embedding = dict(embedding or {})
+        if backbones.is_by_side(backbone, backbone_config):
+            self.embedding.setdefault("by_side", True)
         self.tower_units = tuple(tower_units)
         self.tower_activation = tower_activation
         self.tower_dropout = tower_dropout
@@ -135,9 +137,7 @@ class Ranker(KerasModel):
             self.linear_maps = head.linear_maps
             for layer in head.linear_layers:
                 attach(self, layer.name, layer)
-        self.backbone = backbones.for_schema(
-            schema, backbone, backbone_config, self.embedder.feature_names, self.dtype_policy
-        )
+        self.backbone = backbones.for_embedder(self.embedder, backbone, backbone_config, self.dtype_policy)
         self.towers = head.towers
         for tower in head.towers.values():
             attach(self, tower.name, tower)

@@ -5,12 +5,13 @@ from typing import Any
 
 from tf_interformer._keras import keras, ops
 from tf_interformer.backbones._targets import Targets
-from tf_interformer.backbones.base import Backbone, State, rows_of
+from tf_interformer.backbones.base import Backbone, State
 from tf_interformer.layers._common import (
     Tensor,
     build_sublayer,
     histories_read,
     read_history,
+    rows_of,
     sequence_shape,
     stack_tokens,
     tokens_shape,

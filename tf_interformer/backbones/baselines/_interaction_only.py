@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from tf_interformer._keras import keras, ops
-from tf_interformer.backbones.base import Backbone, State, rows_of, sequences_of
+from tf_interformer.backbones.base import Backbone, State, sequences_of
 from tf_interformer.layers._common import (
     Tensor,
     build_sublayer,
     check_choice,
     check_rate,
     check_units,
+    rows_of,
     stack_tokens,
     tokens_shape,
 )

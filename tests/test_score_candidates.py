@@ -18,6 +18,7 @@ BACKBONES = {
     "interformer": ("interformer", TINY),
     "sole": ("interformer", {**TINY, "information_flow": "sole"}),
     "faithful": ("interformer", {**TINY, "faithful": True}),
+    "request": ("interformer", {**TINY, "candidate_flow": "request"}),
     "din": ("din", {}),
     "hiformer": ("hiformer", {"num_layers": 1, "num_heads": 2}),
     "dual enhanced attention": ("dual_enhanced_attention", {"num_layers": 1, "num_heads": 2}),
@@ -62,7 +63,7 @@ def test_equals_independent_rows(backbone):
     assert np.ptp(expected["click"]) > 1e-4
 
 
-@pytest.mark.parametrize("backbone", ["interformer", "sole", "din"])
+@pytest.mark.parametrize("backbone", ["interformer", "sole", "din", "request"])
 def test_histories_that_know_the_candidate(backbone):
     """With `match` the events differ between the candidates of one user."""
     ranker = make(backbone, matching_schema(TASKS))

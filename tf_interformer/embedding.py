@@ -127,22 +127,22 @@ class TokenEmbedder(EmbedderParts):
         row = inputs.get(ROW_COLUMN)
         theirs = self.schema.candidate_columns
         places = self._layout.places.values()
-        # One gather reads all columns that have the same rows.
-        sides = [places] if row is None else [[c for c in places if (c.key in theirs) == own] for own in (False, True)]
-        rows: dict[str, Any] = {}
-        penalty: Any = 0.0
-        for side in sides:
-            read, squares = self._gather(inputs, side)
-            rows |= read
-            penalty = penalty + squares
+        if row is None:
+            rows, squares = self._gather(inputs, places)
+        else:
+            # One gather reads all columns that have the same rows.
+            rows, squares = self._gather(inputs, [place for place in places if place.key not in theirs])
+            own, more = self._gather(inputs, [place for place in places if place.key in theirs])
+            rows |= own
+            squares = (rows_of(squares, row) if self.l2 else squares) + more
 
         def spread(key: str, value: Any) -> Any:
             return value if key in theirs else rows_of(value, row)
 
         if self.l2:
-            batch = ops.cast(ops.shape(next(iter(rows.values())) if row is None else row)[0], "float32")
+            batch = ops.cast(ops.shape(squares)[0], "float32")
             # A replica's part of the last batch may be empty.
-            self.add_loss(self.l2 * penalty / ops.maximum(batch, 1.0))
+            self.add_loss(self.l2 * ops.sum(squares) / ops.maximum(batch, 1.0))
         tokens = self._tokens(inputs, rows, spread, training)
         if row is not None and not self._differ:
             tokens["row"] = row

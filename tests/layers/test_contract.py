@@ -84,6 +84,35 @@ CASES = {
         EVENTS,
     ),
     "target_pooling": (layers.TargetPooling, {"num_tokens": 3, "num_heads": 2}, {**HISTORY, "target": normal(4, 10)}),
+    "compared_events": (
+        layers.ComparedEvents,
+        {"dim": 6},
+        {
+            "compared": {"short": normal(4, 3, 5)},
+            "lengths": {"short": np.array([0, 3, 2, 1], "int32")},
+            "longest": LENGTHS,
+            "events": HISTORY["sequence"],
+        },
+    ),
+    "candidate_block": (
+        layers.CandidateBlock,
+        {
+            "interaction_arch": layers.InteractionArch("dot"),
+            "target_pooling": layers.TargetPooling(2, num_heads=2),
+            "gating": "tanh",
+        },
+        {**BOTH, "user": SUMMARY, "target": normal(4, 10), "compared": normal(4, 7, 6)},
+    ),
+    "candidate_block_that_asks": (
+        layers.CandidateBlock,
+        {"target_pooling": layers.TargetPooling(2, num_heads=3), "gating": None},
+        {**BOTH, "target": normal(4, 10)},
+    ),
+    "candidate_block_that_does_not": (
+        layers.CandidateBlock,
+        {"interaction_arch": layers.InteractionArch("dot")},
+        {**BOTH, "user": SUMMARY},
+    ),
     "recent": (layers.RecentTokens, {"num_tokens": 3}, HISTORY),
     "cross_arch": (layers.CrossArch, {"num_heads": 2, "num_recent_tokens": 3}, BOTH),
     "cross_arch_with_cls": (

@@ -148,7 +148,8 @@ def test_inputs_of_plain_names_are_left_alone(tmp_path):
         ("a\0b", "may hold no control characters"),
         ("a\nb", "may hold no control characters"),
         ("\ud800", "no halves of characters"),
-        ("_list", "is what encoded batches call the list"),
+        ("_list", "is what batches call the list"),
+        ("_row", "is what batches call the user"),
     ],
 )
 def test_what_no_name_is(name, why):

@@ -10,7 +10,6 @@ from tests.test_score_candidates import BACKBONES, CANDIDATE, TASKS, schema
 from tf_interformer._keras import keras
 from tf_interformer.preprocessing import ROW_COLUMN
 from tf_interformer.ranker import Ranker
-from tf_interformer.schema import Categorical, SchemaError
 
 # Users without a candidate, with one, and with several.
 ROW = np.array([0, 0, 1, 2, 2, 2, 3, 3, 3, 3, 5, 5], "int32")
@@ -87,9 +86,3 @@ def test_fit_takes_requests():
         assert ranker.evaluate(data, verbose=0, return_dict=True)["loss"] < losses[-1][0]
         assert ranker.predict(data, verbose=0)["click"].shape == (24, 1)
     np.testing.assert_allclose(losses[0], losses[1], rtol=1e-4)
-
-
-def test_names_of_the_two_columns_are_taken():
-    for name in ("_row", "_list"):
-        with pytest.raises(SchemaError, match=f"'{name}' is what batches call"):
-            Categorical(name)

@@ -25,6 +25,17 @@ class Tokens(_Needed, total=False):
             is not in the sequences.
         row: `[N]`, int32: which of the R users each example is of.
         linear: `[N, L]`, weights of ids, for the linear terms of a `Ranker`.
+
+    Example:
+
+    >>> tokens: Tokens = {
+    ...     "features": np.ones((3, 20, 16), "float32"),
+    ...     "sequences": {"views": np.ones((2, 50, 48), "float32")},
+    ...     "lengths": {"views": np.array([7, 50])},
+    ...     "row": np.array([0, 0, 1]),
+    ... }
+    >>> sorted(tokens)
+    ['features', 'lengths', 'row', 'sequences']
     """
 
     ids: Any

@@ -63,12 +63,12 @@ class ComparedEvents(keras.layers.Layer):
         super().build(input_shape)
 
     def call(self, inputs: dict[str, Any]) -> Tensor:
-        time = ops.shape(inputs["events"])[1]
+        time, longest = ops.shape(inputs["events"])[1], ops.cast(inputs["longest"], "int32")
         told = []
         for kernel, name in zip(self.kernels, sorted(inputs["compared"]), strict=True):
             values, lengths = read_history(inputs["compared"][name], inputs["lengths"][name])
             values = extend(project(values, kernel), time)
-            told.append(shift(values, lengths, inputs["longest"]) if self.alignment == "recent" else values)
+            told.append(shift(values, lengths, longest) if self.alignment == "recent" else values)
         return sum(told[1:], told[0])
 
     def compute_output_shape(self, input_shape: Any) -> Shape:

@@ -18,11 +18,11 @@ from tf_interformer.layers._common import attach, build_sublayer
 # Named here to be registered: a saved model may have been compiled with them.
 from tf_interformer.metrics import Calibration as Calibration
 from tf_interformer.metrics import NormalizedEntropy as NormalizedEntropy
-from tf_interformer.ranker.candidates import candidate_columns
-from tf_interformer.ranker.head import Head
-from tf_interformer.ranker.keras_model import KerasModel, is_evaluating
-from tf_interformer.ranker.served import Served
-from tf_interformer.ranker.task_losses import TaskLosses
+from tf_interformer.ranker._candidates import candidate_columns
+from tf_interformer.ranker._head import Head
+from tf_interformer.ranker._keras_model import KerasModel, is_evaluating
+from tf_interformer.ranker._served import Served
+from tf_interformer.ranker._task_losses import TaskLosses
 from tf_interformer.schema import FeatureSchema, SchemaError
 from tf_interformer.shapes import with_widths
 from tf_interformer.tokens import Tokens

@@ -15,7 +15,7 @@ from tf_interformer._names import safe_name, with_own_name
 from tf_interformer._signature_names import name_inputs
 from tf_interformer._tensorflow import is_a, tf
 from tf_interformer.backbones import Backbone
-from tf_interformer.ranker.task_losses import TaskLosses
+from tf_interformer.ranker._task_losses import TaskLosses
 from tf_interformer.schema import FeatureSchema
 from tf_interformer.shapes import with_shapes
 

@@ -46,8 +46,9 @@ class RequestForm:
                 f"the candidate's. Received: candidate_tokens={list(self.candidate_tokens)}, {tokens} feature tokens"
             )
         self._user_tokens = tuple(index for index in range(tokens) if index not in self.candidate_tokens)
-        self._asking = [index for index in self.candidate_tokens if index in self.target_features]  # type: ignore[attr-defined]
-        self._asking = self._asking or list(self.candidate_tokens)
+        asking = self.target_features or self.candidate_tokens  # type: ignore[attr-defined]
+        self._asking = [place for place, index in enumerate(self.candidate_tokens) if index in asking]
+        self._asking = self._asking or list(range(len(self.candidate_tokens)))
         self.compared_events = None
         if compared:
             events = ComparedEvents(width, self.sequence_alignment, dtype=self.dtype_policy, name="compared_events")
@@ -105,8 +106,6 @@ class RequestForm:
     ) -> Tensor:
         """All tokens that come out, `[N, tokens, width]`, for the normalised feature tokens."""
         x: dict[str, Any] = {"features": chosen(features, self.candidate_tokens), "lengths": state["lengths"]}
-        asking = chosen(features, self._asking)
-        x["target"] = ops.reshape(asking, (-1, asking.shape[1] * asking.shape[2]))
         if row is not None:
             x["row"] = row
         if "ids" in tokens:
@@ -122,6 +121,8 @@ class RequestForm:
         answer = []
         with histories_read():
             for i, block in enumerate(self.candidate_blocks):
+                asking = chosen(x["features"], self._asking)
+                x["target"] = ops.reshape(asking, (-1, asking.shape[1] * asking.shape[2]))
                 made = block({**x, "sequence": state[f"sequence_{i}"], "user": state[f"user_{i}"]}, training=training)
                 x["features"] = made.get("features", x["features"])
                 answer = [made["answer"]] if "answer" in made else []

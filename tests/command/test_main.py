@@ -3,6 +3,7 @@
 import contextlib
 import io
 import re
+import runpy
 import subprocess
 import sys
 from collections import defaultdict
@@ -63,6 +64,13 @@ def test_an_option_takes_the_same_in_every_program(helps):
     assert {"--config", "--data-dir", "--jobs", "--set"} <= set(taken)
     # Where a folder is written, a model's folder of versions, or a file
     assert {option: what for option, what in taken.items() if len(what) > 1} == {"--output": {"DIR", "BASE", "FILE"}}
+
+
+def test_a_log_of_your_own_goes_by_its_old_name_too(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["pipelines/schema.py", "infer", "--help"])
+    with pytest.raises(SystemExit, match="0"):
+        runpy.run_module("pipelines.schema", run_name="__main__")
+    assert capsys.readouterr().out.startswith("usage: tf-interformer schema infer ")
 
 
 def test_a_wrong_name_is_told_with_the_right_one(capsys):

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from pipelines.schema.finding import Finding
-from pipelines.schema.roles import is_moment, is_outcome, words_of
-from pipelines.schema.types import feature_dtype
+from pipelines.own_log.finding import Finding
+from pipelines.own_log.roles import is_moment, is_outcome, words_of
+from pipelines.own_log.types import feature_dtype
 from tf_interformer.schema import Categorical, Numeric
 
 # Words that name codes rather than quantities.

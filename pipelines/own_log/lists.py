@@ -4,8 +4,8 @@ import re
 
 import polars as pl
 
-from pipelines.schema.nested import flat, with_values
-from pipelines.schema.types import FILLERS, typed_values
+from pipelines.own_log.nested import flat, with_values
+from pipelines.own_log.types import FILLERS, typed_values
 
 _SEPARATORS = ("|", "^", ";", ",", " ")
 _BRACKETS = r"^\s*[\[\(\{].*[\]\)\}]\s*$"

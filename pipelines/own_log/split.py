@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from pipelines.config import ConfigError
 from pipelines.datasets.tables import DataError
 from pipelines.input import SPLITS
-from pipelines.schema.examples import examples, scalar_columns
-from pipelines.schema.history import SECONDS_AGO, Histories, HistorySpec
-from pipelines.schema.log import Log, read_log
-from pipelines.schema.nested import list_series
-from pipelines.schema.roles import find_time, moment_in, seconds_of, unread_times
+from pipelines.own_log.examples import examples, scalar_columns
+from pipelines.own_log.history import SECONDS_AGO, Histories, HistorySpec
+from pipelines.own_log.log import Log, read_log
+from pipelines.own_log.nested import list_series
+from pipelines.own_log.roles import find_time, moment_in, seconds_of, unread_times
 from tf_interformer.schema import FeatureSchema
 from tf_interformer.whole import whole_folder
 

@@ -11,10 +11,10 @@ import polars as pl
 from pipelines.config import ConfigError
 from pipelines.datasets.delimited import DelimitedFile
 from pipelines.datasets.tables import DataError, read_table
-from pipelines.schema import numbers
-from pipelines.schema.lists import separator_of, split_lists
-from pipelines.schema.nested import flat
-from pipelines.schema.types import FILLERS, typed
+from pipelines.own_log import numbers
+from pipelines.own_log.lists import separator_of, split_lists
+from pipelines.own_log.nested import flat
+from pipelines.own_log.types import FILLERS, typed
 from tf_interformer.schema._name import fault_of
 
 _DELIMITERS = (",", "\t", ";", "|")

@@ -4,9 +4,9 @@ import polars as pl
 
 from pipelines.config import ConfigError
 from pipelines.datasets.tables import DataError
-from pipelines.schema.lists import as_lists
-from pipelines.schema.nested import list_series, with_lone_gaps
-from pipelines.schema.roles import check_label
+from pipelines.own_log.lists import as_lists
+from pipelines.own_log.nested import list_series, with_lone_gaps
+from pipelines.own_log.roles import check_label
 from tf_interformer.schema import FeatureSchema, RawColumn, Sequence
 
 _TYPES = {"int64": pl.Int64, "string": pl.String}

@@ -6,11 +6,11 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 
-from pipelines import schema
+from pipelines import own_log
 from pipelines.config import ConfigError
-from pipelines.schema.history import NAME, HistorySpec, unquoted
-from pipelines.schema.infer import infer
-from pipelines.schema.split import FRACTIONS, split
+from pipelines.own_log.history import NAME, HistorySpec, unquoted
+from pipelines.own_log.infer import infer
+from pipelines.own_log.split import FRACTIONS, split
 from tf_interformer.command import command_parser, run_command
 
 
@@ -48,7 +48,7 @@ def _of_names(option: str, values: Sequence[str], names: Sequence[str]) -> dict[
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = command_parser("schema", schema.__doc__)
+    parser = command_parser("schema", own_log.__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     inferring = commands.add_parser("infer", help="propose the schema of a log")
     splitting = commands.add_parser("split", help="cut a log by time into the folder that pipelines.train reads")

@@ -10,7 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from pipelines.config import ConfigError
-from pipelines.schema.roles import compared
+from pipelines.own_log.roles import compared
 from tf_interformer.schema import Categorical, FeatureSchema, Numeric, Sequence
 
 Ints = NDArray[np.int64]

@@ -4,9 +4,9 @@ from typing import Literal
 
 import polars as pl
 
-from pipelines.schema.moments import moments_of
-from pipelines.schema.nested import flat, with_values
-from pipelines.schema.numbers import Mark, numbers_of, whole_or_real, without_gaps
+from pipelines.own_log.moments import moments_of
+from pipelines.own_log.nested import flat, with_values
+from pipelines.own_log.numbers import Mark, numbers_of, whole_or_real, without_gaps
 
 _GLANCE = 1000
 # What logs put into a list of numbers where they have none.

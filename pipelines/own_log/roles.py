@@ -8,8 +8,8 @@ import polars as pl
 
 from pipelines.config import ConfigError
 from pipelines.datasets.tables import DataError
-from pipelines.schema.log import Log
-from pipelines.schema.moments import moments_of, question_of
+from pipelines.own_log.log import Log
+from pipelines.own_log.moments import moments_of, question_of
 from tf_interformer.schema import Categorical, Numeric
 
 # In order of preference

@@ -8,13 +8,13 @@ import polars as pl
 import pytest
 
 from pipelines.datasets.tables import DataError
-from pipelines.schema.__main__ import main
-from pipelines.schema.infer import propose, table_of
-from pipelines.schema.leaks import LeakTest
-from pipelines.schema.lists import separator_of, split_lists
-from pipelines.schema.log import Log, read_log
-from pipelines.schema.types import typed
-from tests.pipelines.own_log import listed_log, own_log, write_csv
+from pipelines.own_log.__main__ import main
+from pipelines.own_log.infer import propose, table_of
+from pipelines.own_log.leaks import LeakTest
+from pipelines.own_log.lists import separator_of, split_lists
+from pipelines.own_log.log import Log, read_log
+from pipelines.own_log.types import typed
+from tests.pipelines.own_log.logs import listed_log, own_log, write_csv
 from tf_interformer.schema import FeatureSchema
 
 

@@ -11,11 +11,11 @@ from pipelines import train
 from pipelines.config import ConfigError, DatasetConfig, load_config
 from pipelines.datasets.tables import DataError
 from pipelines.input import SPLITS, open_source
-from pipelines.schema.__main__ import main
-from pipelines.schema.examples import examples
-from pipelines.schema.history import Histories, HistorySpec
-from pipelines.schema.roles import moment_in, seconds_of
-from tests.pipelines.own_log import listed_log, own_log, write_csv
+from pipelines.own_log.__main__ import main
+from pipelines.own_log.examples import examples
+from pipelines.own_log.history import Histories, HistorySpec
+from pipelines.own_log.roles import moment_in, seconds_of
+from tests.pipelines.own_log.logs import listed_log, own_log, write_csv
 from tf_interformer.schema import Categorical, FeatureSchema, Label, Sequence
 
 TINY = ["model.backbone=fm", "model.backbone_config={}", "model.embedding.dim=8", "model.tower_units=[8]",
@@ -308,7 +308,7 @@ def test_unequal_lengths_name_the_row(log, tmp_path, capsys):
 
 
 def test_nothing_is_half_written(log, tmp_path, capsys, monkeypatch):
-    import pipelines.schema.split as module
+    import pipelines.own_log.split as module
 
     def full(*_, **__):
         raise OSError(28, "No space left on device")

@@ -6,11 +6,11 @@ from typing import Any
 
 import polars as pl
 
-from pipelines.schema.finding import Finding
-from pipelines.schema.nested import same_lengths
-from pipelines.schema.roles import compared, is_moment, words_of
-from pipelines.schema.scalars import describe, is_quantity, numeric, vocabulary_or_hash
-from pipelines.schema.types import feature_dtype
+from pipelines.own_log.finding import Finding
+from pipelines.own_log.nested import same_lengths
+from pipelines.own_log.roles import compared, is_moment, words_of
+from pipelines.own_log.scalars import describe, is_quantity, numeric, vocabulary_or_hash
+from pipelines.own_log.types import feature_dtype
 from tf_interformer.schema import Categorical, Numeric, Sequence
 
 _HISTORY = {

@@ -10,13 +10,13 @@ import polars as pl
 
 from pipelines.config import ConfigError
 from pipelines.datasets.tables import DataError
-from pipelines.schema.finding import Finding
-from pipelines.schema.leaks import THRESHOLD, LeakTest
-from pipelines.schema.log import Log, read_log
-from pipelines.schema.roles import find_group, find_labels, find_request, find_time, unread_times
-from pipelines.schema.scalars import describe, propose_scalar, without_strangers
-from pipelines.schema.sequences import propose_lists
-from pipelines.schema.types import feature_dtype
+from pipelines.own_log.finding import Finding
+from pipelines.own_log.leaks import THRESHOLD, LeakTest
+from pipelines.own_log.log import Log, read_log
+from pipelines.own_log.roles import find_group, find_labels, find_request, find_time, unread_times
+from pipelines.own_log.scalars import describe, propose_scalar, without_strangers
+from pipelines.own_log.sequences import propose_lists
+from pipelines.own_log.types import feature_dtype
 from tf_interformer.schema import Categorical, FeatureSchema, Label, Numeric
 from tf_interformer.schema import Sequence as History
 

@@ -109,7 +109,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             time_format=given.time_format,
         )
 
-    return run_command(run)
+    return run_command(run, tensorflow=False)
 
 
 if __name__ == "__main__":

@@ -9,9 +9,8 @@ import polars as pl
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from pipelines.config import ConfigError
+from pipelines.config import SPLITS, ConfigError
 from pipelines.datasets.tables import DataError
-from pipelines.input import SPLITS
 from pipelines.own_log.examples import examples, scalar_columns
 from pipelines.own_log.history import SECONDS_AGO, Histories, HistorySpec
 from pipelines.own_log.log import Log, read_log

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from serving import serve
-from tests.serving.test_server_versions import Times
+from tests.serving.server.test_versions import Times
 
 
 @pytest.fixture(scope="module")

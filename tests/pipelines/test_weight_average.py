@@ -97,7 +97,7 @@ def test_without_it_nothing_is_swapped():
 
 
 def test_the_optimizer_is_told():
-    path = Path(__file__).parents[1] / "pipelines" / "configs" / "kuairand.yaml"
+    path = Path(__file__).parents[2] / "pipelines" / "configs" / "kuairand.yaml"
     assert not build_optimizer(load_config(path).training, 10).use_ema
     optimizer = build_optimizer(load_config(path, ["training.ema=0.999"]).training, 10)
     assert (optimizer.use_ema, optimizer.ema_momentum) == (True, 0.999)

@@ -9,7 +9,7 @@ import pytest
 from benchmarks.quality import FAMILIES, train
 from tf_interformer._keras import LEGACY
 
-STORED = json.loads((Path(__file__).parents[1] / "docs" / "results" / "quality.json").read_text(encoding="utf-8"))
+STORED = json.loads((Path(__file__).parents[2] / "docs" / "results" / "quality.json").read_text(encoding="utf-8"))
 
 pytestmark = [
     pytest.mark.skipif(LEGACY, reason="once is enough: both Kerases compute the same"),

@@ -12,7 +12,7 @@ import yaml
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format, wrappers_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
-FOLDER = Path(__file__).parents[2] / "serving" / "tensorflow_serving"
+FOLDER = Path(__file__).parents[3] / "serving" / "tensorflow_serving"
 GRPC, REST = 8500, 8501
 TYPES = descriptor_pb2.FieldDescriptorProto
 

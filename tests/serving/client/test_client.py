@@ -309,7 +309,7 @@ with Ranker("http://127.0.0.1:9", schema=schema, name="small", timeout=0.1) as r
         print(error)
 assert not {{"tensorflow", "keras", "tf_keras", "grpc"}} & set(sys.modules)
 """
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[3]
     done = subprocess.run([sys.executable, "-c", program], cwd=root, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "no answer within 0.1 s" in done.stdout

@@ -18,7 +18,7 @@ from serving.server.body import unpack
 from serving.server.errors import ServingError
 from serving.server.tensors import to_array
 from tests.serving.running_server import running
-from tests.serving.test_server_versions import wait_until
+from tests.serving.server.test_versions import wait_until
 
 ROWS = {"instances": [[1, 2], [3, 4]]}
 DOUBLED = {"predictions": [[2.0, 4.0], [6.0, 8.0]]}

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from pipelines import train
+from pipelines.building import build_optimizer
 from pipelines.config import load_config
 from pipelines.input import evaluation_dataset, open_source
-from pipelines.training import build_optimizer
 from pipelines.training_run import TrainingRun
 from pipelines.weight_average import WeightAverage
 from tests.pipelines.conftest import export_and_draw_nothing

@@ -5,6 +5,7 @@ import io
 import json
 import sys
 
+from pipelines.compare import job as job  # `compare` starts it as a program, which imports no sooner
 from tf_interformer.command.main import main
 from tf_interformer.command.programs import PROGRAMS
 

@@ -24,7 +24,8 @@ from tf_interformer.schema._model import explain
 
 # What leaves a value to the log.
 AUTO: Literal["auto"] = "auto"
-
+# Of every data set, in the order of time.
+SPLITS = ("train", "validation", "test")
 
 _MOST_YAML_NODES, _DEEPEST_YAML = 100_000, 50
 

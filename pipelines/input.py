@@ -8,15 +8,13 @@ import numpy as np
 import tensorflow as tf
 
 from pipelines import datasets
-from pipelines.config import ConfigError, DatasetConfig
+from pipelines.config import SPLITS, ConfigError, DatasetConfig
 from pipelines.datasets.tables import DataError
 from pipelines.reading import Reading
 from pipelines.tfrecord import check_whole, tfrecord_batches
 from tf_interformer._suggestions import did_you_mean
 from tf_interformer.preprocessing import Preprocessor, as_text
 from tf_interformer.schema import FeatureSchema, SchemaError, Sequence
-
-SPLITS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)

@@ -9,18 +9,20 @@ import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipelines.config import DatasetConfig
+from pipelines.config import SPLITS, DatasetConfig
 from pipelines.datasets import names
-from pipelines.input import SPLITS, Source, open_source
 from pipelines.options import add_data, add_output
 from tf_interformer.command import command_parser, run_command
 from tf_interformer.errors import UserError
 from tf_interformer.schema import FeatureSchema
 from tf_interformer.whole import whole_folder
+
+if TYPE_CHECKING:
+    from pipelines.input import Source
 
 _ROWS_AT_ONCE = 16_384
 
@@ -38,6 +40,8 @@ def prepare(
     Raises:
         UserError: The output folder exists already.
     """
+    from pipelines.input import open_source
+
     target = Path(output)
     if target.exists():
         raise UserError(f"{target} exists already: give another --output, or remove it first")
@@ -56,7 +60,7 @@ def prepare(
     print(f"{target} holds schema.json and the splits")
 
 
-def write_parquet(source: Source, split: str, path: Path) -> None:
+def write_parquet(source: "Source", split: str, path: Path) -> None:
     """Write one split as a Parquet file, histories and multi-valued features as lists."""
     import pyarrow as pa
     import pyarrow.parquet as pq

@@ -6,6 +6,8 @@ Beside `demo.onnx` it writes `demo.schema.json`, with which `serving.encoder` ma
 without TensorFlow. The files appear only if onnxruntime and TensorFlow score random batches alike.
 """
 
+from __future__ import annotations
+
 import importlib.util
 import logging
 import os
@@ -13,19 +15,19 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import tensorflow as tf
 
 from tf_interformer._output_names import output_name
+from tf_interformer._tensorflow import tf
 from tf_interformer.command import add_run, command_parser, run_command
 from tf_interformer.errors import UserError
-from tf_interformer.export import named_outputs
-from tf_interformer.export.float32 import in_float32
-from tf_interformer.ranker import Ranker
 from tf_interformer.run_directory import RunDirectory
 from tf_interformer.whole import whole_file
+
+if TYPE_CHECKING:
+    from tf_interformer.ranker import Ranker
 
 OPSETS = (17, 18)
 TOLERANCE = 1e-5
@@ -61,6 +63,8 @@ def export_onnx(ranker: Ranker, path: str | os.PathLike, opset: int = 17) -> flo
         OnnxError: The model does not convert, is too large, or an output differs by more than 1e-5. Then no file is
             written.
     """
+    from tf_interformer.export.float32 import in_float32
+
     target = Path(path)
     if target.suffix != ".onnx":
         raise ValueError(f"the name of the file must end in .onnx. Received: {target}")
@@ -85,6 +89,7 @@ def numeric_core(ranker: Ranker) -> Callable[[Mapping[str, Any]], dict[str, Any]
 
     Histories may be of any width; the function keeps the most recent `max_length` events.
     """
+    from tf_interformer.export import named_outputs
 
     def score(encoded: Mapping[str, Any]) -> dict[str, Any]:
         fitted = dict(encoded)

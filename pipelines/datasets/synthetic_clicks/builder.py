@@ -11,11 +11,9 @@ import polars as pl
 import pyarrow as pa
 import tensorflow_datasets as tfds
 
-from pipelines.datasets.synthetic_clicks.schema import schema
-from pipelines.datasets.synthetic_clicks.simulate import LABELS, simulate, split_by_time
+from pipelines.datasets.synthetic_clicks.schema import PROBABILITY_COLUMNS, schema
+from pipelines.datasets.synthetic_clicks.simulate import simulate, split_by_time
 from pipelines.datasets.table_builder import TableBuilder
-
-PROBABILITY_COLUMNS = {label: f"probability_{label}" for label in LABELS}
 
 
 @dataclasses.dataclass(eq=False)

@@ -7,6 +7,7 @@ from pipelines.datasets.synthetic_clicks.simulate import LABELS, MAX_SEARCHED, M
 from tf_interformer.schema import Categorical, FeatureSchema, Label, Numeric, Sequence
 
 DEFAULT_LABELS = ("is_click",)
+PROBABILITY_COLUMNS = {label: f"probability_{label}" for label in LABELS}
 
 
 def schema(labels: ListOf[str] | None = DEFAULT_LABELS) -> FeatureSchema:

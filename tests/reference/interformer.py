@@ -341,8 +341,8 @@ def interformer_by_request(
     None.
     """
     x = soft([[float(v) for v in token] for token in features], weights["feature_norm"])
-    target = [value for i in asking for value in x[i]]
     theirs = [x[i] for i in candidate]
+    places = [candidate.index(i) for i in asking]
     users = [token for i, token in enumerate(x) if i not in candidate]
     behaviours = soft(masknet_merge(sequences, lengths, weights["merge"]), weights["sequence_norm"])
     width = len(behaviours[0]) if behaviours else len(x[0])
@@ -363,6 +363,7 @@ def interformer_by_request(
 
     def answer(block):
         events = [[a + b for a, b in zip(x, y, strict=True)] for x, y in zip(behaviours, told, strict=True)]
+        target = [value for place in places for value in theirs[place]]
         pooled = target_pooling(target, events, block["target_pooling"], heads)
         return gating(soft(pooled, block["norm"]), block["gate"])
 

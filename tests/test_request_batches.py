@@ -13,7 +13,7 @@ from tf_interformer.ranker import Ranker
 
 # Users without a candidate, with one, and with several.
 ROW = np.array([0, 0, 1, 2, 2, 2, 3, 3, 3, 3, 5, 5], "int32")
-FORMS = {**BACKBONES, "dien": ("dien", {}), "memonet": ("memonet", {"codebook_size": 50})}
+FORMS = {**BACKBONES, "memonet": ("memonet", {"codebook_size": 50})}
 
 
 def both_forms():

@@ -20,6 +20,7 @@ BACKBONES = {
     "faithful": ("interformer", {**TINY, "faithful": True}),
     "request": ("interformer", {**TINY, "candidate_flow": "request"}),
     "din": ("din", {}),
+    "dien": ("dien", {}),
     "hiformer": ("hiformer", {"num_layers": 1, "num_heads": 2}),
     "dual enhanced attention": ("dual_enhanced_attention", {"num_layers": 1, "num_heads": 2}),
 }
@@ -110,8 +111,8 @@ class Lengths(Backbone):
 
     def candidate_side(self, tokens, state, row=None, training=None):
         state = rows_of(state, row)
-        lengths = ops.cast(state["lengths"]["viewed"], "float32")
-        events = ops.sum(state["sequences"]["viewed"], axis=(1, 2))
+        lengths = ops.cast(state["lengths_1"], "float32")
+        events = ops.sum(state["sequence_1"], axis=(1, 2))
         features = ops.sum(tokens["features"], axis=1)
         return self.for_each_task(features * ops.expand_dims(lengths + events, 1))
 

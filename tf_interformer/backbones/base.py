@@ -67,6 +67,11 @@ class Backbone(keras.layers.Layer):
         """Whether `jit_compile="auto"` lets XLA compile the network on a machine without a GPU."""
         return True
 
+    @property
+    def caches_users(self) -> bool:
+        """Whether most of the work on histories is done in `user_side`, so that what it returns is worth a cache."""
+        return False
+
     def representation_size(self, input_shape: Any) -> int:
         """Returns the width of a task's representation."""
         raise NotImplementedError
@@ -74,13 +79,17 @@ class Backbone(keras.layers.Layer):
     def user_side(self, tokens: Tokens, training: bool | None = None) -> State:
         """Returns what is computed once for each user, whatever the candidates: a dict of tensors, R rows each.
 
-        By default nothing is computed: it is the sequences as they come.
+        By default nothing is computed: it is the sequences as they come, in the order of their names: `"sequence_0"`,
+        `"lengths_0"`, `"sequence_1"` and so on.
 
         Args:
             tokens: `Tokens` of R users. The feature tokens have no part in it.
             training: bool. As in `call`.
         """
-        return dict(sequences_of(tokens))
+        state: State = {}
+        for i, name in enumerate(sorted(tokens["sequences"])):
+            state |= {f"sequence_{i}": tokens["sequences"][name], f"lengths_{i}": tokens["lengths"][name]}
+        return state
 
     def candidate_side(
         self, tokens: Tokens, state: State, row: Tensor | None = None, training: bool | None = None

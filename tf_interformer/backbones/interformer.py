@@ -316,6 +316,10 @@ class InterFormer(RequestForm, Targets, Backbone):
         # On processors XLA makes products of many small matrices slowly: docs/speed.md has the figures.
         return not (self._has_sequence_arch and self.attention)
 
+    @property
+    def caches_users(self) -> bool:
+        return self._by_request
+
     def _block(self, i: int) -> InterFormerBlock:
         plan = self._plan
         summarizes_features = plan.to_ffn or (i == 0 and plan.cls_tokens > 0)

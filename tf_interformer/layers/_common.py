@@ -172,7 +172,7 @@ def masked_mean(sequence: Tensor, lengths: Tensor) -> Tensor:
 
 
 def rows_of(values: Any, row: Tensor | None) -> Any:
-    """A tensor `[R, ...]`, or a dict of such, with the row of each example; `row` is `[N]`, or None for the same R."""
+    """A tensor `[R, ...]`, or a dict of such, with the row of each example; `row` is `[N]`, or None: R is N."""
     if row is None:
         return values
     if isinstance(values, dict):

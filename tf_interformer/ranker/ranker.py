@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from tf_interformer import backbones
-from tf_interformer._keras import LEGACY, keras, register
+from tf_interformer._keras import LEGACY, keras, ops, register
 from tf_interformer._tensorflow import is_a, tf
 from tf_interformer.embedding import TokenEmbedder
 from tf_interformer.layers._common import attach, build_sublayer
@@ -18,7 +18,7 @@ from tf_interformer.layers._common import attach, build_sublayer
 # Named here to be registered: a saved model may have been compiled with them.
 from tf_interformer.metrics import Calibration as Calibration
 from tf_interformer.metrics import NormalizedEntropy as NormalizedEntropy
-from tf_interformer.ranker._candidates import candidate_columns
+from tf_interformer.ranker._candidates import candidate_columns, check_state, user_columns
 from tf_interformer.ranker._head import Head
 from tf_interformer.ranker._keras_model import KerasModel, is_evaluating
 from tf_interformer.ranker._served import Served
@@ -202,7 +202,33 @@ class Ranker(KerasModel):
             raise SchemaError("a raw batch must hold the schema's columns. Received: {}")
         return self.served.probabilities("logits", raw, self.schema.signature())
 
-    def score_candidates(self, user: Mapping[str, Any], items: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    def embed_user(self, user: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        """What of R users is the same for all candidates, by name, `[R, ...]`: their state, for a cache.
+
+        It is the backbone's user's side, see `Backbone.user_side`: much of the work in
+        `InterFormer(candidate_flow="request")`, the embedded events in a model that shares nothing else. It belongs to
+        this model's weights alone.
+
+        Args:
+            user: dict of arrays with R rows: the columns that the schema's `candidate` does not name.
+
+        Raises:
+            SchemaError: The schema names no candidate features, or nothing but these; a column is missing; or what a
+                `match` or `distance` tells of the candidate is within the histories.
+        """
+        if not self.served.has_state:
+            raise SchemaError(
+                f"schema {self.schema.name!r} has no state of a user that is the same for all candidates: it must name "
+                "some of its features in `candidate`, and with `match` or `distance` the backbone must be "
+                'InterFormer(candidate_flow="request"), which keeps these out of the histories'
+            )
+        raw = user_columns(self.schema, user)
+        state = self.served.computed("state", raw, self.served.user_signature)
+        return {name: ops.convert_to_numpy(value) for name, value in state.items()}
+
+    def score_candidates(
+        self, user: Mapping[str, Any], items: Mapping[str, Any], state: Mapping[str, Any] | None = None
+    ) -> dict[str, np.ndarray]:
         """Probability per task `[N]` of N items for one user, as `score` gives them for N rows.
 
         What does not depend on the item is computed once: the user's and the context's columns, and the part of the
@@ -212,9 +238,12 @@ class Ranker(KerasModel):
             user: dict of arrays with one row: the columns of `FeatureSchema.signature` that the schema's `candidate`
                 does not name.
             items: dict of arrays with N rows: the columns that it names.
+            state: dict of arrays with one row, what `embed_user` made of this user: it is not computed anew. Defaults
+                to `None`.
 
         Raises:
-            SchemaError: The schema names no candidate features, a column is missing, or the rows are not so many.
+            SchemaError: The schema names no candidate features, a column is missing, or the rows are not so many; or
+                `state` is not that of one user of this model.
 
         Example:
 
@@ -227,7 +256,12 @@ class Ranker(KerasModel):
         (3,)
         """
         raw = candidate_columns(self.schema, user, items)
-        return self.served.probabilities("candidate_logits", raw, self.schema.candidate_signature())
+        signature = self.schema.candidate_signature()
+        if state is None:
+            return self.served.probabilities("candidate_logits", raw, signature)
+        specs = self.served.state_signature
+        check_state(state, specs)
+        return self.served.probabilities("state_logits", {**raw, **state}, {**signature, **specs})
 
     def corrected(self, logits: Mapping[str, Any]) -> dict[str, Any]:
         """The logits that `call` returned, corrected for the down-sampling of the training split.

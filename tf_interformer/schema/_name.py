@@ -9,6 +9,8 @@ from pydantic import AfterValidator
 LIST_COLUMN = "_list"
 # In a batch of requests it says which row of the user's columns each example is of.
 ROW_COLUMN = "_row"
+# With it begin the names of what a served model knows of a user, see `Ranker.embed_user`.
+STATE_PREFIX = "user_state/"
 
 
 def fault_of(name: str) -> str | None:
@@ -25,6 +27,8 @@ def fault_of(name: str) -> str | None:
         return "a name may hold no control characters, line ends among them, and no halves of characters"
     if name in (LIST_COLUMN, ROW_COLUMN):
         return f"{name!r} is what batches call the {'list' if name == LIST_COLUMN else 'user'} of an example"
+    if name.startswith(STATE_PREFIX):
+        return f"{STATE_PREFIX!r} is how names of a user's state begin"
     return None
 
 

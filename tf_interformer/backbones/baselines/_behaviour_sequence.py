@@ -49,7 +49,8 @@ class BehaviourSequence(Targets, Backbone):
         batch, tokens, width = tokens_shape(input_shape["features"])
         self.sequence_layers = []
         self.stand_ins = {}
-        for i, name in enumerate(sorted(input_shape["sequences"])):
+        self._sequence_names = sorted(input_shape["sequences"])
+        for i, name in enumerate(self._sequence_names):
             shape = sequence_shape(input_shape["sequences"][name], name)
             self._check_targets(name, shape[2] or 0, tokens or 0, width or 0)
             missing = self.targets[name].count(-1)
@@ -64,6 +65,10 @@ class BehaviourSequence(Targets, Backbone):
                 self.sequence_layers[i], {"sequence": shape, "lengths": (batch,), "target": (batch, shape[2])}
             )
         super().build(input_shape)
+
+    @property
+    def caches_users(self) -> bool:
+        return any(hasattr(layer, "before_target") for layer in self.sequence_layers)
 
     def _check_targets(self, name: str, event: int, tokens: int, width: int) -> None:
         if name not in self.targets:
@@ -84,13 +89,14 @@ class BehaviourSequence(Targets, Backbone):
 
     def user_side(self, tokens: Tokens, training: bool | None = None) -> State:
         """Returns for each sequence the events, and what its layer makes of them before it meets the target."""
-        state = {}
-        for layer, name in zip(self.sequence_layers, sorted(tokens["sequences"]), strict=True):
+        state: State = {}
+        for i, (layer, name) in enumerate(zip(self.sequence_layers, sorted(tokens["sequences"]), strict=True)):
             sequence, lengths = read_history(tokens["sequences"][name], tokens["lengths"][name])
-            state[name] = {"sequence": sequence, "lengths": lengths}
+            found = {"sequence": sequence, "lengths": lengths}
             if hasattr(layer, "before_target"):
                 with histories_read():
-                    state[name] |= layer.before_target(state[name], training=training)
+                    found |= layer.before_target(found, training=training)
+            state |= {f"{part}_{i}": value for part, value in found.items()}
         return state
 
     def candidate_side(
@@ -98,8 +104,10 @@ class BehaviourSequence(Targets, Backbone):
     ) -> dict[str, Tensor]:
         features = stack_tokens(tokens["features"])
         parts = [ops.reshape(features, (-1, features.shape[1] * features.shape[2]))]
-        for layer, name in zip(self.sequence_layers, sorted(state), strict=True):
-            x = {**rows_of(state[name], row), "target": self._target(name, features)}
+        state = rows_of(state, row)
+        for i, (layer, name) in enumerate(zip(self.sequence_layers, self._sequence_names, strict=True)):
+            given = {part.removesuffix(f"_{i}"): value for part, value in state.items() if part.endswith(f"_{i}")}
+            x = {**given, "target": self._target(name, features)}
             with histories_read():
                 parts.append(layer(x, training=training))
         return self.for_each_task(ops.concatenate(parts, axis=1) if len(parts) > 1 else parts[0])

@@ -43,7 +43,13 @@ VARIANTS = {
     "joint": {"rotary": "joint"},
     "lce": {"interaction_mlp": "lce", "interaction": "dot", "sequence_alignment": "oldest"},
     "request": {"candidate_flow": "request", "candidate_tokens": [1, 3, 4], "targets": TARGETS},
-    "request_that_asks_nothing": {"candidate_flow": "request", "candidate_tokens": [0], "num_target_tokens": 0},
+    "request_that_asks_nothing": {
+        "candidate_flow": "request",
+        "candidate_tokens": [0],
+        "num_target_tokens": 0,
+        "user_tokens": "tokens",
+        "personalized_ffn": "plain",
+    },
     "two_tasks": {"tasks": ["click", "like"], "sequence_mask_ratio": None, "interaction_mlp_units": [9]},
 }
 # The others differ from these in nothing that a compiler or a file could see, or by layers with tests of their own.

@@ -91,8 +91,9 @@ def test_the_default_form_equals_its_equations(interaction):
 
 
 @pytest.mark.parametrize("interaction", ["dot", "dhen"])
+@pytest.mark.parametrize("told", ["summary", "tokens"])
 @pytest.mark.parametrize("candidate", [[2], [0, 1, 2]], ids=["with user tokens", "without"])
-def test_the_request_form_equals_its_equations(interaction, candidate):
+def test_the_request_form_equals_its_equations(interaction, candidate, told):
     """Five candidates of four users, whose first has an empty history in neither sequence."""
     layer = InterFormer(
         num_layers=2,
@@ -103,6 +104,7 @@ def test_the_request_form_equals_its_equations(interaction, candidate):
         targets={"a": [2, -1, 0], "b": [2, -1]},
         candidate_flow="request",
         candidate_tokens=candidate,
+        user_tokens=told,
         dtype="float64",
     )
     inputs = batch()
@@ -111,8 +113,8 @@ def test_the_request_form_equals_its_equations(interaction, candidate):
     features = 0.5 * rng.normal(size=(5, 3, 8))
     users = [i for i in range(3) if i not in candidate]
     features[:, users] = inputs["features"][row][:, users]
-    told = {"b": 0.5 * rng.normal(size=(5, 3, 4))}
-    inputs |= {"features": features, "row": row, "compared": told}
+    compared = {"b": 0.5 * rng.normal(size=(5, 3, 4))}
+    inputs |= {"features": features, "row": row, "compared": compared}
     if users:
         inputs["user_features"] = batch()["features"][:, users]
     layer(tensors(inputs))
@@ -125,9 +127,10 @@ def test_the_request_form_equals_its_equations(interaction, candidate):
             features[i],
             sequences,
             lengths,
-            [None, told["b"][i]],
+            [None, compared["b"][i]],
             weights,
             candidate=candidate,
+            told=told,
             asking=[index for index in candidate if index in (0, 2)],
             layers=2,
             interaction=interaction,

@@ -334,11 +334,11 @@ def interformer_by_default(features, sequences, lengths, weights, *, targets, la
 
 
 def interformer_by_request(
-    features, sequences, lengths, compared, weights, *, candidate, asking, layers, interaction, heads, recents
+    features, sequences, lengths, compared, weights, *, candidate, asking, told, layers, interaction, heads, recents
 ):
     """The request form: the user's tokens and events change as in a model without the candidate, whose own tokens see
-    them, and what its questions find in the events. `compared` holds for each sequence what is told of its events, or
-    None.
+    them, or their summary if that is `told`, and what its questions find in the events. `compared` holds for each
+    sequence what is told of its events, or None.
     """
     x = soft([[float(v) for v in token] for token in features], weights["feature_norm"])
     theirs = [x[i] for i in candidate]
@@ -347,14 +347,14 @@ def interformer_by_request(
     behaviours = soft(masknet_merge(sequences, lengths, weights["merge"]), weights["sequence_norm"])
     width = len(behaviours[0]) if behaviours else len(x[0])
     # Of the latest events first, as histories are merged.
-    told = [[0.0] * width for _ in behaviours]
+    seen = [[0.0] * width for _ in behaviours]
     kernels = iter(weights["compared_events"]["kernels"])
     for values, length in zip(compared, lengths, strict=True):
         if values is not None:
             kernel = next(kernels)
             for back in range(1, length + 1):
                 more = dense([float(v) for v in values[length - back]], kernel, None)
-                told[-back] = [a + b for a, b in zip(told[-back], more, strict=True)]
+                seen[-back] = [a + b for a, b in zip(seen[-back], more, strict=True)]
     users = users or [[sum(column) / len(behaviours) for column in zip(*behaviours, strict=True)]]
 
     def s_sum(cross, cls):
@@ -362,7 +362,7 @@ def interformer_by_request(
         return gating(soft(tokens, cross["sequence_norm"]), cross["sequence_gate"])
 
     def answer(block):
-        events = [[a + b for a, b in zip(x, y, strict=True)] for x, y in zip(behaviours, told, strict=True)]
+        events = [[a + b for a, b in zip(x, y, strict=True)] for x, y in zip(behaviours, seen, strict=True)]
         target = [value for place in places for value in theirs[place]]
         pooled = target_pooling(target, events, block["target_pooling"], heads)
         return gating(soft(pooled, block["norm"]), block["gate"])
@@ -372,9 +372,10 @@ def interformer_by_request(
         block, own = weights["user_blocks"][layer], weights["candidate_blocks"][layer]
         features_summary = cls if layer == 0 else soft_summary(users, block["cross_arch"])
         summary = s_sum(block["cross_arch"], cls)
-        beside = users + summary + answer(own)
+        beside = (soft_summary(users, block["cross_arch"]) if told == "summary" else users) + summary + answer(own)
         theirs = soft_interaction(theirs, beside, own["interaction_arch"], interaction)
         users = soft_interaction(users, summary, block["interaction_arch"], interaction)
         cls, behaviours = soft_sequence(features_summary, cls, behaviours, block["sequence_arch"], heads)
-    last = users + s_sum(weights["final_cross_arch"], cls) + answer(weights["candidate_blocks"][layers])
-    return np.array(theirs + last).reshape(-1)
+    final = weights["final_cross_arch"]
+    last = soft_summary(users, final) if told == "summary" else users
+    return np.array(theirs + last + s_sum(final, cls) + answer(weights["candidate_blocks"][layers])).reshape(-1)

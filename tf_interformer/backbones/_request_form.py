@@ -18,13 +18,15 @@ class RequestForm:
 
     User's side, for each layer: `X_sum, S_sum = CrossArch(X_u, S)`, `X_u' = InteractionArch([X_u || S_sum])`,
     `S' = SequenceArch(X_sum, [S_CLS || S])`. Candidate's side, for each layer: `P = TargetPooling(x_c, S)`,
-    `X_c' = InteractionArch([X_c || X_u || S_sum || P])`. What comes out is `[X_c || X_u || S_sum || P]` behind the last
-    layer.
+    `X_c' = InteractionArch([X_c || X_sum || S_sum || P])`. What comes out is `[X_c || X_sum || S_sum || P]` behind the
+    last layer. With `user_tokens="tokens"` the user's tokens `X_u` stand in the place of their summary.
     """
 
     # Of `InterFormer`, whose base this is.
     num_layers: int
     num_target_tokens: int
+    num_summary_tokens: int
+    user_tokens: str
     num_heads: int
     gating: str | None
     gating_units: Sequence[int]
@@ -35,6 +37,11 @@ class RequestForm:
     _block: Callable[[int], InterFormerBlock]
     _cross_arch: Callable[..., Any]
     _interaction_arch: Callable[..., Any]
+
+    @property
+    def _tells_summaries(self) -> bool:
+        """Whether the candidate's side sees summaries of the user's tokens."""
+        return self.user_tokens == "summary"
 
     def _build_request(self, features: Any, behaviours: Any, compared: dict[str, Any]) -> None:
         """Make the layers for the shapes of all feature tokens, of the merged sequence, and of what is compared."""
@@ -65,19 +72,21 @@ class RequestForm:
             block = self._add(self._block(i), state)
             self.user_blocks.append(block)
             made = block.compute_output_shape(state)
-            self._add_candidate_block(f"candidate_{i}", self._interaction_arch(i), state, made["summary"])
+            told = made["summary"][1] + (made["feature_summary"] if self._tells_summaries else state["features"])[1]
+            self._add_candidate_block(f"candidate_{i}", self._interaction_arch(i), state, told)
             state = made
-        self.final_cross_arch = self._add(self._cross_arch("final_cross_arch", False, True), state)
+        final = self._cross_arch("final_cross_arch", self._tells_summaries, True)
+        self.final_cross_arch = self._add(final, state)
         if self.num_target_tokens:
-            self._add_candidate_block("candidate_answer", None, state, state["summary"])
+            self._add_candidate_block("candidate_answer", None, state, 0)
 
-    def _add_candidate_block(self, name: str, arch: Any, state: dict[str, Any], summary: Any) -> None:
-        batch, users, width = state["features"]
+    def _add_candidate_block(self, name: str, arch: Any, state: dict[str, Any], told: int) -> None:
+        batch, _, width = state["features"]
         pooling = TargetPooling(self.num_target_tokens, self.num_heads) if self.num_target_tokens else None
         block = CandidateBlock(arch, pooling, self.gating, self.gating_units, dtype=self.dtype_policy, name=name)
         shapes = {
             "features": (batch, len(self.candidate_tokens), width),
-            "user": (batch, users + summary[1], width),
+            "user": (batch, told, width),
             "sequence": state["sequence"],
             "lengths": state["lengths"],
             "target": (batch, len(self._asking) * width),
@@ -94,11 +103,13 @@ class RequestForm:
             for i, block in enumerate(self.user_blocks):
                 made = block(state, training=training)
                 found[f"sequence_{i}"] = state["sequence"]
-                found[f"user_{i}"] = ops.concatenate([state["features"], made["summary"]], axis=1)
+                tokens = made["feature_summary"] if self._tells_summaries else state["features"]
+                found[f"user_{i}"] = ops.concatenate([tokens, made["summary"]], axis=1)
                 state = made
-            summary = self.final_cross_arch(state)["sequence"]
+            summaries = self.final_cross_arch(state)
+            tokens = summaries["features"] if self._tells_summaries else state["features"]
             found[f"sequence_{self.num_layers}"] = state["sequence"]
-            found[f"user_{self.num_layers}"] = ops.concatenate([state["features"], summary], axis=1)
+            found[f"user_{self.num_layers}"] = ops.concatenate([tokens, summaries["sequence"]], axis=1)
         return found
 
     def _candidate_side_of_request(
@@ -130,7 +141,9 @@ class RequestForm:
 
     def _tokens_of_request(self, tokens: int) -> int:
         """How many tokens come out beside the summary of the events, for so many feature tokens."""
-        return len(self.candidate_tokens) + (tokens - len(self.candidate_tokens) or 1) + self.num_target_tokens
+        users = tokens - len(self.candidate_tokens) or 1
+        told = self.num_summary_tokens if self._tells_summaries else users
+        return len(self.candidate_tokens) + told + self.num_target_tokens
 
 
 def chosen(tokens: Tensor, indices: Sequence[int]) -> Tensor:

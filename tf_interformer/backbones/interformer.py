@@ -164,6 +164,7 @@ class InterFormer(RequestForm, Targets, Backbone):
         faithful: bool = False,
         candidate_flow: str = "printed",
         candidate_tokens: Sequence[int] = (),
+        user_tokens: str = "summary",
         **kwargs: Any,
     ) -> None:
         # DHEN's own norm is printed, and so not soft.
@@ -198,6 +199,7 @@ class InterFormer(RequestForm, Targets, Backbone):
         self.faithful = faithful
         self.candidate_flow = check_choice("candidate_flow", candidate_flow, CANDIDATE_FLOWS)
         self.candidate_tokens = tuple(check_positive("candidate_tokens", i, minimum=0) for i in candidate_tokens)
+        self.user_tokens = check_choice("user_tokens", user_tokens, FINAL_FEATURES)
         if candidate_flow == "request":
             self._check_request()
         self._plan = InterFormerPlan.of(self)
@@ -322,7 +324,9 @@ class InterFormer(RequestForm, Targets, Backbone):
 
     def _block(self, i: int) -> InterFormerBlock:
         plan = self._plan
-        summarizes_features = plan.to_ffn or (i == 0 and plan.cls_tokens > 0)
+        summarizes_features = (
+            plan.to_ffn or (i == 0 and plan.cls_tokens > 0) or (self._by_request and self._tells_summaries)
+        )
         cross = None
         if summarizes_features or plan.to_features:
             cross = self._cross_arch(f"cross_arch_{i}", summarizes_features, plan.to_features)
@@ -470,6 +474,7 @@ class InterFormer(RequestForm, Targets, Backbone):
             "faithful": self.faithful,
             "candidate_flow": self.candidate_flow,
             "candidate_tokens": list(self.candidate_tokens),
+            "user_tokens": self.user_tokens,
         }
 
 

@@ -37,9 +37,9 @@ class InterFormerBlock(keras.layers.Layer):
     "target": [batch, any], "ids": [batch, n]}`, of which the first three are needed. The sequence holds the behaviours.
     Without `"cls"` the CLS tokens are `X_sum`, as in the first layer. `"target"` is the candidate, for the Cross Arch,
     `"ids"` are those of the features, for an interaction that needs them.
-    Output: the same dict, with the features, the sequence and the CLS tokens that the layer makes, and as `"summary"`
-    what it made of the sequence; lengths are within the events. It is the next block's input. What stands at padded
-    positions has no meaning.
+    Output: the same dict, with the features, the sequence and the CLS tokens that the layer makes, and what it told of
+    the sequence and of the features as `"summary"` and `"feature_summary"`; lengths are within the events. It is the
+    next block's input. What stands at padded positions has no meaning.
 
     Raises:
         ValueError: The Sequence Arch needs a summary of the features that nothing makes.
@@ -104,6 +104,8 @@ class InterFormerBlock(keras.layers.Layer):
             x: dict[str, Tensor] = {key: state[key] for key in ("features", "ids") if key in state}
             if "sequence" in summaries:
                 x["summary"] = state["summary"] = summaries["sequence"]
+            if "features" in summaries:
+                state["feature_summary"] = summaries["features"]
             s = {"sequence": sequence, "lengths": lengths}
             if self._num_cls:
                 s["sequence"] = ops.concatenate([state["cls"], sequence], axis=1)
@@ -121,7 +123,8 @@ class InterFormerBlock(keras.layers.Layer):
         made = dict(input_shape)
         if self.cross_arch is not None:
             summaries = self.cross_arch.compute_output_shape(input_shape)
-            made |= {"summary": summaries["sequence"]} if "sequence" in summaries else {}
+            names = {"sequence": "summary", "features": "feature_summary"}
+            made |= {names[side]: shape for side, shape in summaries.items()}
         batch, _, width = tokens_shape(input_shape["features"])
         return {**made, "cls": (batch, self._num_cls, width)} if self._num_cls else made
 

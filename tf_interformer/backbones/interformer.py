@@ -64,6 +64,16 @@ class InterFormer(RequestForm, Targets, Backbone):
     Sequence Arch, which then have no effect. `final_summary="recompute"` makes the summaries once more after the
     last layer; `"algorithm1"` is the literal reading and does not create the last layer's two arches.
 
+    With `candidate_flow="request"` the flow is
+
+        user's side       X_u --> X_sum --> S     once for a user, whoever the candidates are
+                          X_u <-- S_sum <-- S
+        candidate's side  X_c <-- [X_sum || S_sum || P],  P = TargetPooling(x_c, S)     for each candidate
+
+    in each layer, and the representation is `[X_c || X_sum || S_sum || P]` behind the last. As in the paper, the sides
+    meet through summaries. What a schema's `match` or `distance` tells of each event is seen by `P` alone, as a vector
+    added to the event (`ComparedEvents`). Without user tokens the mean of the events is one.
+
     No variant creates a weight that cannot learn.
 
     Args:
@@ -109,10 +119,19 @@ class InterFormer(RequestForm, Targets, Backbone):
         dropout: float. Rate in the Interaction and the Sequence Arch. Defaults to `0.0`.
         faithful: bool. As printed: no residuals, no norms, no target tokens, and the representation is
             `[X_sum || S_sum]`, whatever the other arguments say. Defaults to `False`.
+        candidate_flow: str. `"printed"`: the candidate's tokens are among the features, and flow into the sequence; so
+            all is computed anew for each candidate. `"request"`, ours: the user's and the context's tokens and the
+            sequence form a side of their own, which never sees the candidate and is computed once for all candidates of
+            a request. In each layer the candidate's tokens see the summaries of that side and what their own questions
+            find in the events, see below. Defaults to `"printed"`.
+        candidate_tokens: list of int. With `"request"`: which of the feature tokens are the candidate's. A `Ranker`
+            that makes the backbone by name fills it in from the schema. Defaults to none.
+        user_tokens: str. With `"request"`: what the candidate's side sees of the user's tokens, `"summary"`, X_sum, or
+            `"tokens"`, all of them, for which each candidate pays. Defaults to `"summary"`.
         **kwargs: `norm_epsilon`, as `Backbone` has it; with `faithful` it defaults to `1e-5`.
 
-    Input: `{"features": [batch, N, dim], "sequences": {name: [batch, time, width]}, "lengths": {name: [batch]}}`.
-    Histories are oldest first and padded on the right; padding may hold anything, even NaN. Without sequences the
+    Input: `{"features": [batch, N, dim], "sequences": {name: [batch, time, width]}, "lengths": {name: [batch]}}`
+    and, in the request form, what else `Tokens` names. Histories are oldest first and padded on the right; padding may hold anything, even NaN. Without sequences the
     model is that of `"sole"`.
     Output: `{task: [batch, tokens * dim]}`.
 

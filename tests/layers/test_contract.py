@@ -101,7 +101,7 @@ CASES = {
             "target_pooling": layers.TargetPooling(2, num_heads=2),
             "gating": "tanh",
         },
-        {**BOTH, "user": SUMMARY, "target": normal(4, 10), "compared": normal(4, 7, 6)},
+        {**BOTH, "user": SUMMARY, "target": normal(4, 10), "compared": normal(4, 7, 12)},
     ),
     "candidate_block_that_asks": (
         layers.CandidateBlock,

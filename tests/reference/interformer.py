@@ -347,7 +347,7 @@ def interformer_by_request(
     behaviours = soft(masknet_merge(sequences, lengths, weights["merge"]), weights["sequence_norm"])
     width = len(behaviours[0]) if behaviours else len(x[0])
     # Of the latest events first, as histories are merged.
-    seen = [[0.0] * width for _ in behaviours]
+    seen = [[0.0] * 2 * width for _ in behaviours]
     kernels = iter(weights["compared_events"]["kernels"])
     for values, length in zip(compared, lengths, strict=True):
         if values is not None:
@@ -362,7 +362,10 @@ def interformer_by_request(
         return gating(soft(tokens, cross["sequence_norm"]), cross["sequence_gate"])
 
     def answer(block):
-        events = [[a + b for a, b in zip(x, y, strict=True)] for x, y in zip(behaviours, seen, strict=True)]
+        events = [
+            [value * (1 + own[i]) + own[width + i] for i, value in enumerate(event)]
+            for event, own in zip(behaviours, seen, strict=True)
+        ]
         target = [value for place in places for value in theirs[place]]
         pooled = target_pooling(target, events, block["target_pooling"], heads)
         return gating(soft(pooled, block["norm"]), block["gate"])

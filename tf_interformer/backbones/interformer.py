@@ -71,8 +71,8 @@ class InterFormer(RequestForm, Targets, Backbone):
         candidate's side  X_c <-- [X_sum || S_sum || P],  P = TargetPooling(x_c, S)     for each candidate
 
     in each layer, and the representation is `[X_c || X_sum || S_sum || P]` behind the last. As in the paper, the sides
-    meet through summaries. What a schema's `match` or `distance` tells of each event is seen by `P` alone, as a vector
-    added to the event (`ComparedEvents`). Without user tokens the mean of the events is one.
+    meet through summaries. What a schema's `match` or `distance` tells of each event is seen by `P` alone, for
+    which it changes the event (`ComparedEvents`). Without user tokens the mean of the events is one.
 
     No variant creates a weight that cannot learn.
 
@@ -130,9 +130,9 @@ class InterFormer(RequestForm, Targets, Backbone):
             `"tokens"`, all of them, for which each candidate pays. Defaults to `"summary"`.
         **kwargs: `norm_epsilon`, as `Backbone` has it; with `faithful` it defaults to `1e-5`.
 
-    Input: `{"features": [batch, N, dim], "sequences": {name: [batch, time, width]}, "lengths": {name: [batch]}}`
-    and, in the request form, what else `Tokens` names. Histories are oldest first and padded on the right; padding may hold anything, even NaN. Without sequences the
-    model is that of `"sole"`.
+    Input: `{"features": [batch, N, dim], "sequences": {name: [batch, time, width]}, "lengths": {name: [batch]}}`, and
+    what else `Tokens` names in the request form. Histories are oldest first and padded on the right; padding may hold
+    anything, even NaN. Without sequences the model is that of `"sole"`.
     Output: `{task: [batch, tokens * dim]}`.
 
     Raises:

@@ -39,7 +39,7 @@ class CandidateBlock(keras.layers.Layer):
 
     Input: `{"features": [N, F, dim], "user": [R, M, dim], "sequence": [R, time, dim], "lengths": [R], "target":
     [N, any]}`; with `"row"`, int `[N]`, which of the R users each candidate is for, else R is N; with `"compared"`,
-    `[N, time, dim]`, what is added to the events for this candidate; with `"ids"`, int `[N, F]`, those of the features.
+    `[N, time, 2 dim]`, `[A || E]` of `ComparedEvents`: for a candidate the events are `S * (1 + A) + E`; with `"ids"`, int `[N, F]`, those of the features.
     Output: `{"features": [N, F, dim], "answer": [N, k, dim]}`: `X_c'` and `P`, those of them that there are.
 
     Raises:
@@ -111,7 +111,8 @@ class CandidateBlock(keras.layers.Layer):
     def _answer(self, inputs: dict[str, Any], row: Tensor | None) -> Tensor:
         asked = {name: inputs[name] for name in ("sequence", "lengths", "target")}
         if "compared" in inputs:
-            asked["sequence"] = rows_of(asked["sequence"], row) + inputs["compared"]
+            factor, summand = ops.split(inputs["compared"], 2, axis=-1)
+            asked["sequence"] = rows_of(asked["sequence"], row) * (1 + factor) + summand
             asked["lengths"] = rows_of(asked["lengths"], row)
         elif row is not None:
             asked["row"] = row

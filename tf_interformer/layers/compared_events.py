@@ -1,4 +1,4 @@
-"""What comparing a candidate with each event tells, in the place of the merged events."""
+"""What comparing a candidate with each event tells of the merged events."""
 
 from typing import Any
 
@@ -18,11 +18,12 @@ from tf_interformer.layers._common import (
 
 @register
 class ComparedEvents(keras.layers.Layer):
-    """What is told of each event by comparing it with a candidate, as a vector to be added to that event.
+    """What is told of each event by comparing it with a candidate, as a factor and a summand for that event.
 
-    `E = sum_s align(C_s) W_s` over the sequences of which something is told, aligned as `MaskNetMerge` aligns these
-    when it makes one sequence of all. Ours: the candidate's own view of events that are embedded once for all
-    candidates.
+    `[A || E] = sum_s align(C_s) W_s` over the sequences of which something is told, aligned as `MaskNetMerge` aligns
+    these when it makes one sequence of all. A candidate's view of the events, which are embedded once for all
+    candidates, is `S * (1 + A) + E`, see `CandidateBlock`. Ours; the factor is in place of the mask by which
+    `MaskNetMerge` lets the fields of an event act on each other.
 
     Args:
         dim: int. Width of an event.
@@ -30,7 +31,7 @@ class ComparedEvents(keras.layers.Layer):
 
     Input: `{"compared": {name: [N, time, width]}, "lengths": {name: [N]}, "longest": [N], "events": [any, T, any]}`:
     how many events each of the named sequences has, how many the merged one, and the merged one, for its length.
-    Output shape: `[N, T, dim]`; zeros where nothing is compared.
+    Output shape: `[N, T, 2 dim]`; zeros where nothing is compared.
 
     Raises:
         ValueError: If an argument is out of range or nothing is compared.
@@ -42,7 +43,7 @@ class ComparedEvents(keras.layers.Layer):
     ...     "longest": np.array([4, 50, 20]), "events": np.ones((3, 50, 16), "float32"),
     ... })
     >>> told.shape
-    TensorShape([3, 50, 16])
+    TensorShape([3, 50, 32])
     """
 
     def __init__(self, dim: int, alignment: str = "recent", **kwargs: Any) -> None:
@@ -58,7 +59,7 @@ class ComparedEvents(keras.layers.Layer):
         self.kernels = []
         for i, name in enumerate(sorted(compared)):
             width = sequence_shape(compared[name], name)[2] or 0
-            shape = (width, self.dim)
+            shape = (width, 2 * self.dim)
             self.kernels.append(self.add_weight(name=f"kernel_{i}", shape=shape, initializer=fresh(initializer)))
         super().build(input_shape)
 
@@ -73,7 +74,7 @@ class ComparedEvents(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape: Any) -> Shape:
         batch = next(iter(input_shape["compared"].values()))[0]
-        return batch, sequence_shape(input_shape["events"])[1], self.dim
+        return batch, sequence_shape(input_shape["events"])[1], 2 * self.dim
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "dim": self.dim, "alignment": self.alignment}

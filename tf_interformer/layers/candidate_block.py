@@ -39,7 +39,8 @@ class CandidateBlock(keras.layers.Layer):
 
     Input: `{"features": [N, F, dim], "user": [R, M, dim], "sequence": [R, time, dim], "lengths": [R], "target":
     [N, any]}`; with `"row"`, int `[N]`, which of the R users each candidate is for, else R is N; with `"compared"`,
-    `[N, time, 2 dim]`, `[A || E]` of `ComparedEvents`: for a candidate the events are `S * (1 + A) + E`; with `"ids"`, int `[N, F]`, those of the features.
+    `[N, time, 2 dim]`, `[A || E]` of `ComparedEvents`: for a candidate the events are `S * (1 + A) + E`; with `"ids"`,
+    int `[N, F]`, those of the features.
     Output: `{"features": [N, F, dim], "answer": [N, k, dim]}`: `X_c'` and `P`, those of them that there are.
 
     Raises:

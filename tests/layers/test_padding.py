@@ -47,7 +47,9 @@ CASES = {
     "transformer_block": (sequences.TransformerBlock, {"num_heads": 2}, HISTORY),
 }
 # What has a number for each event.
-BY_EVENT = ("sequence", "attention", "context", "encoded", "interests")
+BY_EVENT = ("sequence", "attention", "context", "encoded", "interests", "compared")
+# What has a length for each sequence.
+SEVERAL = {"sequences", "compared"}
 
 
 def padded(sequence, count, value):
@@ -59,9 +61,10 @@ def padded(sequence, count, value):
 def with_padding(inputs, arguments, value):
     if "mask" in inputs:
         return {**inputs, "sequence": np.where(inputs["mask"][:, :, None], inputs["sequence"], np.float32(value))}
-    if "sequences" in inputs:
+    for part in SEVERAL & set(inputs):
         lengths = inputs["lengths"]
-        return {**inputs, "sequences": {n: padded(x, lengths[n], value) for n, x in inputs["sequences"].items()}}
+        if isinstance(lengths, dict):
+            return {**inputs, part: {n: padded(x, lengths[n], value) for n, x in inputs[part].items()}}
     count = np.maximum(inputs["lengths"], 0) + arguments.get("num_cls_tokens", 0)
     return inputs | {name: padded(inputs[name], count, value) for name in BY_EVENT if name in inputs}
 
@@ -73,8 +76,9 @@ def with_lengths(inputs, arguments, beyond):
         full = sequence.shape[1] - arguments.get("num_cls_tokens", 0)
         return np.array([full + beyond, 2, 1, -beyond])
 
-    if "sequences" in inputs:
-        return {**inputs, "lengths": {name: lengths(x) for name, x in inputs["sequences"].items()}}
+    for part in SEVERAL & set(inputs):
+        if isinstance(inputs["lengths"], dict):
+            return {**inputs, "lengths": {name: lengths(x) for name, x in inputs[part].items()}}
     return {**inputs, "lengths": lengths(inputs["sequence"])}
 
 

@@ -10,6 +10,8 @@ from tf_interformer.layers._common import (
     build_sublayer,
     check_choice,
     check_units,
+    histories_read,
+    read_history,
     rows_of,
     tokens_shape,
 )
@@ -110,14 +112,16 @@ class CandidateBlock(keras.layers.Layer):
         return made
 
     def _answer(self, inputs: dict[str, Any], row: Tensor | None) -> Tensor:
-        asked = {name: inputs[name] for name in ("sequence", "lengths", "target")}
+        sequence, lengths = read_history(inputs["sequence"], inputs["lengths"])
+        asked = {"sequence": sequence, "lengths": lengths, "target": inputs["target"]}
         if "compared" in inputs:
-            factor, summand = ops.split(inputs["compared"], 2, axis=-1)
-            asked["sequence"] = rows_of(asked["sequence"], row) * (1 + factor) + summand
-            asked["lengths"] = rows_of(asked["lengths"], row)
+            lengths = rows_of(lengths, row)
+            factor, summand = ops.split(read_history(inputs["compared"], lengths)[0], 2, axis=-1)
+            asked |= {"sequence": rows_of(sequence, row) * (1 + factor) + summand, "lengths": lengths}
         elif row is not None:
             asked["row"] = row
-        answer = self.target_pooling(asked)  # type: ignore[misc]
+        with histories_read():
+            answer = self.target_pooling(asked)  # type: ignore[misc]
         if self.norm is not None:
             answer = self.norm(answer)
         return answer if self.gate is None else self.gate(answer)

@@ -86,3 +86,19 @@ def test_fit_takes_requests():
         assert ranker.evaluate(data, verbose=0, return_dict=True)["loss"] < losses[-1][0]
         assert ranker.predict(data, verbose=0)["click"].shape == (24, 1)
     np.testing.assert_allclose(losses[0], losses[1], rtol=1e-4)
+
+
+def test_a_batch_in_arrays_is_one_batch():
+    ranker = make("request", schema())
+    ranker.compile("sgd", jit_compile=False)
+    raw, rows = both_forms()
+    encoded, labels = (tf.nest.map_structure(np.asarray, part) for part in ranker.preprocessor.training_batch(raw))
+    scores = ranker.predict(encoded, verbose=0)["click"]
+    np.testing.assert_allclose(
+        scores, ranker.predict(ranker.preprocessor(rows), verbose=0)["click"], rtol=1e-4, atol=1e-5
+    )
+    before = ranker.evaluate(encoded, labels, verbose=0, return_dict=True)["loss"]
+    half = np.full(12, 0.5, "float32")
+    weighted = ranker.evaluate(encoded, labels, sample_weight=half, verbose=0, return_dict=True)["loss"]
+    assert weighted < 0.7 * before
+    assert ranker.fit(encoded, labels, epochs=2, verbose=0).history["loss"][-1] < before

@@ -17,6 +17,7 @@ from tf_interformer._tensorflow import is_a, tf
 from tf_interformer.backbones import Backbone
 from tf_interformer.ranker._task_losses import TaskLosses
 from tf_interformer.schema import FeatureSchema
+from tf_interformer.schema._name import ROW_COLUMN
 from tf_interformer.shapes import with_shapes
 
 # Whether a `test_step` runs. Not an attribute: replicas trace their steps in threads of their own.
@@ -122,21 +123,26 @@ class KerasModel(keras.Model):
         return [with_own_name(name, self.schema.tasks) for name in super().metrics_names]
 
     def fit(self, x: Any = None, *arguments: Any, **options: Any) -> Any:
-        """As `keras.Model.fit`; a dataset need not say its shapes."""
+        """As `keras.Model.fit`; a dataset need not say its shapes. A batch of requests in arrays is one batch."""
+        if isinstance(x, Mapping) and ROW_COLUMN in x:
+            options.setdefault("shuffle", False)  # Keras warns where it has no effect
+        x, arguments, options = _one_batch(x, arguments, options)
         if is_a(options.get("validation_data"), "data.Dataset"):
             options["validation_data"] = with_shapes(options["validation_data"], self.encoded_shapes)
         return super().fit(with_shapes(x, self.encoded_shapes), *arguments, **options)
 
     def evaluate(self, x: Any = None, *arguments: Any, **options: Any) -> Any:
-        """As `keras.Model.evaluate`; a dataset need not say its shapes.
+        """As `keras.Model.evaluate`; a dataset need not say its shapes. A batch of requests in arrays is one batch.
 
         Loss and metrics are of the logits that `corrected` gives, as are those of `validation_data` in `fit`: the
         dataset is taken to hold all negatives.
         """
+        x, arguments, options = _one_batch(x, arguments, options)
         return super().evaluate(with_shapes(x, self.encoded_shapes), *arguments, **options)
 
     def predict(self, x: Any, *arguments: Any, **options: Any) -> Any:
-        """As `keras.Model.predict`; a dataset need not say its shapes."""
+        """As `keras.Model.predict`; a dataset need not say its shapes. A batch of requests in arrays is one batch."""
+        x, arguments, options = _one_batch(x, arguments, options)
         return super().predict(with_shapes(x, self.encoded_shapes), *arguments, **options)
 
     def test_step(self, *data: Any) -> Any:
@@ -228,3 +234,16 @@ class KerasModel(keras.Model):
 
     def build_from_config(self, config: Mapping[str, Any]) -> None:
         """Nothing to do: the constructor has built it."""
+
+
+def _one_batch(
+    x: Any, arguments: tuple[Any, ...], options: dict[str, Any]
+) -> tuple[Any, tuple[Any, ...], dict[str, Any]]:
+    """A dataset of one batch for requests in arrays, which differ in their rows: Keras would cut them by rows."""
+    if not isinstance(x, Mapping) or ROW_COLUMN not in x:
+        return x, arguments, options
+    y = arguments[0] if arguments else options.pop("y", None)
+    weights = options.pop("sample_weight", None)
+    batch = tuple(part for part in (dict(x), y, weights) if part is not None)
+    others = {name: value for name, value in options.items() if name != "batch_size"}
+    return tf.data.Dataset.from_tensors(batch), arguments[2:], others

@@ -25,7 +25,10 @@ class OneInteraction(InteractionOnly):
         given = {name: kwargs.pop(name) for name in self.interaction_arguments() if name in kwargs}
         super().__init__(tasks=tasks, **kwargs)
         self.interaction = self.interaction_class(
-            **{**self.model_defaults, **given}, dtype=self.dtype_policy, name="interaction"
+            **{**self.model_defaults, **given},
+            **self.norm_arguments(self.interaction_class),
+            dtype=self.dtype_policy,
+            name="interaction",
         )
         self._trains = "training" in signature(self.interaction.call).parameters
 

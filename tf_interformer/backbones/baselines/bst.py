@@ -77,6 +77,7 @@ class BST(BehaviourSequence):
             self.pooling,
             self.max_positions,
             self.dropout,
+            norm_epsilon=self.norm_epsilon,
             dtype=self.dtype_policy,
             name=name,
         )

@@ -87,6 +87,7 @@ class DMIN(BehaviourSequence):
             self.auxiliary_weight,
             self.max_positions,
             self.dropout,
+            norm_epsilon=self.norm_epsilon,
             dtype=self.dtype_policy,
             name=name,
         )

@@ -89,6 +89,7 @@ class DMT(BehaviourSequence):
             self.ffn_dim,
             self.max_positions,
             self.dropout,
+            norm_epsilon=self.norm_epsilon,
             dtype=self.dtype_policy,
             name=name,
         )

@@ -74,6 +74,7 @@ class TransAct(BehaviourSequence):
             self.ffn_dim,
             self.num_recent_tokens,
             self.dropout,
+            norm_epsilon=self.norm_epsilon,
             dtype=self.dtype_policy,
             name=name,
         )

@@ -1,6 +1,7 @@
 """The models that weigh behaviours by the target: the contract, the equations, the auxiliary losses, the Ranker."""
 
 from functools import partial
+from inspect import signature
 
 import numpy as np
 import pytest
@@ -131,6 +132,21 @@ def test_equals_the_equations(name):
         for key, weights in zip("ab", parts, strict=True):
             expected += REFERENCES[name](history(inputs, key, i), targets[key], weights)
         np.testing.assert_allclose(outputs[i], expected, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", sorted({*SMALL} - {"din"}))
+def test_arguments_are_those_of_the_layer(name):
+    model = make(name)
+    own = [parameter for key, parameter in signature(model.layer_class).parameters.items() if key != "kwargs"]
+    told = list(signature(type(model)).parameters.values())
+    assert [(each.name, each.default) for each in told[2:]] == [(each.name, each.default) for each in own]
+    assert [each.name for each in told[:2]] == ["tasks", "targets"]
+    given = {key: list(value) if isinstance(value, tuple) else value for key, value in SMALL[name].items()}
+    layer = model.sequence_layer("sequence_0")
+    for config in (model.get_config(), layer.get_config()):
+        assert {key: config[key] for key in given} == given
+    with pytest.raises(ValueError, match=f"`{own[-1].name}` must be"):
+        make(name, **{own[-1].name: -1})
 
 
 def history(inputs, key, i):

@@ -105,7 +105,7 @@ CASES = {
     ),
     "candidate_block_that_asks": (
         layers.CandidateBlock,
-        {"target_pooling": layers.TargetPooling(2, num_heads=3), "gating": None},
+        {"target_pooling": layers.TargetPooling(2, num_heads=3, seeds=True), "gating": None},
         {**BOTH, "target": normal(4, 10)},
     ),
     "candidate_block_that_does_not": (

@@ -161,7 +161,7 @@ def pma_block(tokens, weights, heads):
 def target_pooling(target, tokens, weights, heads):
     """Eq. 4 with queries `x_target W_Q` of the candidate in place of seeds."""
     width = weights["key_kernel"].shape[0]
-    flat = dense(target, weights["query_kernel"], None)
+    flat = dense(target, weights["query_kernel"], weights.get("seed_queries"))
     seeds = np.array(flat).reshape(-1, width)
     return pma(tokens, {**weights, "seeds": seeds}, heads)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from tf_interformer.backbones._targets import targets_of
 from tf_interformer.backbones.base import Backbone
-from tf_interformer.backbones.baselines._one_interaction import OneInteraction
+from tf_interformer.backbones.baselines._of_one_layer import OfOneLayer
 from tf_interformer.backbones.baselines.afm import AFM
 from tf_interformer.backbones.baselines.autoint import AutoInt
 from tf_interformer.backbones.baselines.bst import BST
@@ -99,8 +99,8 @@ def arguments(name: str) -> list[str]:
     """
     kinds = [kind for kind in _REGISTRY.classes[name].__mro__ if issubclass(kind, Backbone)]
     found = {argument for kind in kinds for argument in signature(kind.__init__).parameters}
-    if issubclass(kinds[0], OneInteraction):
-        found |= set(kinds[0].interaction_arguments())
+    if issubclass(kinds[0], OfOneLayer):
+        found |= set(kinds[0].layer_arguments())
     return sorted(found - {"self", "args", "kwargs"})
 
 

@@ -33,6 +33,7 @@ class RequestForm:
     sequence_alignment: str
     candidate_tokens: tuple[int, ...]
     dtype_policy: Any
+    norm_epsilon: float
     _add: Callable[..., Any]
     _block: Callable[[int], InterFormerBlock]
     _cross_arch: Callable[..., Any]
@@ -82,8 +83,17 @@ class RequestForm:
 
     def _add_candidate_block(self, name: str, arch: Any, state: dict[str, Any], told: int) -> None:
         batch, _, width = state["features"]
-        pooling = TargetPooling(self.num_target_tokens, self.num_heads) if self.num_target_tokens else None
-        block = CandidateBlock(arch, pooling, self.gating, self.gating_units, dtype=self.dtype_policy, name=name)
+        # An item that is hardly known asks hardly anything by itself.
+        pooling = TargetPooling(self.num_target_tokens, self.num_heads, seeds=True) if self.num_target_tokens else None
+        block = CandidateBlock(
+            arch,
+            pooling,
+            self.gating,
+            self.gating_units,
+            norm_epsilon=self.norm_epsilon,
+            dtype=self.dtype_policy,
+            name=name,
+        )
         shapes = {
             "features": (batch, len(self.candidate_tokens), width),
             "user": (batch, told, width),

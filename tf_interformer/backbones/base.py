@@ -3,15 +3,15 @@
 from collections.abc import Sequence
 from typing import Any
 
-from tf_interformer._keras import keras
 from tf_interformer.layers._common import Tensor
-from tf_interformer.layers._token_norm import SOFT_EPSILON, TokenNorm
+from tf_interformer.layers._soft_norms import WithSoftNorms
+from tf_interformer.layers._token_norm import SOFT_EPSILON
 from tf_interformer.tokens import Tokens
 
 State = dict[str, Any]
 
 
-class Backbone(keras.layers.Layer):
+class Backbone(WithSoftNorms):
     """Base class of the backbones: tokens in, one representation per task out.
 
     A subclass implements `build`, `candidate_side` and `representation_size`, and `user_side` where a part of its work
@@ -30,14 +30,14 @@ class Backbone(keras.layers.Layer):
     Output: `{task: [batch, representation]}`.
 
     Raises:
-        ValueError: If `tasks` is not a list of different names or `norm_epsilon` is not above 0.
+        ValueError: If `tasks` is not a list of different names or `norm_epsilon` is not a positive number.
     """
 
     # Whether the constructor takes `targets`: for each sequence the feature tokens that its events are compared with.
     needs_targets = False
 
     def __init__(self, tasks: Sequence[str] = ("label",), norm_epsilon: float = SOFT_EPSILON, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+        super().__init__(norm_epsilon=norm_epsilon, **kwargs)
         if (
             isinstance(tasks, str)
             or not tasks
@@ -46,16 +46,6 @@ class Backbone(keras.layers.Layer):
         ):
             raise ValueError(f"`tasks` must be a list of different names. Received: tasks={tasks!r}")
         self.tasks = tuple(tasks)
-        if not norm_epsilon > 0:
-            raise ValueError(f"`norm_epsilon` must be above 0. Received: norm_epsilon={norm_epsilon!r}")
-        self.norm_epsilon = float(norm_epsilon)
-
-    def build(self, input_shape: Any) -> None:
-        """Subclasses call this last: the layers are there then."""
-        super().build(input_shape)
-        for layer in self._flatten_layers():
-            if isinstance(layer, TokenNorm) and layer.soft:
-                layer.epsilon = self.norm_epsilon
 
     @property
     def compiled_training(self) -> bool:
@@ -117,7 +107,7 @@ class Backbone(keras.layers.Layer):
         return dict.fromkeys(self.tasks, (input_shape["features"][0], size))
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "tasks": list(self.tasks), "norm_epsilon": self.norm_epsilon}
+        return {**super().get_config(), "tasks": list(self.tasks)}
 
 
 def sequences_of(tokens: Any) -> dict[str, Any]:

@@ -7,7 +7,6 @@ from typing import Any
 from tf_interformer._keras import ops, register
 from tf_interformer.backbones.base import Backbone, State, sequences_of
 from tf_interformer.layers._common import Tensor, build_sublayer, rows_of, stack_tokens, tokens_shape
-from tf_interformer.layers._token_norm import TokenNorm
 from tf_interformer.layers.interactions.dual_enhanced_attention import DualEnhancedAttentionInteraction
 from tf_interformer.layers.sequence_pooling import SequencePooling
 from tf_interformer.tokens import Tokens
@@ -91,6 +90,7 @@ class DualEnhancedAttentionNetwork(Backbone):
             value_embedding=value_embedding,
             combo_config=combo_config,
             collapse_config=collapse_config,
+            norm_epsilon=self.norm_epsilon,
             dtype=self.dtype_policy,
             name="interaction",
         )
@@ -112,7 +112,7 @@ class DualEnhancedAttentionNetwork(Backbone):
             )
             build_sublayer(self.pooling, sequences_of(input_shape))
         shape = (batch, tokens, width)
-        self.entry_norm = TokenNorm(soft=True, dtype=self.dtype_policy, name="entry_norm")
+        self.entry_norm = self.make_norm("entry_norm")
         build_sublayer(self.entry_norm, shape)
         build_sublayer(self.interaction, shape)
         super().build(input_shape)

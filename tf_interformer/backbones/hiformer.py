@@ -15,7 +15,6 @@ from tf_interformer.layers._common import (
     tokens_shape,
 )
 from tf_interformer.layers._hiformer_blocks import HiformerBlocks, Ranks
-from tf_interformer.layers._token_norm import TokenNorm
 from tf_interformer.layers.sequence_pooling import POOLINGS, SequencePooling
 from tf_interformer.tokens import Tokens
 
@@ -171,11 +170,11 @@ class Hiformer(HiformerBlocks, Backbone):
             name="task_tokens", shape=(number, width), initializer=keras.initializers.RandomNormal(stddev=0.05)
         )
         if self.entry_norm:
-            self.token_norm = TokenNorm(soft=True, dtype=self.dtype_policy, name="token_norm")
+            self.token_norm = self.make_norm("token_norm")
             build_sublayer(self.token_norm, (batch, tokens + number, width))
         self._build_blocks((batch, tokens + number, width), number if self.prune_last_layer else None)
         if self.norm == "pre":
-            self.output_norm = TokenNorm(soft=True, dtype=self.dtype_policy, name="output_norm")
+            self.output_norm = self.make_norm("output_norm")
             build_sublayer(self.output_norm, (batch, number, width))
         super().build(input_shape)
 

@@ -26,7 +26,7 @@ from tf_interformer.layers._common import (
     stack_tokens,
     tokens_shape,
 )
-from tf_interformer.layers._token_norm import EPSILON, SOFT_EPSILON, TokenNorm
+from tf_interformer.layers._token_norm import EPSILON, SOFT_EPSILON
 from tf_interformer.layers.cross_arch import AGGREGATIONS, CrossArch
 from tf_interformer.layers.gating import ACTIVATIONS
 from tf_interformer.layers.interaction_arch import InteractionArch
@@ -275,9 +275,7 @@ class InterFormer(RequestForm, Targets, Backbone):
         behaviours, lengths = merged["sequence"], merged["lengths"]
         self._build_feature_norm(features)
         if not self.faithful:
-            self.sequence_norm = self._add(
-                TokenNorm(soft=True, dtype=self.dtype_policy, name="sequence_norm"), behaviours
-            )
+            self.sequence_norm = self._add(self.make_norm("sequence_norm"), behaviours)
 
         self._check_targets(features[1])
         if self._by_request:
@@ -329,8 +327,7 @@ class InterFormer(RequestForm, Targets, Backbone):
 
     def _build_feature_norm(self, features: Any) -> None:
         if not self.faithful:
-            norm = TokenNorm(soft=True, dtype=self.dtype_policy, name="feature_norm")
-            self.feature_norm = self._add(norm, features)
+            self.feature_norm = self._add(self.make_norm("feature_norm"), features)
 
     @property
     def compiled_on_processors(self) -> bool:
@@ -366,6 +363,7 @@ class InterFormer(RequestForm, Targets, Backbone):
             summarize_features=features,
             summarize_sequence=sequence,
             normalize=not self.faithful,
+            norm_epsilon=self.norm_epsilon,
             dtype=self.dtype_policy,
             name=name,
         )
@@ -378,6 +376,7 @@ class InterFormer(RequestForm, Targets, Backbone):
             mlp_units=self.interaction_mlp_units,
             dropout=self.dropout,
             residual=not self.faithful,
+            norm_epsilon=self.norm_epsilon,
             dtype=self.dtype_policy,
             name=f"interaction_arch_{i}",
         )
@@ -392,6 +391,7 @@ class InterFormer(RequestForm, Targets, Backbone):
             num_cls_tokens=self._plan.cls_tokens,
             dropout=self.dropout,
             residual=not self.faithful,
+            norm_epsilon=self.norm_epsilon,
             dtype=self.dtype_policy,
             name=f"sequence_arch_{i}",
         )

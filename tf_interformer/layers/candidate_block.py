@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from tf_interformer._keras import keras, ops, register
+from tf_interformer._keras import ops, register
 from tf_interformer.layers._common import (
     Shape,
     Tensor,
@@ -16,14 +16,14 @@ from tf_interformer.layers._common import (
     tokens_shape,
 )
 from tf_interformer.layers._copies import config_of, copy_of
-from tf_interformer.layers._token_norm import TokenNorm
+from tf_interformer.layers._soft_norms import WithSoftNorms
 from tf_interformer.layers.gating import ACTIVATIONS, Gating
 from tf_interformer.layers.interaction_arch import InteractionArch
 from tf_interformer.layers.target_pooling import TargetPooling
 
 
 @register
-class CandidateBlock(keras.layers.Layer):
+class CandidateBlock(WithSoftNorms):
     """What a candidate asks of the user's history, and its interaction with the answer and the user's tokens.
 
         P = gate(LN(TargetPooling(x_c, S)))
@@ -38,6 +38,7 @@ class CandidateBlock(keras.layers.Layer):
         target_pooling: `TargetPooling`, likewise, or `None`: there is no `P`.
         gating, gating_units: As of `CrossArch`.
         normalize: bool. Whether `P` is normalised. Defaults to `True`.
+        norm_epsilon: float. What this norm adds to the variance, see `Backbone`. Defaults to `1.0`.
 
     Input: `{"features": [N, F, dim], "user": [R, M, dim], "sequence": [R, time, dim], "lengths": [R], "target":
     [N, any]}`; with `"row"`, int `[N]`, which of the R users each candidate is for, else R is N; with `"compared"`,
@@ -86,7 +87,7 @@ class CandidateBlock(keras.layers.Layer):
             build_sublayer(self.target_pooling, asked)
             answer = self.target_pooling.compute_output_shape(asked)
             if self.normalize:
-                self.norm = TokenNorm(soft=True, dtype=self.dtype_policy, name="norm")
+                self.norm = self.make_norm("norm")
                 build_sublayer(self.norm, answer)
             if self.gating is not None:
                 self.gate = Gating(self.gating, self.gating_units, dtype=self.dtype_policy, name="gate")

@@ -28,6 +28,8 @@ class TargetPooling(keras.layers.Layer):
     Args:
         num_tokens: int. k, the number of queries. Defaults to `2`.
         num_heads: int. Must divide the width of the sequence. Defaults to `4`.
+        seeds: bool. Whether the queries have a learned part as well, `Q = reshape(x_target W_Q) + Q_0`: what is asked
+            whoever the candidate is, as `PoolingByAttention` does. Defaults to `False`.
 
     Input: `{"sequence": [batch, time, dim], "lengths": [batch], "target": [batch, any]}`; positions from `lengths` on
     are padding. Many candidates may ask one history: with `"row"`, int `[N]`, `"target"` is `[N, any]`, and says which
@@ -51,10 +53,11 @@ class TargetPooling(keras.layers.Layer):
         [Deep Interest Network, arXiv 1706.06978](https://arxiv.org/abs/1706.06978)
     """
 
-    def __init__(self, num_tokens: int = 2, num_heads: int = 4, **kwargs: Any) -> None:
+    def __init__(self, num_tokens: int = 2, num_heads: int = 4, seeds: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.num_tokens = check_positive("num_tokens", num_tokens)
         self.num_heads = check_positive("num_heads", num_heads)
+        self.seeds = seeds
 
     def build(self, input_shape: Any) -> None:
         width = sequence_shape(input_shape["sequence"])[2] or 0
@@ -68,13 +71,22 @@ class TargetPooling(keras.layers.Layer):
         }
         for name, shape in shapes.items():
             setattr(self, name, self.add_weight(name=name, shape=shape, initializer="lecun_normal"))
+        if self.seeds:
+            shape = (self.num_tokens * width,)
+            start = keras.initializers.RandomNormal(stddev=1.0)
+            self.seed_queries = self.add_weight(
+                name="seed_queries", shape=shape, initializer=start
+            )
         super().build(input_shape)
 
     def call(self, inputs: dict[str, Tensor]) -> Tensor:
         sequence, lengths = read_history(inputs["sequence"], inputs["lengths"])
         width, heads, count = sequence.shape[-1], self.num_heads, self.num_tokens
         head = width // heads
-        queries = ops.reshape(project(inputs["target"], self.query_kernel), (-1, count, heads, head)) * head**-0.5
+        queries = project(inputs["target"], self.query_kernel)
+        if self.seeds:
+            queries = queries + ops.cast(self.seed_queries, queries.dtype)
+        queries = ops.reshape(queries, (-1, count, heads, head)) * head**-0.5
         # `W_K` is applied to the queries: no key for each event.
         keys = by_head(self.key_kernel, sequence, (width, heads, head))
         queries = ops.reshape(ops.einsum("bkhe,dhe->bkhd", queries, keys), (-1, count * heads, width))
@@ -91,4 +103,4 @@ class TargetPooling(keras.layers.Layer):
         return (input_shape["target"][0], self.num_tokens, width)
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "num_tokens": self.num_tokens, "num_heads": self.num_heads}
+        return {**super().get_config(), "num_tokens": self.num_tokens, "num_heads": self.num_heads, "seeds": self.seeds}

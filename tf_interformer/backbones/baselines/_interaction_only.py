@@ -15,7 +15,6 @@ from tf_interformer.layers._common import (
     stack_tokens,
     tokens_shape,
 )
-from tf_interformer.layers._token_norm import TokenNorm
 from tf_interformer.layers.mlp import MLP
 from tf_interformer.layers.sequence_pooling import POOLINGS, SequencePooling
 from tf_interformer.tokens import Tokens
@@ -74,7 +73,7 @@ class InteractionOnly(Backbone):
             self.pooling = SequencePooling(width, self.sequence_pooling, dtype=self.dtype_policy, name="pooling")
             build_sublayer(self.pooling, sequences_of(input_shape))
         if self.entry_norm:
-            self.token_norm = self.part(TokenNorm(soft=True, dtype=self.dtype_policy, name="token_norm"), tokens, width)
+            self.token_norm = self.part(self.make_norm("token_norm"), tokens, width)
         self.build_parts(tokens, width)
         super().build(input_shape)
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tf_interformer._keras import keras, ops, register
+from tf_interformer._keras import ops, register
 from tf_interformer.layers._common import (
     Shape,
     Tensor,
@@ -11,13 +11,14 @@ from tf_interformer.layers._common import (
     check_rate,
     read_history,
 )
+from tf_interformer.layers._soft_norms import WithSoftNorms
 from tf_interformer.layers.sequences._common import check_target
 from tf_interformer.layers.sequences.recency_positions import RecencyPositions
 from tf_interformer.layers.sequences.transformer_block import TransformerBlock
 
 
 @register
-class InterestDecoder(keras.layers.Layer):
+class InterestDecoder(WithSoftNorms):
     """DMT: a Transformer encoder over one kind of behaviour, and a decoder whose query is the target.
 
     Several sequences are several kinds of behaviour, each with a layer of its own.
@@ -32,6 +33,7 @@ class InterestDecoder(keras.layers.Layer):
         ffn_dim: int or `None`. Hidden width; `None` means the width of an event. Defaults to `None`.
         max_positions: int. See `RecencyPositions`. Defaults to `128`.
         dropout: float. Defaults to `0.0`.
+        norm_epsilon: float. What the norms where residuals join add to the variance, see `Backbone`. Defaults to `1.0`.
 
     Input: `{"sequence": [batch, time, dim], "lengths": [batch], "target": [batch, dim]}`, optionally with
     `"encoded": [batch, time, dim]`, what `before_target` returned. Padding may hold anything.
@@ -83,7 +85,13 @@ class InterestDecoder(keras.layers.Layer):
     def _blocks(self, name: str, count: int, shapes: Any) -> list[TransformerBlock]:
         blocks = [
             TransformerBlock(
-                self.num_heads, self.ffn_dim, "relu", dropout=self.dropout, dtype=self.dtype_policy, name=f"{name}_{i}"
+                self.num_heads,
+                self.ffn_dim,
+                "relu",
+                dropout=self.dropout,
+                norm_epsilon=self.norm_epsilon,
+                dtype=self.dtype_policy,
+                name=f"{name}_{i}",
             )
             for i in range(count)
         ]

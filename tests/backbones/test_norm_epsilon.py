@@ -33,6 +33,7 @@ TOKENS = (None, 5, 8)
 HISTORY = {"sequence": (None, 7, 8), "lengths": (None,)}
 WITH_TARGET = {**HISTORY, "target": (None, 8)}
 LAYERS = [
+    (layers.CandidateBlock, {"target_pooling": layers.TargetPooling(2, 2)}, {"features": TOKENS, **WITH_TARGET}),
     (layers.CrossArch, {"num_heads": 2}, {"features": TOKENS, **HISTORY}),
     (layers.DHENInteraction, {"num_layers": 2}, TOKENS),
     (layers.DualEnhancedAttentionBlock, {"combo": False}, TOKENS),

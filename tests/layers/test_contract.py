@@ -84,6 +84,10 @@ CASES = {
         EVENTS,
     ),
     "target_pooling": (layers.TargetPooling, {"num_tokens": 3, "num_heads": 2}, {**HISTORY, "target": normal(4, 10)}),
+    "feature_tokens": (layers.FeatureTokens, {"num_tokens": 3, "dim": 4}, TOKENS),
+    "feature_tokens_uneven": (layers.FeatureTokens, {"num_tokens": 5, "global_token": True}, TOKENS),
+    "feature_tokens_joint": (layers.FeatureTokens, {"num_tokens": 2, "tokenizer": "joint"}, TOKENS),
+    "token_mixing": (layers.TokenMixing, {}, TOKENS[:, :3]),
     "recent": (layers.RecentTokens, {"num_tokens": 3}, HISTORY),
     "cross_arch": (layers.CrossArch, {"num_heads": 2, "num_recent_tokens": 3}, BOTH),
     "cross_arch_with_cls": (

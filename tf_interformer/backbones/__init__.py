@@ -24,6 +24,7 @@ from tf_interformer.backbones.baselines.fmfm import FmFM
 from tf_interformer.backbones.baselines.hstu import HSTU
 from tf_interformer.backbones.baselines.hstu_fields import FieldHSTU
 from tf_interformer.backbones.baselines.memonet import MemoNet
+from tf_interformer.backbones.baselines.rankmixer import RankMixer
 from tf_interformer.backbones.baselines.transact import TransAct
 from tf_interformer.backbones.baselines.transformer import FieldTransformer
 from tf_interformer.backbones.baselines.wukong import Wukong
@@ -57,6 +58,7 @@ _REGISTRY = Registry(
         "hstu_fields": FieldHSTU,
         "interformer": InterFormer,
         "memonet": MemoNet,
+        "rankmixer": RankMixer,
         "transact": TransAct,
         "transformer": FieldTransformer,
         "wukong": Wukong,
@@ -136,6 +138,7 @@ __all__ = [
     "Hiformer",
     "InterFormer",
     "MemoNet",
+    "RankMixer",
     "TransAct",
     "Wukong",
     "XDeepFM",

@@ -9,6 +9,7 @@ from tf_interformer.layers.compressed_interaction import CompressedInteraction
 from tf_interformer.layers.cross_arch import CrossArch
 from tf_interformer.layers.dual_enhanced_attention import DualEnhancedAttention
 from tf_interformer.layers.dual_enhanced_attention_block import DualEnhancedAttentionBlock
+from tf_interformer.layers.feature_tokens import FeatureTokens
 from tf_interformer.layers.gating import Gating
 from tf_interformer.layers.heterogeneous_attention import HeterogeneousAttention
 from tf_interformer.layers.heterogeneous_feed_forward import HeterogeneousFeedForward
@@ -42,6 +43,7 @@ from tf_interformer.layers.rotary import rotary_angles, rotate
 from tf_interformer.layers.sequence_arch import SequenceArch
 from tf_interformer.layers.sequence_pooling import SequencePooling
 from tf_interformer.layers.target_pooling import TargetPooling
+from tf_interformer.layers.token_mixing import TokenMixing
 
 __all__ = [
     "MLP",
@@ -60,6 +62,7 @@ __all__ = [
     "DualEnhancedAttentionBlock",
     "DualEnhancedAttentionInteraction",
     "ExpertCrossInteraction",
+    "FeatureTokens",
     "Gating",
     "HCNetInteraction",
     "HSTUInteraction",
@@ -82,6 +85,7 @@ __all__ = [
     "SequencePooling",
     "SqueezeExcitationInteraction",
     "TargetPooling",
+    "TokenMixing",
     "TransformerInteraction",
     "VectorCrossInteraction",
     "WukongInteraction",

@@ -191,11 +191,6 @@ class InterFormer(Targets, Backbone):
         self.faithful = faithful
         self._plan = InterFormerPlan.of(self)
 
-    @property
-    def target_features(self) -> list[int]:
-        """Indices of the feature tokens that show the candidate in the terms of some event."""
-        return sorted({index for chosen in self.targets.values() for index in chosen if index >= 0})
-
     def build(self, input_shape: Any) -> None:
         sequences = input_shape["sequences"]
         self._has_sequence_arch = bool(sequences) and self.information_flow != "sole"
@@ -248,7 +243,7 @@ class InterFormer(Targets, Backbone):
             )
 
         state = {"features": features, "sequence": behaviours, "lengths": lengths}
-        self._check_targets(features[1])
+        self.check_target_features(features[1])
         if self._plan.target_tokens:
             state["target"] = (batch, len(self.target_features) * width)
         # Saved models have their weights under these three names, so no other list that Keras sees may hold the arches.
@@ -266,13 +261,6 @@ class InterFormer(Targets, Backbone):
             state = block.compute_output_shape(state)
         final = self._cross_arch("final_cross_arch", self._plan.summarizes_features_at_the_end, True)
         self.final_cross_arch = self._add(final, state)
-
-    def _check_targets(self, tokens: int) -> None:
-        wrong = [index for index in self.target_features if index >= tokens]
-        if wrong:
-            raise ValueError(
-                f"`targets` must be indices of the {tokens} feature tokens, or -1. Received: targets={self.targets}"
-            )
 
     def _build_feature_norm(self, features: Any) -> None:
         if not self.faithful:

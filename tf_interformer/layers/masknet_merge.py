@@ -9,6 +9,7 @@ from tf_interformer.layers._common import (
     check_choice,
     check_positive,
     check_ratio,
+    events_at,
     project,
     read_history,
     sequence_shape,
@@ -163,8 +164,5 @@ def _extend(sequence: Tensor, time: Any) -> Tensor:
 
 def _shift(sequence: Tensor, lengths: Tensor, longest: Tensor) -> Tensor:
     """Moves each history to the right, so that it ends where the longest history of its example ends."""
-    batch, time, width = ops.shape(sequence)
-    source = ops.expand_dims(ops.arange(time), 0) - ops.expand_dims(longest - lengths, 1)  # [B, T]
-    rows = ops.expand_dims(ops.arange(batch), 1) * time + ops.clip(source, 0, time - 1)
-    shifted = ops.reshape(ops.take(ops.reshape(sequence, (-1, width)), rows, axis=0), (batch, time, width))
-    return ops.where(ops.expand_dims(source >= 0, -1), shifted, ops.zeros_like(shifted))
+    time = ops.shape(sequence)[1]
+    return events_at(sequence, ops.expand_dims(ops.arange(time), 0) - ops.expand_dims(longest - lengths, 1))

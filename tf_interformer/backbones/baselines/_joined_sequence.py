@@ -1,0 +1,112 @@
+"""What the models have in common that take events and features for tokens of one kind."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from tf_interformer._keras import ops
+from tf_interformer.backbones.base import Backbone, sequences_of
+from tf_interformer.layers._common import (
+    Tensor,
+    build_sublayer,
+    check_positive,
+    histories_read,
+    stack_tokens,
+    tokens_shape,
+)
+from tf_interformer.layers._token_norm import TokenNorm
+from tf_interformer.layers.sequence_join import SequenceJoin
+
+
+class JoinedSequence(Backbone):
+    """Base of the models that join their sequences to one, as wide as its feature tokens or as `event_width` says.
+
+    With `apart` each sequence stays one of its own. A subclass implements `build_parts`, `interact` and `size`.
+
+    Args:
+        tasks: list of str. Names of the tasks; they share the representation. Defaults to `("label",)`.
+        max_positions: int. See `SequenceJoin`. Defaults to `128`.
+    """
+
+    apart = False
+
+    def __init__(self, tasks: Sequence[str] = ("label",), max_positions: int = 128, **kwargs: Any) -> None:
+        super().__init__(tasks=tasks, **kwargs)
+        self.max_positions = check_positive("max_positions", max_positions)
+
+    def event_width(self, width: int) -> int:
+        """Returns the width of the joined events, of that of the feature tokens."""
+        return width
+
+    def build_parts(self, features: Any, histories: list[dict[str, Any]]) -> None:
+        """Makes and builds what `interact` needs, of the shapes of its arguments."""
+        raise NotImplementedError
+
+    def interact(self, features: Tensor, histories: list[dict[str, Tensor]], training: bool | None) -> Tensor:
+        """Returns the representation `[batch, size]` of the feature tokens and of histories `{"sequence", "lengths"}`,
+        which are one but where they are `apart`."""
+        raise NotImplementedError
+
+    def size(self, tokens: int, width: int) -> int:
+        """Returns the width of the representation."""
+        raise NotImplementedError
+
+    def _groups(self, given: Any) -> list[dict[str, Any]]:
+        """What is about sequences, for each join."""
+        raw = sequences_of(given)
+        names = sorted(raw["sequences"])
+        groups = [[name] for name in names] if self.apart else [names]
+        return [{key: {name: raw[key][name] for name in group} for key in raw} for group in groups]
+
+    def part(self, layer: Any, input_shape: Any) -> Any:
+        """Builds a sub-layer and returns it."""
+        build_sublayer(layer, input_shape)
+        return layer
+
+    def build(self, input_shape: Any) -> None:
+        features = tokens_shape(input_shape["features"])
+        if not input_shape["sequences"]:
+            raise ValueError(
+                f"{type(self).__name__} reads behaviour sequences. Give the schema one, or take a model of features, "
+                'such as "rankmixer". Received: no sequences'
+            )
+        policy = self.dtype_policy
+        width = self.event_width(features[2] or 0)
+        self.feature_norm = self.part(TokenNorm(soft=True, dtype=policy, name="feature_norm"), features)
+        self.joins, self.sequence_norms, histories = [], [], []
+        for i, raw in enumerate(self._groups(input_shape)):
+            self.joins.append(self.part(SequenceJoin(width, self.max_positions, dtype=policy, name=f"join_{i}"), raw))
+            histories.append(self.joins[i].compute_output_shape(raw))
+            norm = TokenNorm(soft=True, dtype=policy, name=f"sequence_norm_{i}")
+            self.sequence_norms.append(self.part(norm, histories[i]["sequence"]))
+        self.build_parts(features, histories)
+        super().build(input_shape)
+
+    def shared(self, tokens: dict[str, Any]) -> dict[str, Any]:
+        histories = []
+        for join, norm, raw in zip(self.joins, self.sequence_norms, self._groups(tokens), strict=True):
+            joined = join(raw)
+            histories.append({**joined, "sequence": norm(joined["sequence"])})
+        return {"joined": histories}
+
+    def call(self, inputs: dict[str, Any], training: bool | None = None) -> dict[str, Tensor]:
+        histories = inputs["joined"] if "joined" in inputs else self.shared(inputs)["joined"]
+        features = self.feature_norm(stack_tokens(inputs["features"]))
+        with histories_read():  # by the joins
+            return self.for_each_task(self.interact(features, histories, training))
+
+    def representation_size(self, input_shape: Any) -> int:
+        _, tokens, width = tokens_shape(input_shape["features"])
+        return self.size(tokens or 0, width or 0)
+
+    def compute_output_shape(self, input_shape: Any) -> dict[str, tuple[int | None, int]]:
+        batch = tokens_shape(input_shape["features"])[0]
+        return dict.fromkeys(self.tasks, (batch, self.representation_size(input_shape)))
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "max_positions": self.max_positions}
+
+
+def with_learned(tokens: Tensor, learned: Any) -> Tensor:
+    """The tokens, and learned ones `[C, D]` behind them in every row."""
+    rows = ops.cast(ops.convert_to_tensor(learned), tokens.dtype)[None]
+    return ops.concatenate([tokens, ops.broadcast_to(rows, (ops.shape(tokens)[0], *ops.shape(learned)))], axis=1)

@@ -10,7 +10,7 @@ from tf_interformer.layers._common import Shape, Tensor, stack_tokens, tokens_sh
 class TokenMixing(keras.layers.Layer):
     """Token mixing of RankMixer: slice h of every token, side by side, is token h.
 
-    Each of T tokens is cut in T slices: `y_h = [x_1^h || ... || x_T^h]` (Eq. 3 and 4). There are no weights. Twice it
+    Each of T tokens is cut in T slices: `y_h = [x_1^h || ... || x_T^h]`. There are no weights. Twice it
     is the identity, so that it also is the step back of TokenMixer-Large. The paper lets the number of slices differ
     from T; its models, whose residuals add a token to its mixture, have as many.
 

@@ -5,7 +5,6 @@ from typing import Any
 
 from tf_interformer._keras import keras, ops, register
 from tf_interformer.backbones._targets import Targets
-from tf_interformer.backbones.baselines._interaction_only import flatten
 from tf_interformer.backbones.baselines._joined_sequence import JoinedSequence, with_learned
 from tf_interformer.layers._common import Tensor, check_positive, check_rate, check_units, valid_positions
 from tf_interformer.layers._token_norm import TokenNorm
@@ -112,8 +111,8 @@ class TokenFormer(Targets, JoinedSequence):
             if i == self.num_full_layers:
                 stream = {name: value[:, count:] for name, value in stream.items()}
             stream["sequence"] = block(stream, training=training)
-        x = stream["sequence"]
-        return flatten(self.output_norm(x[:, ops.shape(x)[1] - last :]))
+        x = stream["sequence"][:, -last:]
+        return ops.reshape(self.output_norm(x), (-1, last * features.shape[2]))
 
     def _places(self, events: Tensor, lengths: Tensor, count: int, last: int) -> dict[str, Tensor]:
         """Mask, order and positions of so many fields, the events and so many tokens behind them."""

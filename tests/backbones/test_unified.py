@@ -22,7 +22,7 @@ from tests.layer_case import (
 from tests.reference import unified as reference
 from tests.reference.weights import weights_of
 from tests.small_log import learned_schema, raw_batch
-from tf_interformer import Ranker, backbones
+from tf_interformer import FeatureSchema, Ranker, backbones, layers
 from tf_interformer._keras import keras
 
 # Model and arguments; the first variant of each model has its name.
@@ -156,6 +156,11 @@ def test_without_a_sequence_there_is_nothing_to_read(name):
         make(name)({"features": batch()["features"], "sequences": {}, "lengths": {}})
 
 
+def test_a_global_token_needs_groups():
+    with pytest.raises(ValueError, match="Received: tokenizer='joint'"):
+        layers.FeatureTokens(tokenizer="joint", global_token=True)
+
+
 def test_queries_leave_room_for_features():
     with pytest.raises(ValueError, match="num_tokens=4, num_queries=2, 2 sequences"):
         make("hyformer", num_queries=2)(tensors(batch()))
@@ -171,18 +176,21 @@ def test_the_candidate_must_be_among_the_features():
         make("tokenformer", targets={"a": [5]})(tensors(batch()))
 
 
-SCHEMA = learned_schema()
+CANDIDATE = ("item", "tags", "price")
+SCHEMA = FeatureSchema.from_config({**learned_schema().get_config(), "candidate": CANDIDATE})
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_in_a_ranker(name):
+def test_candidates_of_one_user_score_as_rows_do(name):
     config = {key: value for key, value in VARIANTS[name][1].items() if key != "targets"}
-    ranker = Ranker(SCHEMA, name, config, embedding={"dim": 8}, tower_units=(8,))
-    clicks = ranker.score(raw_batch(4))["click"]
-    assert clicks.shape == (4,) and ((clicks > 0) & (clicks < 1)).all()
-    tokens = ranker.embedder(ranker.preprocessor(raw_batch(4)))
-    shared = ranker.backbone.shared({key: tokens[key] for key in ("sequences", "lengths")})
-    assert_close(ranker.backbone({"features": tokens["features"], **shared}), ranker.backbone(tokens), 1e-5)
+    ranker = Ranker(SCHEMA, name, config, embedding={"dim": 8, "stddev": 0.5}, tower_units=(8,))
+    raw = {key: value for key, value in raw_batch(6).items() if key != "click"}
+    user = {key: value[5:] for key, value in raw.items() if key not in CANDIDATE}
+    items = {key: raw[key][:4] for key in CANDIDATE}
+    rows = {**{key: np.repeat(value, 4, axis=0) for key, value in user.items()}, **items}
+    found = ranker.score_candidates(user, items)["click"]
+    assert np.ptp(found) > 1e-4
+    np.testing.assert_allclose(found, ranker.score(rows)["click"], atol=1e-5)
 
 
 @pytest.mark.parametrize(

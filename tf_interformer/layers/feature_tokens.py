@@ -36,7 +36,8 @@ class FeatureTokens(keras.layers.Layer):
     Input shape: `[batch, tokens, dim]`, or a list of tensors `[batch, dim]`. Output shape: `[batch, num_tokens, dim]`.
 
     Raises:
-        ValueError: If an argument is out of range, or there are fewer numbers than tokens.
+        ValueError: If an argument is out of range, there is a global token without groups, or there are fewer numbers
+            than tokens.
 
     Example:
 
@@ -61,6 +62,11 @@ class FeatureTokens(keras.layers.Layer):
         self.dim = None if dim is None else check_positive("dim", dim)
         self.tokenizer = check_choice("tokenizer", tokenizer, TOKENIZERS)
         self.global_token = global_token
+        if global_token and tokenizer != "groups":
+            raise ValueError(
+                '`global_token` needs tokenizer="groups", of whose tokens none else sees all features. '
+                f"Received: tokenizer={tokenizer!r}"
+            )
 
     def build(self, input_shape: Any) -> None:
         _, tokens, width = tokens_shape(input_shape)

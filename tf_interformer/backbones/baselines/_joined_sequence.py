@@ -20,7 +20,8 @@ from tf_interformer.layers.sequence_join import SequenceJoin
 class JoinedSequence(Backbone):
     """Base of the models that join their sequences to one, as wide as its feature tokens or as `event_width` says.
 
-    With `apart` each sequence stays one of its own. A subclass implements `build_parts`, `interact` and `size`.
+    With `apart` each sequence stays one of its own. A history is `{"sequence", "lengths"}`. A subclass implements
+    `build_parts`, `interact` and `size`.
 
     Args:
         tasks: list of str. Names of the tasks; they share the representation. Defaults to `("label",)`.
@@ -42,8 +43,7 @@ class JoinedSequence(Backbone):
         raise NotImplementedError
 
     def interact(self, features: Tensor, histories: list[dict[str, Tensor]], training: bool | None) -> Tensor:
-        """Returns the representation `[batch, size]` of the feature tokens and of histories `{"sequence", "lengths"}`,
-        which are one but where they are `apart`."""
+        """Returns the representation `[batch, size]` of feature tokens and histories, one unless they are `apart`."""
         raise NotImplementedError
 
     def size(self, tokens: int, width: int) -> int:

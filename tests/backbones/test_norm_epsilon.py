@@ -47,6 +47,7 @@ LAYERS = [
     (layers.TransformerInteraction, {}, TOKENS),
     (layers.WukongInteraction, {}, TOKENS),
     (sequences.CandidateTransformer, {}, WITH_TARGET),
+    (sequences.EventMerging, {"inner_transformer": True}, HISTORY),
     (sequences.InterestDecoder, {}, WITH_TARGET),
     (sequences.MultiInterest, {}, WITH_TARGET),
     (sequences.SequenceTransformer, {}, WITH_TARGET),

@@ -24,7 +24,13 @@ from tf_interformer.backbones.baselines.fm import FM
 from tf_interformer.backbones.baselines.fmfm import FmFM
 from tf_interformer.backbones.baselines.hstu import HSTU
 from tf_interformer.backbones.baselines.hstu_fields import FieldHSTU
+from tf_interformer.backbones.baselines.hyformer import HyFormer
+from tf_interformer.backbones.baselines.kunlun import Kunlun
+from tf_interformer.backbones.baselines.longer import LONGER
 from tf_interformer.backbones.baselines.memonet import MemoNet
+from tf_interformer.backbones.baselines.onetrans import OneTrans
+from tf_interformer.backbones.baselines.rankmixer import RankMixer
+from tf_interformer.backbones.baselines.tokenformer import TokenFormer
 from tf_interformer.backbones.baselines.transact import TransAct
 from tf_interformer.backbones.baselines.transformer import FieldTransformer
 from tf_interformer.backbones.baselines.wukong import Wukong
@@ -57,8 +63,14 @@ _REGISTRY = Registry(
         "hiformer": Hiformer,
         "hstu": HSTU,
         "hstu_fields": FieldHSTU,
+        "hyformer": HyFormer,
         "interformer": InterFormer,
+        "kunlun": Kunlun,
+        "longer": LONGER,
         "memonet": MemoNet,
+        "onetrans": OneTrans,
+        "rankmixer": RankMixer,
+        "tokenformer": TokenFormer,
         "transact": TransAct,
         "transformer": FieldTransformer,
         "wukong": Wukong,
@@ -172,6 +184,7 @@ __all__ = [
     "DMT",
     "FM",
     "HSTU",
+    "LONGER",
     "AutoInt",
     "Backbone",
     "DCNv2",
@@ -181,8 +194,13 @@ __all__ = [
     "FieldTransformer",
     "FmFM",
     "Hiformer",
+    "HyFormer",
     "InterFormer",
+    "Kunlun",
     "MemoNet",
+    "OneTrans",
+    "RankMixer",
+    "TokenFormer",
     "TransAct",
     "Wukong",
     "XDeepFM",

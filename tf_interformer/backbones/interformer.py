@@ -223,11 +223,6 @@ class InterFormer(RequestForm, Targets, Backbone):
             self._check_request()
         self._plan = InterFormerPlan.of(self)
 
-    @property
-    def target_features(self) -> list[int]:
-        """Indices of the feature tokens that show the candidate in the terms of some event."""
-        return sorted({index for chosen in self.targets.values() for index in chosen if index >= 0})
-
     def build(self, input_shape: Any) -> None:
         sequences = input_shape["sequences"]
         self._has_sequence_arch = bool(sequences) and self.information_flow != "sole"
@@ -277,7 +272,7 @@ class InterFormer(RequestForm, Targets, Backbone):
         if not self.faithful:
             self.sequence_norm = self._add(self.make_norm("sequence_norm"), behaviours)
 
-        self._check_targets(features[1])
+        self.check_target_features(features[1])
         if self._by_request:
             self._build_request(features, behaviours, input_shape.get("compared", {}))
             return
@@ -316,13 +311,6 @@ class InterFormer(RequestForm, Targets, Backbone):
         if other:
             raise ValueError(
                 f'These arguments have other values for `candidate_flow="printed"` alone. Received: {other}'
-            )
-
-    def _check_targets(self, tokens: int) -> None:
-        wrong = [index for index in self.target_features if index >= tokens]
-        if wrong:
-            raise ValueError(
-                f"`targets` must be indices of the {tokens} feature tokens, or -1. Received: targets={self.targets}"
             )
 
     def _build_feature_norm(self, features: Any) -> None:

@@ -160,6 +160,27 @@ def read_history(sequence: Tensor, lengths: Tensor, leading: int = 0) -> tuple[T
     return zero_where_not(valid_positions(lengths + leading, time), sequence), lengths
 
 
+def events_at(sequence: Tensor, positions: Tensor) -> Tensor:
+    """The events `[B, Q, D]` at the positions `[B, Q]` of `[B, T, D]`; zeros where a position is negative."""
+    batch, time, width = ops.shape(sequence)
+    rows = ops.expand_dims(ops.arange(batch), 1) * time + ops.clip(positions, 0, time - 1)
+    found = ops.reshape(
+        ops.take(ops.reshape(sequence, (-1, width)), rows, axis=0), (batch, ops.shape(positions)[1], width)
+    )
+    return zero_where_not(positions >= 0, found)
+
+
+def latest_events(sequence: Tensor, lengths: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """The last `count` events of each history, oldest first, `[B, count, D]`, and how many of these there are."""
+    time = ops.shape(sequence)[1]
+    if isinstance(time, int) and time <= count:
+        return sequence, lengths
+    kept = ops.minimum(lengths, count)
+    order = ops.expand_dims(ops.arange(count), 0)
+    positions = order + ops.expand_dims(lengths - kept, 1)
+    return events_at(sequence, ops.where(order < ops.expand_dims(kept, 1), positions, -1)), kept
+
+
 def masked_mean(sequence: Tensor, lengths: Tensor) -> Tensor:
     """Averages `[B, T, D]` over the events of each history: `[B, D]`, zeros for an empty history.
 

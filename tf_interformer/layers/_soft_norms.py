@@ -21,9 +21,10 @@ class WithSoftNorms(keras.layers.Layer):
         super().__init__(**kwargs)
         self.norm_epsilon = float(check_factor("norm_epsilon", norm_epsilon))
 
-    def make_norm(self, name: str, soft: bool = True) -> TokenNorm:
+    def make_norm(self, name: str, soft: bool = True, rms: bool = False) -> TokenNorm:
         """Returns a new norm: a soft one for where tokens enter or residuals join, else one inside a branch."""
-        return TokenNorm(soft=soft, epsilon=self.norm_epsilon if soft else None, dtype=self.dtype_policy, name=name)
+        epsilon = self.norm_epsilon if soft else None
+        return TokenNorm(rms=rms, soft=soft, epsilon=epsilon, dtype=self.dtype_policy, name=name)
 
     def norm_arguments(self, kind: type) -> dict[str, float]:
         """Returns what a part of this class takes of `norm_epsilon`: nothing where it has no soft norms."""

@@ -72,11 +72,8 @@ class TargetPooling(keras.layers.Layer):
         for name, shape in shapes.items():
             setattr(self, name, self.add_weight(name=name, shape=shape, initializer="lecun_normal"))
         if self.seeds:
-            shape = (self.num_tokens * width,)
             start = keras.initializers.RandomNormal(stddev=1.0)
-            self.seed_queries = self.add_weight(
-                name="seed_queries", shape=shape, initializer=start
-            )
+            self.seed_queries = self.add_weight(name="seed_queries", shape=[self.num_tokens * width], initializer=start)
         super().build(input_shape)
 
     def call(self, inputs: dict[str, Tensor]) -> Tensor:

@@ -21,6 +21,8 @@ BACKBONES = {
     "request": ("interformer", {**TINY, "candidate_flow": "request"}),
     "din": ("din", {}),
     "dien": ("dien", {}),
+    "onetrans": ("onetrans", {"num_heads": 2, "pyramid": [2]}),
+    "longer": ("longer", {"num_heads": 2, "num_merged_events": 2}),
     "hiformer": ("hiformer", {"num_layers": 1, "num_heads": 2}),
     "dual enhanced attention": ("dual_enhanced_attention", {"num_layers": 1, "num_heads": 2}),
 }

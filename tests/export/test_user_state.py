@@ -10,7 +10,12 @@ from tf_interformer._names import safe_name
 from tf_interformer.export import export_saved_model
 from tf_interformer.schema import SchemaError
 
-FORMS = {"request": ("request", False), "match": ("request", True), "dien": ("dien", False)}
+FORMS = {
+    "request": ("request", False),
+    "match": ("request", True),
+    "dien": ("dien", False),
+    "onetrans": ("onetrans", False),
+}
 
 
 @pytest.fixture(scope="module")

@@ -349,6 +349,7 @@ def interformer_by_request(
     # Of the latest events first, as histories are merged.
     seen = [[0.0] * 2 * width for _ in behaviours]
     kernels = iter(weights["compared_events"]["kernels"])
+    positions = weights["recency"]["positions"]
     for values, length in zip(compared, lengths, strict=True):
         if values is not None:
             kernel = next(kernels)
@@ -362,10 +363,10 @@ def interformer_by_request(
         return gating(soft(tokens, cross["sequence_norm"]), cross["sequence_gate"])
 
     def answer(block):
-        events = [
-            [value * (1 + own[i]) + own[width + i] for i, value in enumerate(event)]
-            for event, own in zip(behaviours, seen, strict=True)
-        ]
+        events = []
+        for t, (event, own) in enumerate(zip(behaviours, seen, strict=True)):
+            recent = [a + float(b) for a, b in zip(event, positions[len(behaviours) - 1 - t], strict=True)]
+            events.append([value * (1 + own[i]) + own[width + i] for i, value in enumerate(recent)])
         target = [value for place in places for value in theirs[place]]
         pooled = target_pooling(target, events, block["target_pooling"], heads)
         return gating(soft(pooled, block["norm"]), block["gate"])

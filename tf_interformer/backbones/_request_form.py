@@ -9,6 +9,7 @@ from tf_interformer.layers._common import Tensor, histories_read, masked_mean, r
 from tf_interformer.layers.candidate_block import CandidateBlock
 from tf_interformer.layers.compared_events import ComparedEvents
 from tf_interformer.layers.interformer_block import InterFormerBlock
+from tf_interformer.layers.sequences.recency_positions import RecencyPositions
 from tf_interformer.layers.target_pooling import TargetPooling
 from tf_interformer.tokens import Tokens
 
@@ -17,9 +18,10 @@ class RequestForm:
     """What `InterFormer(candidate_flow="request")` builds and computes behind the merged sequence.
 
     User's side, for each layer: `X_sum, S_sum = CrossArch(X_u, S)`, `X_u' = InteractionArch([X_u || S_sum])`,
-    `S' = SequenceArch(X_sum, [S_CLS || S])`. Candidate's side, for each layer: `P = TargetPooling(x_c, S)`,
-    `X_c' = InteractionArch([X_c || X_sum || S_sum || P])`. What comes out is `[X_c || X_sum || S_sum || P]` behind the
-    last layer. With `user_tokens="tokens"` the user's tokens `X_u` stand in the place of their summary.
+    `S' = SequenceArch(X_sum, [S_CLS || S])`. Candidate's side, for each layer: `P = TargetPooling(x_c, S + R)`
+    with a learned `R` for how recent an event is, `X_c' = InteractionArch([X_c || X_sum || S_sum || P])`. What comes
+    out is `[X_c || X_sum || S_sum || P]` behind the last layer. With `user_tokens="tokens"` the user's tokens `X_u` stand
+    in the place of their summary.
     """
 
     # Of `InterFormer`, whose base this is.
@@ -58,7 +60,7 @@ class RequestForm:
         self._asking = [place for place, index in enumerate(self.candidate_tokens) if index in asking]
         self._asking = self._asking or list(range(len(self.candidate_tokens)))
         self.compared_events = None
-        if compared:
+        if compared and self.num_target_tokens:
             events = ComparedEvents(width, self.sequence_alignment, dtype=self.dtype_policy, name="compared_events")
             self.compared_events = self._add(events, {"compared": compared, "events": behaviours})
 
@@ -67,6 +69,10 @@ class RequestForm:
             "sequence": behaviours,
             "lengths": (batch,),
         }
+        self.recency = None
+        if self.num_target_tokens:  # what is asked of the events may be a question of how recent they are
+            recency = RecencyPositions(width, dtype=self.dtype_policy, name="recency")
+            self.recency = self._add(recency, {"sequence": behaviours, "lengths": (batch,)})
         self.user_blocks = []
         self.candidate_blocks: list[CandidateBlock] = []
         for i in range(self.num_layers):
@@ -110,15 +116,16 @@ class RequestForm:
                 users = ops.expand_dims(masked_mean(merged["sequence"], merged["lengths"]), 1)
             state = {**merged, "features": users}
             found: State = {"lengths": merged["lengths"]}
+            recency = 0 if self.recency is None else self.recency(merged)
             for i, block in enumerate(self.user_blocks):
                 made = block(state, training=training)
-                found[f"sequence_{i}"] = state["sequence"]
+                found[f"sequence_{i}"] = state["sequence"] + recency
                 tokens = made["feature_summary"] if self._tells_summaries else state["features"]
                 found[f"user_{i}"] = ops.concatenate([tokens, made["summary"]], axis=1)
                 state = made
             summaries = self.final_cross_arch(state)
             tokens = summaries["features"] if self._tells_summaries else state["features"]
-            found[f"sequence_{self.num_layers}"] = state["sequence"]
+            found[f"sequence_{self.num_layers}"] = state["sequence"] + recency
             found[f"user_{self.num_layers}"] = ops.concatenate([tokens, summaries["sequence"]], axis=1)
         return found
 

@@ -63,7 +63,7 @@ def test_items_of_a_list_differ_in_what_is_the_items_alone():
     assert 60 < len(set(log["user_id"].tolist())) < 76
     lists = [set(split["list_id"].tolist()) for split in split_by_time(log).values()]
     assert not lists[0] & lists[1] and not lists[1] & lists[2]
-    with pytest.raises(ValueError, match="`list_size` must divide `num_examples`. Received: 7, of 100"):
+    with pytest.raises(ValueError, match=r"`list_size` must divide `num_examples`\. Received: 7, of 100"):
         simulate(100, list_size=7)
 
 

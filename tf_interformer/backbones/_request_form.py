@@ -20,8 +20,8 @@ class RequestForm:
     User's side, for each layer: `X_sum, S_sum = CrossArch(X_u, S)`, `X_u' = InteractionArch([X_u || S_sum])`,
     `S' = SequenceArch(X_sum, [S_CLS || S])`. Candidate's side, for each layer: `P = TargetPooling(x_c, S + R)`
     with a learned `R` for how recent an event is, `X_c' = InteractionArch([X_c || X_sum || S_sum || P])`. What comes
-    out is `[X_c || X_sum || S_sum || P]` behind the last layer. With `user_tokens="tokens"` the user's tokens `X_u` stand
-    in the place of their summary.
+    out is `[X_c || X_sum || S_sum || P]` behind the last layer. With `user_tokens="tokens"` the user's tokens `X_u`
+    stand in the place of their summary.
     """
 
     # Of `InterFormer`, whose base this is.

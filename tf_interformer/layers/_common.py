@@ -101,6 +101,7 @@ def gelu(x: Tensor) -> Tensor:
 
 def project(x: Tensor, kernel: Tensor) -> Tensor:
     """Multiplies the last axis of `[..., D]` by a `[D, E]` kernel as one matrix product."""
+    kernel = ops.cast(kernel, x.dtype)  # a part of a layer may run by itself, where Keras casts no weights
     shape = tuple(ops.shape(x))
     if len(shape) == 2:
         return ops.matmul(x, kernel)

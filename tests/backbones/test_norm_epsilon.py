@@ -20,6 +20,7 @@ MODELS = [
     ("dlrm", {"entry_norm": True}),
     ("transformer", {"num_layers": 1, "num_heads": 2}),
     ("hstu_fields", {"num_layers": 1, "num_heads": 2, "entry_norm": True}),
+    ("onetrans", {"num_layers": 1, "num_heads": 2}),
 ]
 
 

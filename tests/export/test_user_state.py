@@ -96,3 +96,11 @@ def test_histories_that_hold_the_candidate_have_no_state():
     ranker = make("din", matching_schema(TASKS))
     with pytest.raises(SchemaError, match="no state of a user"):
         ranker.embed_user(user_and_items()[0])
+
+
+@pytest.mark.parametrize("form", ["request", "dien", "onetrans"])
+def test_half_precision(form):
+    ranker = make(form, dtype="mixed_bfloat16")
+    user, items = user_and_items()
+    found = ranker.score_candidates(user, items, ranker.embed_user(user))
+    np.testing.assert_allclose(found["click"], ranker.score_candidates(user, items)["click"], atol=2e-2)

@@ -172,7 +172,8 @@ class UnifiedBlock(keras.layers.Layer):
     def _own(self, features: Tensor) -> list[Tensor]:
         """Queries, keys and values of the features, `[B, H, N, D / H]` each."""
         if self.own_weights:
-            made = ops.transpose(ops.matmul(ops.transpose(features, (1, 0, 2)), ops.cast(self.feature_kernel, features.dtype)), (1, 0, 2))
+            kernel = ops.cast(self.feature_kernel, features.dtype)
+            made = ops.transpose(ops.matmul(ops.transpose(features, (1, 0, 2)), kernel), (1, 0, 2))
             return self._heads(made, 3)
         queries = self._heads(project(features, self.query_kernel), 1)
         return queries + self._heads(project(features, self.key_value_kernel), 2)

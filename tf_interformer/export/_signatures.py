@@ -64,7 +64,7 @@ def signatures(ranker: Ranker) -> Iterator[Signature]:
 
     yield Signature("serving_default", serving_default, raw_rows)
     yield Signature("serve_examples", serve_examples, tf.TensorSpec([None], tf.string, "examples"))
-    if schema.candidate:
+    if schema.served_candidate:
         yield Signature("score_candidates", score_candidates, schema.candidate_signature())
     yield Signature("embed", embed, raw_rows)
     for name, function in (("classify", classify), ("regress", regress)):

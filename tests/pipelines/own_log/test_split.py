@@ -296,8 +296,9 @@ def test_requests_are_written_and_read(requests, tmp_path, monkeypatch):
         for source in (rows, written):
             (batch,) = source.raw_batches(name, 1000).as_numpy_iterator()
             order = np.lexsort((batch["position"], batch["request_id"]))
-            both.append({column: values[order].tolist() for column, values in batch.items()})
-        assert both[0] == both[1]
+            both.append({column: values[order] for column, values in batch.items()})
+        for column, values in both[0].items():
+            np.testing.assert_array_equal(values, both[1][column], err_msg=column)
 
 
 def test_what_cannot_be_written_by_request(requests, log, tmp_path, capsys):

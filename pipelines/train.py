@@ -71,7 +71,7 @@ def _train(config: TrainConfig, run: "TrainingRun", source: "Source") -> None:
         export_saved_model(ranker, run.saved_model)
     examples = next(source.raw_batches("test", _CANDIDATES, schema=ranker.schema).as_numpy_iterator())
     write_text(run.example_request, to_request(ranker.schema, {name: rows[:1] for name, rows in examples.items()}))
-    if ranker.schema.candidate:
+    if ranker.schema.served_candidate:
         write_text(run.example_ranking, to_ranking(ranker.schema, examples))
     report.draw(run, trainer.state, predictions["test"], metrics)
     # metrics.json comes last: where it is, the run is whole.

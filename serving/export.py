@@ -61,7 +61,7 @@ def export(
         raise UserError(f"--version: {error}") from None
     except ValueError as error:
         raise UserError(f"{run.model}: {error}") from None
-    if not smaller.schema.candidate:
+    if not smaller.schema.served_candidate:
         print("no signature score_candidates: the run's schema does not say which features describe the candidates")
     print(f"{target} is written")
 

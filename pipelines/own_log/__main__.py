@@ -82,6 +82,8 @@ def _parser() -> argparse.ArgumentParser:
                            help="only rows where this label was 1 are events")  # fmt: skip
     splitting.add_argument("--history-by", action="append", default=[], metavar="[NAME=]COLUMN",
                            help="whose earlier rows are the events (default: the schema's group)")  # fmt: skip
+    splitting.add_argument("--by-request", action="store_true",
+                           help="write a record for each request of the schema, not each row")  # fmt: skip
     return parser
 
 
@@ -107,6 +109,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             delimiter=given.delimiter,
             encoding=given.encoding,
             time_format=given.time_format,
+            by_request=given.by_request,
         )
 
     return run_command(run, tensorflow=False)

@@ -115,6 +115,7 @@ def propose(
     ]
     if not features:
         raise DataError(f"no column is left that can be a feature: {'; '.join(_left_out(found)) or 'there is none'}")
+    candidate = () if request is None else _differing(frame, request, features, sequences)
     schema = FeatureSchema(
         name=name,
         features=tuple(f for f in features if f is not None),
@@ -124,12 +125,27 @@ def propose(
         group_dtype="int64" if group is None else feature_dtype(frame[group]),
         request=request,
         request_dtype="int64" if request is None else feature_dtype(frame[request]),
+        candidate=candidate,
     )
     notes = [f"the column {old!r} is called {new!r} from here on" for old, new in log.renamed.items()]
+    if candidate:
+        notes.append(f"what differs within a list is the candidate's, all else the user's: {', '.join(candidate)}")
     if not all(test.enough for test in tests):
         notes.append("too few rows to look for leaks: an AUC needs 20 rows of each label in half of the log")
     unread = unread_times(log) if time is None else {}
     return Proposal(schema, tuple(found[column] for column in frame.columns), time, tuple(notes), unread)
+
+
+def _differing(
+    frame: pl.DataFrame, request: str, features: Sequence[Categorical | Numeric | None], sequences: Sequence[History]
+) -> tuple[str, ...]:
+    """The features that differ within a list, and with these what is compared with events; none where none differ."""
+    places = pl.DataFrame({"list": frame[request]}).with_row_index("place")
+    firsts = places.select(pl.col("place").first().over("list"))["place"]
+    names = [feature.name for feature in features if feature is not None]
+    differ = {name for name in names if not frame[name].eq_missing(frame[name].gather(firsts)).all()}
+    compared = {comparison.feature for sequence in sequences for comparison in sequence.comparisons}
+    return tuple(name for name in names if name in differ | compared) if differ else ()
 
 
 def _read(finding: Finding, log: Log) -> Finding:

@@ -16,6 +16,9 @@ from pipelines.own_log.history import SECONDS_AGO, Histories, HistorySpec
 from pipelines.own_log.log import Log, read_log
 from pipelines.own_log.nested import list_series
 from pipelines.own_log.roles import find_time, moment_in, seconds_of, unread_times
+from pipelines.record_form import say_requests
+from pipelines.request_records import request_records
+from tf_interformer.requests import check_requests
 from tf_interformer.schema import FeatureSchema
 from tf_interformer.whole import whole_folder
 
@@ -39,6 +42,7 @@ def split(
     delimiter: str | None = None,
     encoding: str = "utf8",
     time_format: str | None = None,
+    by_request: bool = False,
     say: Callable[[str], None] = print,
 ) -> None:
     """Write `schema.json` and the Parquet files of train, validation and test.
@@ -60,11 +64,13 @@ def split(
         delimiter: What separates the cells of a text file; found when `None`.
         encoding: Encoding of a text file, by its Python name.
         time_format: How the log writes times, as in `datetime.strptime`; told by the cells when `None`.
+        by_request: Whether a record of the files is a request, its user once and all its items, see
+            `pipelines.record_form`; the rows of one in a split are one record, wherever they stand.
         say: Where progress goes, a line at a time.
 
     Raises:
         ConfigError: An option or the schema does not fit the log, or the folder exists.
-        DataError: The log cannot be used, or a split would be empty.
+        DataError: The log cannot be used, or a split would be empty, or rows of a request differ in what is the user's.
     """
     target = Path(output)
     if target.exists():
@@ -76,6 +82,8 @@ def split(
     scalars = scalar_columns(schema)
     for history in histories:
         schema = history.add_to(schema)
+    if by_request:
+        check_requests(schema)
     log = read_log(log_file, delimiter, scalars, encoding=encoding, time_format=time_format)
     frame = log.frame
     say(f"{log_file}: {frame.height:,} rows read")
@@ -123,8 +131,10 @@ def split(
         with whole_folder(target) as folder:
             folder.mkdir()
             for name, rows in places.items():
-                _write(folder, name, rows, table, builders, seconds)
+                _write(folder, name, rows, table, builders, seconds, schema if by_request else None)
                 say(_summary(name, rows, frame, schema, None if random else when))
+            if by_request:
+                say_requests(folder)
             schema.to_json(folder / "schema.json")
     except OSError as error:
         raise ConfigError(f"cannot write {target}: {error.strerror or error}") from error
@@ -230,10 +240,10 @@ def _write(
     table: pl.DataFrame,
     histories: dict[HistorySpec, Histories],
     seconds: pl.Series | None,
+    of_requests: FeatureSchema | None,
 ) -> None:
-    files = range(0, len(rows), _ROWS_PER_FILE)
-    for index, start in enumerate(files):
-        chosen = rows[start : start + _ROWS_PER_FILE]
+    files = _cut(rows) if of_requests is None else _cut_by_request(rows, _requests(of_requests, table))
+    for index, chosen in enumerate(files):
         part = table[chosen]
         for spec, history in histories.items():
             events, offsets = history.before(chosen, spec.max_length)
@@ -245,8 +255,28 @@ def _write(
                     now = seconds.gather(np.repeat(chosen, np.diff(offsets)))
                     values = (now - seconds.gather(events)).cast(pl.Float32)
                 part = part.with_columns(list_series(f"{spec.name}_{field}", values, offsets))
+        if of_requests is not None:
+            part = request_records(part, of_requests)
         path = folder / f"{name}-{index:05d}-of-{len(files):05d}.parquet"
         pq.write_table(part.to_arrow(compat_level=pl.CompatLevel.oldest()), path)
+
+
+def _requests(schema: FeatureSchema, table: pl.DataFrame) -> pl.Series:
+    return table[schema.key_columns["request"][0]]
+
+
+def _cut(rows: Ints) -> list[Ints]:
+    return [rows[start : start + _ROWS_PER_FILE] for start in range(0, len(rows), _ROWS_PER_FILE)]
+
+
+def _cut_by_request(rows: Ints, requests: pl.Series) -> list[Ints]:
+    """The same with the rows of each request together, where its first one is."""
+    keys = pl.DataFrame({"request": requests.gather(rows)}).with_row_index("place")
+    firsts = keys.select(pl.col("place").min().over("request"))["place"].to_numpy()
+    order = np.argsort(firsts, kind="stable")
+    begins = np.flatnonzero(np.diff(firsts[order], prepend=-1))
+    cuts = np.searchsorted(begins, np.arange(_ROWS_PER_FILE, len(rows), _ROWS_PER_FILE))
+    return np.split(rows[order], np.unique(begins[cuts[cuts < len(begins)]]))
 
 
 def _summary(name: str, rows: Ints, frame: pl.DataFrame, schema: FeatureSchema, when: str | None) -> str:

@@ -82,7 +82,7 @@ def signatures(ranker: Ranker) -> Iterator[Signature]:
 
     yield Signature("serving_default", serving_default, raw_rows)
     yield Signature("serve_examples", serve_examples, tf.TensorSpec([None], tf.string, "examples"))
-    if schema.candidate:
+    if schema.served_candidate:
         yield Signature("score_candidates", score_candidates, schema.candidate_signature())
     if ranker.served.has_state and ranker.backbone.caches_users:
         mark = _mark(ranker)

@@ -15,7 +15,7 @@ def candidate_columns(schema: FeatureSchema, user: Mapping[str, Any], items: Map
     Raises:
         SchemaError: The schema names no candidate features, a column is missing, or the rows are not so many.
     """
-    names = schema.candidate
+    names = schema.served_candidate
     if not names:
         raise SchemaError(
             f"schema {schema.name!r} does not say which features describe the candidates: give "

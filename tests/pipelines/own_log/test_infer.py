@@ -404,6 +404,23 @@ def test_the_list_key_may_be_named(table):
     assert propose(Log(numbers, {}), request="page").schema.key_columns["request"] == ("page", "int64")
 
 
+def test_what_differs_within_a_list_is_the_candidates():
+    shown = np.arange(600) // 5
+    log = listed_log().with_columns(position=pl.int_range(pl.len()) % 5 + 1, hour=pl.Series(shown % 24))
+    proposal = propose(Log(log.drop("viewed_action", "searches"), {}))
+    assert proposal.schema.candidate == ("item_id", "category", "price", "score", "age", "tags", "position")
+    assert proposal.schema["position"].serve_as == 1
+    assert any(note.startswith("what differs within a list is the candidate's") for note in proposal.notes)
+    alike = log.select(
+        "request_id", "user_id", "timestamp", "hour", "click", "viewed_item_id", item_id=pl.Series(shown)
+    )
+    assert propose(Log(alike, {})).schema.candidate == ()
+    # what is compared with events must be the candidate's, though all of a list have one
+    compared = log.with_columns(item_id=pl.Series(shown % 40 + 500)).drop("viewed_action")
+    schema = propose(Log(compared, {})).schema
+    assert schema.sequences[0].match == ("item_id",) and {"item_id", "price"} <= set(schema.candidate)
+
+
 @pytest.mark.parametrize(
     ("names", "sequence", "fields"),
     [

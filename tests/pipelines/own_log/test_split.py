@@ -254,6 +254,64 @@ def test_lists_are_written_and_read(tmp_path):
     assert batch["request_id"].tolist() == [written[2][0].encode()] * 5
 
 
+@pytest.fixture(scope="module")
+def requests(tmp_path_factory):
+    """A log whose rows of one list differ in the candidate alone, and its proposed schema."""
+    folder = tmp_path_factory.mktemp("requests")
+    shown = np.arange(600) // 5
+    columns = ["request_id", "user_id", "timestamp", "item_id", "price", "tags", "click"]
+    table = listed_log().select(columns).with_columns(
+        position=pl.int_range(pl.len()) % 5 + 1, hour=pl.Series(shown % 24)
+    )  # fmt: skip
+    # rows of two lists at one time between each other
+    table = table[np.arange(600).reshape(-1, 2, 5).swapaxes(1, 2).ravel()].with_columns(
+        timestamp=pl.Series(1_700_000_000 + np.arange(600) // 10)
+    )
+    table.write_parquet(folder / "log.parquet")
+    given = ["infer", str(folder / "log.parquet"), "--request", "request_id", "--output", str(folder / "schema.json")]
+    assert main(given) == 0
+    return folder
+
+
+def split_requests(folder, output, *options):
+    given = ["split", str(folder / "log.parquet"), "--schema", str(folder / "schema.json"), "--output", str(output)]
+    return main([*given, *options])
+
+
+def test_requests_are_written_and_read(requests, tmp_path, monkeypatch):
+    monkeypatch.setattr("pipelines.own_log.split._ROWS_PER_FILE", 102)
+    for name, options in (("rows", ()), ("requests", ("--by-request",))):
+        assert split_requests(requests, tmp_path / name, "--history", "seen=item_id,price:5", *options) == 0
+    rows, written = (
+        open_source(DatasetConfig(name="mine", format="parquet", by_request=False), tmp_path / name)
+        for name in ("rows", "requests")
+    )
+    assert rows.schema == written.schema and written.of_requests and not rows.of_requests
+    assert rows.schema.candidate == ("item_id", "price", "tags", "position")
+    for name in SPLITS:
+        records = read(tmp_path / "requests", name)
+        assert records["request_id"].is_unique().all() and (records["position"].list.len() == 5).all()
+        assert len(list((tmp_path / "requests").glob(f"{name}-*"))) == len(list((tmp_path / "rows").glob(f"{name}-*")))
+        both = []
+        for source in (rows, written):
+            (batch,) = source.raw_batches(name, 1000).as_numpy_iterator()
+            order = np.lexsort((batch["position"], batch["request_id"]))
+            both.append({column: values[order] for column, values in batch.items()})
+        for column, values in both[0].items():
+            np.testing.assert_array_equal(values, both[1][column], err_msg=column)
+
+
+def test_what_cannot_be_written_by_request(requests, log, tmp_path, capsys):
+    assert split(log, tmp_path / "data", "--by-request") == 2
+    assert "does not say which rows are of one request" in capsys.readouterr().err
+    schema = json.loads((requests / "schema.json").read_text())
+    (tmp_path / "schema.json").write_text(json.dumps(schema | {"candidate": ["item_id", "tags", "position"]}))
+    given = ["split", str(requests / "log.parquet"), "--schema", str(tmp_path / "schema.json"), "--by-request"]
+    assert main([*given, "--output", str(tmp_path / "data")]) == 2
+    assert re.search(r"column 'price' differs within request 'r\w{8}': [\d.]+ and [\d.]+", capsys.readouterr().err)
+    assert not (tmp_path / "data").exists()
+
+
 def edited(log, **changes):
     schema = json.loads((log[0] / "schema.json").read_text()) | changes
     (log[0] / "edited.json").write_text(json.dumps(schema))

@@ -116,16 +116,18 @@ class RequestForm:
                 users = ops.expand_dims(masked_mean(merged["sequence"], merged["lengths"]), 1)
             state = {**merged, "features": users}
             found: State = {"lengths": merged["lengths"]}
-            recency = 0 if self.recency is None else self.recency(merged)
+            recency = None if self.recency is None else self.recency(merged)
             for i, block in enumerate(self.user_blocks):
                 made = block(state, training=training)
-                found[f"sequence_{i}"] = state["sequence"] + recency
+                if recency is not None:
+                    found[f"sequence_{i}"] = state["sequence"] + recency
                 tokens = made["feature_summary"] if self._tells_summaries else state["features"]
                 found[f"user_{i}"] = ops.concatenate([tokens, made["summary"]], axis=1)
                 state = made
             summaries = self.final_cross_arch(state)
             tokens = summaries["features"] if self._tells_summaries else state["features"]
-            found[f"sequence_{self.num_layers}"] = state["sequence"] + recency
+            if recency is not None:
+                found[f"sequence_{self.num_layers}"] = state["sequence"] + recency
             found[f"user_{self.num_layers}"] = ops.concatenate([tokens, summaries["sequence"]], axis=1)
         return found
 
@@ -151,7 +153,10 @@ class RequestForm:
             for i, block in enumerate(self.candidate_blocks):
                 asking = chosen(x["features"], self._asking)
                 x["target"] = ops.reshape(asking, (-1, asking.shape[1] * asking.shape[2]))
-                made = block({**x, "sequence": state[f"sequence_{i}"], "user": state[f"user_{i}"]}, training=training)
+                given = {**x, "user": state[f"user_{i}"]}
+                if self.num_target_tokens:
+                    given["sequence"] = state[f"sequence_{i}"]
+                made = block(given, training=training)
                 x["features"] = made.get("features", x["features"])
                 answer = [made["answer"]] if "answer" in made else []
         return ops.concatenate([x["features"], rows_of(state[f"user_{self.num_layers}"], row), *answer], axis=1)

@@ -144,11 +144,17 @@ lint: $(READY)
 	$(BIN)/mypy tf_interformer pipelines serving benchmarks
 	$(BIN)/lint-imports setup.cfg
 
+# In two runs each: TensorFlow keeps the graphs of every model, so that a process of all tests grows past ten gigabytes.
+PROGRAMS := tests/pipelines tests/serving
+PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
+
 test-keras3: $(READY)
-	TF_USE_LEGACY_KERAS=0 $(BIN)/python -m pytest -n 2 --dist worksteal
+	TF_USE_LEGACY_KERAS=0 $(PYTEST) $(PROGRAMS)
+	TF_USE_LEGACY_KERAS=0 $(PYTEST) $(PROGRAMS:%=--ignore=%)
 
 test-legacy: $(READY)
-	TF_USE_LEGACY_KERAS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
+	TF_USE_LEGACY_KERAS=1 $(PYTEST) $(PROGRAMS)
+	TF_USE_LEGACY_KERAS=1 $(PYTEST) $(PROGRAMS:%=--ignore=%)
 
 MUTANTS ?= tf_interformer.*
 

@@ -13,7 +13,7 @@ ABLATIONS := $(foreach log,trivago globo,interformer-ablation-$(log) hiformer-ab
 .PHONY: help install demo demo-kuairand data-there flows kuairand-models kuairand-multitask compare compare-trivago compare-kuairand_raw compare-globo interformer-ablation simulated-ablation hiformer-ablation dea-ablation $(ABLATIONS) history-controls planted hiformer-cost test test-keras3 test-legacy lint mutants clean
 
 help:
-	@echo "make demo            train, judge and export InterFormer on a simulated click log, then rank candidates with it"
+	@echo "make demo            train, judge and export InterFormer on simulated lists of items, then rank candidates with it"
 	@echo "make demo-kuairand   the same on KuaiRand-Pure: TF_INTERFORMER_DATA=DIR make demo-kuairand"
 	@echo "make kuairand-models every model of the package on KuaiRand-Pure, three seeds: mean and spread"
 	@echo "make compare         every model there is on KuaiRand-Pure, three seeds, with a report"
@@ -40,7 +40,7 @@ $(READY): setup.cfg pyproject.toml
 
 demo: $(READY)
 	rm -rf $(RUNS)/demo
-	$(BIN)/python -m pipelines.train --config pipelines/configs/synthetic.yaml --output $(RUNS)/demo
+	$(BIN)/python -m pipelines.train --config pipelines/configs/synthetic_requests.yaml --output $(RUNS)/demo
 	$(BIN)/python -m serving.score $(RUNS)/demo/saved_model/1 $(RUNS)/demo/example_request.json
 	$(BIN)/python -m serving.rank $(RUNS)/demo
 
@@ -144,11 +144,17 @@ lint: $(READY)
 	$(BIN)/mypy tf_interformer pipelines serving benchmarks
 	$(BIN)/lint-imports setup.cfg
 
+# In two runs each: TensorFlow keeps the graphs of every model, so that a process of all tests grows past ten gigabytes.
+PROGRAMS := tests/pipelines tests/serving
+PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
+
 test-keras3: $(READY)
-	TF_USE_LEGACY_KERAS=0 $(BIN)/python -m pytest -n 2 --dist worksteal
+	TF_USE_LEGACY_KERAS=0 $(PYTEST) $(PROGRAMS)
+	TF_USE_LEGACY_KERAS=0 $(PYTEST) $(PROGRAMS:%=--ignore=%)
 
 test-legacy: $(READY)
-	TF_USE_LEGACY_KERAS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
+	TF_USE_LEGACY_KERAS=1 $(PYTEST) $(PROGRAMS)
+	TF_USE_LEGACY_KERAS=1 $(PYTEST) $(PROGRAMS:%=--ignore=%)
 
 MUTANTS ?= tf_interformer.*
 

@@ -56,7 +56,7 @@ def measure(backbones: Sequence[str], items: int, rounds: int) -> list[dict[str,
             tower_units=(256, 64),
             name="standard",
         )
-        fast, plain = (tf.function(form) for form in (made.served_candidate_logits, made.served_logits))
+        fast, plain = (tf.function(form) for form in (made.served.candidate_logits, made.served.logits))
         difference = float(tf.reduce_max(tf.abs(fast(candidates)[task] - plain(independent)[task])))
         if difference > 1e-4:
             raise RuntimeError(f"{name}: the two forms differ by {difference}")

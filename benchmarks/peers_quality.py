@@ -42,8 +42,8 @@ from tqdm import tqdm
 from benchmarks.peers.contenders import CONTENDERS
 from benchmarks.peers.shared_inputs import readable_by_both
 from benchmarks.results import write
-from pipelines.config import load_config
-from pipelines.input import SPLITS, Source, evaluation_dataset, open_source, training_dataset
+from pipelines.config import SPLITS, load_config
+from pipelines.input import Source, evaluation_dataset, open_source, training_dataset
 from tf_interformer import FeatureSchema
 from tf_interformer._keras import keras
 from tf_interformer.command import run_command

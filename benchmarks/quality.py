@@ -1,7 +1,7 @@
 """What small models of each family reach on a small simulated log: a figure to hold later versions to.
 
-`python -m benchmarks.quality --output quality.json` trains each of them with a few seeds, `tests/test_quality.py` once:
-a change that costs quality is seen.
+`python -m benchmarks.quality --output quality.json` trains each of them with a few seeds,
+`tests/benchmarks/test_quality.py` once: a change that costs quality is seen.
 """
 
 import argparse

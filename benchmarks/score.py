@@ -35,7 +35,7 @@ def measure(rows: Sequence[int], rounds: int) -> list[dict[str, Any]]:
             return ranker.score(raw)[task]
 
         def eager(raw: dict[str, np.ndarray] = raw) -> np.ndarray:
-            logits = ranker.served_logits(raw)
+            logits = ranker.served.logits(raw)
             return np.asarray(ops.convert_to_numpy(ops.sigmoid(logits[task])))[:, 0]
 
         difference = float(np.abs(graph() - eager()).max())

@@ -11,16 +11,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipelines import report
 from pipelines.config import load_config
-from pipelines.input import evaluation_dataset, open_source
 from pipelines.options import add_data, add_output
-from pipelines.read_errors import explained_read_errors
-from pipelines.training_run import TrainingRun
 from tf_interformer.command import add_run, command_parser, run_command
-from tf_interformer.compression import low_rank
 from tf_interformer.errors import UserError
-from tf_interformer.export import export_saved_model
 from tf_interformer.run_directory import RunDirectory
 from tf_interformer.whole import whole_folder, write_text
 
@@ -38,6 +32,13 @@ def compress(
     Raises:
         UserError: The folder holds no finished run, its model has nothing to compress, or the output exists.
     """
+    from pipelines import report
+    from pipelines.input import evaluation_dataset, open_source
+    from pipelines.read_errors import explained_read_errors
+    from pipelines.training_run import TrainingRun
+    from tf_interformer.compression import low_rank
+    from tf_interformer.export import export_saved_model
+
     run, target = RunDirectory(run_path), Path(output)
     before = run.finished()
     if target.exists():

@@ -24,7 +24,8 @@ from tf_interformer.schema._model import explain
 
 # What leaves a value to the log.
 AUTO: Literal["auto"] = "auto"
-
+# Of every data set, in the order of time.
+SPLITS = ("train", "validation", "test")
 
 _MOST_YAML_NODES, _DEEPEST_YAML = 100_000, 50
 
@@ -107,6 +108,9 @@ class DatasetConfig(Section):
         without: Features, sequences, columns of events that are not read: what `FeatureSchema.without` takes.
         shuffle_events: A control for whether the order of the events matters: those that are used of each history come
             in an order drawn by chance, in all splits, see `pipelines.input.shuffle_events`.
+        by_request: Train and evaluate on batches of requests, in which the user of a request, with context and
+            histories, is read and computed once, see `tf_interformer.by_request`; what is of one request is shuffled
+            together. The schema needs `request` and `candidate`. Absent: where the records of the files are requests.
     """
 
     name: str
@@ -116,6 +120,7 @@ class DatasetConfig(Section):
     max_length: int | None = Field(default=None, ge=1)
     without: tuple[str, ...] = ()
     shuffle_events: bool = False
+    by_request: bool | None = None
 
 
 class ModelConfig(Section):

@@ -8,12 +8,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from pipelines import report
-from pipelines.best_column import remarks
 from pipelines.config import load_config
-from pipelines.input import open_source
 from pipelines.options import add_data
-from pipelines.read_errors import explained_read_errors
 from tf_interformer.command import add_run, command_parser, run_command
 from tf_interformer.errors import UserError
 from tf_interformer.run_directory import RunDirectory
@@ -28,6 +24,11 @@ def evaluate(run_path: str, data_dir: str | None = None, prepared_dir: str | Non
     Raises:
         UserError: The folder holds no finished run, or the metrics differ from `metrics.json`.
     """
+    from pipelines import report
+    from pipelines.best_column import remarks
+    from pipelines.input import open_source
+    from pipelines.read_errors import explained_read_errors
+
     run = RunDirectory(run_path)
     stored = run.finished()
     config = load_config(run.config)

@@ -8,15 +8,18 @@ import numpy as np
 import tensorflow as tf
 
 from pipelines import datasets
-from pipelines.config import ConfigError, DatasetConfig
+from pipelines.config import SPLITS, ConfigError, DatasetConfig
 from pipelines.datasets.tables import DataError
 from pipelines.reading import Reading
+from pipelines.record_form import holds_requests
 from pipelines.tfrecord import check_whole, tfrecord_batches
+from tf_interformer import requests
 from tf_interformer._suggestions import did_you_mean
 from tf_interformer.preprocessing import Preprocessor, as_text
 from tf_interformer.schema import FeatureSchema, SchemaError, Sequence
 
-SPLITS = ("train", "validation", "test")
+# So many numbers of requests there may be in a batch, at most: a compiled model is compiled for each that comes.
+_REQUEST_SIZES = 64
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,10 @@ class Source:
     probability_columns: Mapping[str, str]
     # Whether the events of every history are shuffled, see `shuffle_events`.
     shuffled: bool = False
+    # Whether the records of the files are requests, see `pipelines.record_form`.
+    of_requests: bool = False
+    # Whether training and evaluation take batches of requests, see `tf_interformer.by_request`.
+    by_request: bool = False
 
     def raw_batches(
         self,
@@ -47,6 +54,8 @@ class Source:
         schema: FeatureSchema | None = None,
         lists: str | None = None,
         only: Collection[str] = (),
+        by_request: bool = False,
+        in_turns: bool = True,
     ) -> tf.data.Dataset:
         """Raw batches of a split.
 
@@ -64,8 +73,16 @@ class Source:
             schema: The schema to parse by, when it is not the source's own.
             lists: `group` or `request`: what is of one of these stands together, as far as it is shuffled together.
             only: Columns to read, when not all of the schema's; histories only whole, and unshuffled.
+            by_request: Whether the batches are of requests. The examples of a file and their order are the same; where
+                they are shuffled, those of a request stand together. A request that does not fit into a batch goes on
+                in the next, whose user is then there again.
+            in_turns: Whether several TFRecord files are read in turns, a row of each. Unless shuffled, those of
+                requests, and any by requests, are read one behind the other: in turns no two rows of a list would meet.
         """
         schema = schema or self.schema
+        keys = [lists] if lists is not None else []
+        if by_request and shuffle_buffer and "request" not in keys:
+            keys.append("request")
         reading = Reading(
             batch_size,
             shuffle_buffer,
@@ -74,17 +91,24 @@ class Source:
             deterministic,
             drop_remainder,
             dropping=schema.labels[0] if split == "train" and schema.labels[0].downsample else None,
-            key=None if lists is None else schema.key_columns[lists],
+            in_turns=shuffle_buffer > 0 or (in_turns and not by_request and not self.of_requests),
+            counted=schema.tasks[0] if self.of_requests else None,
+            by_request=by_request and self.of_requests,
+            multiple=max(1, batch_size // _REQUEST_SIZES),
+            keys=tuple(schema.key_columns[key] for key in keys),
         )
         wanted = tuple(column for column in schema.raw_columns if not only or column.name in only)
         batches = _reader(self.format)(wanted, self.files[split], self.extras, reading)
-        if not self.shuffled or only:
+        shuffled, collected = self.shuffled and not only, by_request and not self.of_requests
+        if not collected and not shuffled:
             return batches
-        return batches.map(
-            lambda batch: shuffle_events(schema, batch),
-            num_parallel_calls=tf.data.AUTOTUNE,
-            deterministic=deterministic,
-        )
+
+        def made(batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+            if collected:
+                batch = requests.by_request(batch, schema, reading.multiple)
+            return shuffle_events(schema, batch) if shuffled else batch
+
+        return batches.map(made, num_parallel_calls=tf.data.AUTOTUNE, deterministic=deterministic)
 
     def outcomes(self, split: str) -> dict[str, np.ndarray]:
         """The labels and keys of a whole split, by column, and nothing else of it."""
@@ -160,15 +184,17 @@ def open_source(
 
     Raises:
         DataError: A file or folder is missing, empty or broken.
-        ConfigError: No such builder or label, or nothing of a name in `without`.
+        ConfigError: No such builder or label, nothing of a name in `without`, or a schema that does not say what a
+            request is, where they are to be read.
     """
     labels = config.labels
     if config.format == "tfds":
+        of_requests = False
         built = datasets.build(config.name, config.builder_config, data_dir, prepared_dir)
         schema, files, probabilities = built.schema, built.files, built.probability_columns
         labels = labels or built.default_labels
     else:
-        (schema, files), probabilities = _folder(config, data_dir), {}
+        (schema, files, of_requests), probabilities = _folder(config, data_dir), {}
     if labels:
         unknown = sorted(set(labels) - set(schema.tasks))
         if unknown:
@@ -182,11 +208,19 @@ def open_source(
         schema = schema.without(*config.without)
     except SchemaError as error:
         raise ConfigError(f"dataset.without: {error}") from None
+    by_request = of_requests if config.by_request is None else config.by_request
+    if by_request or of_requests:
+        try:
+            requests.check_requests(schema)
+        except SchemaError as error:
+            raise ConfigError(f"dataset.by_request: {error}") from None
     file_format = "tfrecord" if config.format == "tfds" else config.format
-    return Source(schema, file_format, files, probabilities, config.shuffle_events)
+    return Source(schema, file_format, files, probabilities, config.shuffle_events, of_requests, by_request)
 
 
-def _folder(config: DatasetConfig, data_dir: str | Path | None) -> tuple[FeatureSchema, dict[str, tuple[str, ...]]]:
+def _folder(
+    config: DatasetConfig, data_dir: str | Path | None
+) -> tuple[FeatureSchema, dict[str, tuple[str, ...]], bool]:
     if data_dir is None:
         raise ConfigError(f"dataset.format {config.format!r} needs --data-dir, the folder with its files")
     folder = Path(data_dir)
@@ -205,7 +239,7 @@ def _folder(config: DatasetConfig, data_dir: str | Path | None) -> tuple[Feature
         if config.format == "tfrecord":
             for name in found:
                 check_whole(name)
-    return schema, files
+    return schema, files, holds_requests(folder)
 
 
 def training_dataset(
@@ -249,6 +283,7 @@ def training_dataset(
         drop_remainder=examples >= batch_size,
         schema=preprocessor.schema,
         lists=lists,
+        by_request=source.by_request,
     )
     if dropping:
         raw = raw.repeat().skip(skip).take(max(1, examples // batch_size) - skip)
@@ -263,15 +298,17 @@ def training_dataset(
 def evaluation_dataset(source: Source, preprocessor: Preprocessor, split: str, batch_size: int) -> tf.data.Dataset:
     """`(encoded, labels, others)` batches of a split, in the order of the files.
 
-    `others` holds the keys that the schema has, as `"group"` and `"request"`, and the true probabilities, when they are
-    known.
+    `others` holds the keys of each example that the schema has, as `"group"` and `"request"`, and the true
+    probabilities, when they are known.
     """
     schema = preprocessor.schema
+    columns = {column.name: column for column in schema.raw_columns}
 
     def encode(batch: dict[str, tf.Tensor]) -> tuple[dict, dict, dict]:
         others = {name: batch[name] for name in source.extras}
-        others |= {role: batch[column] for role, (column, _) in schema.key_columns.items()}
+        for role, (column, _) in schema.key_columns.items():
+            others[role] = requests.of_each(columns[column], batch[column], batch)
         return preprocessor(batch), preprocessor.labels(batch), others
 
-    raw = source.raw_batches(split, batch_size, schema=schema)
+    raw = source.raw_batches(split, batch_size, schema=schema, by_request=source.by_request)
     return raw.map(encode, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)

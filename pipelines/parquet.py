@@ -10,10 +10,12 @@ import tensorflow as tf
 
 from pipelines.arrow_columns import check_rows, dense_columns, plain_batch, plain_types
 from pipelines.datasets.tables import DataError
+from pipelines.parquet_requests import request_columns, request_types, rows_of_requests
 from pipelines.reading import Reading
+from tf_interformer.preprocessing import ROW_COLUMN
 from tf_interformer.schema import RawColumn, tensorflow
 
-_ROWS_AT_ONCE = 65_536
+_ROWS_AT_ONCE, _REQUESTS_AT_ONCE = 65_536, 4096
 
 
 def parquet_batches(
@@ -32,10 +34,16 @@ def parquet_batches(
         if column.kind == "values":  # which are as wide in every batch
             signature[column.name] = tf.TensorSpec([None, column.width], tf.as_dtype(column.dtype))
     signature |= {name: tf.TensorSpec([None], tf.float32) for name in extras}
+    if reading.by_request:
+        signature[ROW_COLUMN] = tf.TensorSpec([None], tf.int32)
 
     def generate() -> Iterator[dict[str, np.ndarray]]:
         for index, table in enumerate(_tables(columns, files, extras, reading)):
-            if index >= reading.skip and (table.num_rows == reading.batch_size or not reading.drop_remainder):
+            if index < reading.skip or (table.num_rows < reading.batch_size and reading.drop_remainder):
+                continue
+            if reading.by_request:
+                yield request_columns(columns, table, extras, reading.multiple)
+            else:
                 yield dense_columns(columns, table, extras)
 
     return tf.data.Dataset.from_generator(generate, output_signature=signature)
@@ -51,7 +59,7 @@ def _tables(
 ) -> Iterator[Any]:
     """Tables of `batch_size` rows; shuffled within a buffer, files in random order, when asked.
 
-    With a key the rows that have the same one stand together in the buffer.
+    With keys the rows that have the same one stand together in the buffer.
     """
     random = np.random.default_rng(reading.seed)
     order = random.permutation(len(files)) if reading.shuffle_buffer else range(len(files))
@@ -64,8 +72,8 @@ def _tables(
         held.clear()  # what is taken out of it in another order is a copy
         if reading.shuffle_buffer:
             table = table.take(random.permutation(table.num_rows))
-        if reading.key is not None:
-            codes = table.column(reading.key[0]).combine_chunks().dictionary_encode()
+        for column, _ in reversed(reading.keys):
+            codes = table.column(column).combine_chunks().dictionary_encode()
             places = random.permutation(len(codes.dictionary) + 1)[codes.indices.fill_null(-1).to_numpy()]
             table = table.take(np.argsort(places, kind="stable"))
         size = reading.batch_size
@@ -76,8 +84,8 @@ def _tables(
         held.extend(rest.to_batches())
         rows = rest.num_rows
 
-    for index in order:
-        for batch in _plain_batches(columns, files[index], extras):
+    for number, index in enumerate(order):
+        for batch in _plain_batches(columns, files[index], extras, None if reading.counted is None else number):
             if reading.dropping is not None:
                 positive = batch.column(reading.dropping.name).to_numpy(zero_copy_only=False) > 0
                 drawn = random.random(batch.num_rows) < reading.dropping.negative_rate
@@ -90,8 +98,12 @@ def _tables(
         yield from emit(last=True)
 
 
-def _plain_batches(columns: Sequence[RawColumn], file: str, extras: tuple[str, ...]) -> Iterator[Any]:
-    types = plain_types(columns, extras)
+def _plain_batches(
+    columns: Sequence[RawColumn], file: str, extras: tuple[str, ...], number: int | None
+) -> Iterator[Any]:
+    """The rows of a file; of one of requests with the number of each row's record, which begins with the file's."""
+    types = plain_types(columns, extras) if number is None else request_types(columns, extras)
+    at_once = _ROWS_AT_ONCE if number is None else _REQUESTS_AT_ONCE
     reader = _open(file)
     there = reader.schema_arrow.names
     missing = sorted(set(types) - set(there))
@@ -99,9 +111,11 @@ def _plain_batches(columns: Sequence[RawColumn], file: str, extras: tuple[str, .
         raise DataError(f"{file} lacks the columns {missing}. It holds: {', '.join(there)}")
     row = 0
     try:
-        for batch in reader.iter_batches(batch_size=_ROWS_AT_ONCE, columns=list(types)):
+        for batch in reader.iter_batches(batch_size=at_once, columns=list(types)):
             place = f"{file}, rows {row + 1:,} to {row + batch.num_rows:,}"
             plain = plain_batch(batch, types, place)
+            if number is not None:
+                plain = rows_of_requests(columns, plain, extras, (number << 32) + row, place)
             check_rows(columns, plain, extras, place)
             row += batch.num_rows
             yield plain

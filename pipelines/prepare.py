@@ -2,25 +2,28 @@
 
     tf-interformer prepare --dataset synthetic_clicks --output data/clicks --format parquet
 
-`pipelines.train` reads such a folder with `dataset.format: parquet` and `--data-dir data/clicks`.
+`pipelines.train` reads such a folder with `dataset.format: parquet` and `--data-dir data/clicks`. With `--by-request` a
+record is a request, its user once and all its items: smaller files, which are read by requests.
 """
 
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipelines.config import DatasetConfig
+from pipelines.config import SPLITS, DatasetConfig
 from pipelines.datasets import names
-from pipelines.input import SPLITS, Source, open_source
 from pipelines.options import add_data, add_output
 from tf_interformer.command import command_parser, run_command
 from tf_interformer.errors import UserError
 from tf_interformer.schema import FeatureSchema
 from tf_interformer.whole import whole_folder
+
+if TYPE_CHECKING:
+    from pipelines.input import Source
 
 _ROWS_AT_ONCE = 16_384
 
@@ -32,19 +35,34 @@ def prepare(
     data_dir: str | None = None,
     prepared_dir: str | None = None,
     builder_config: str | None = None,
+    by_request: bool = False,
 ) -> None:
     """Write every split and the schema; see the module's text.
 
     Raises:
-        UserError: The output folder exists already.
+        UserError: The output folder exists already; or, of requests, the schema does not say what one is, or rows of
+            one differ in what is the user's.
     """
+    from pipelines.input import open_source
+    from pipelines.record_form import say_requests
+    from pipelines.request_files import write_requests
+    from tf_interformer.requests import check_requests
+
     target = Path(output)
     if target.exists():
         raise UserError(f"{target} exists already: give another --output, or remove it first")
     source = open_source(DatasetConfig(name=dataset, builder_config=builder_config), data_dir, prepared_dir)
+    if by_request:
+        check_requests(source.schema)
     with whole_folder(target) as temporary:
         temporary.mkdir()
         for split in SPLITS:
+            if by_request:
+                told = write_requests(
+                    _tables(source, split, in_turns=False), source.schema, temporary / f"{split}.{file_format}"
+                )
+                print(f"{split}: {told}")
+                continue
             if file_format == "parquet":
                 write_parquet(source, split, temporary / f"{split}.parquet")
             else:
@@ -52,22 +70,26 @@ def prepare(
                 for index, name in enumerate(files):
                     shutil.copyfile(name, temporary / f"{split}-{index:05d}-of-{len(files):05d}.tfrecord")
             print(f"{split}: written")
+        if by_request:
+            say_requests(temporary)
         source.schema.to_json(temporary / "schema.json")
     print(f"{target} holds schema.json and the splits")
 
 
-def write_parquet(source: Source, split: str, path: Path) -> None:
+def write_parquet(source: "Source", split: str, path: Path) -> None:
     """Write one split as a Parquet file, histories and multi-valued features as lists."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+    from pipelines.request_files import parquet_writer
 
-    writer = None
-    for batch in source.raw_batches(split, _ROWS_AT_ONCE).as_numpy_iterator():
-        table = pa.table(_columns(source.schema, batch) | {name: batch[name] for name in source.extras})
-        writer = writer or pq.ParquetWriter(path, table.schema)
-        writer.write_table(table)
-    if writer is not None:
-        writer.close()
+    with parquet_writer(path) as write:
+        for table in _tables(source, split, in_turns=True):
+            write(table)
+
+
+def _tables(source: "Source", split: str, in_turns: bool) -> Iterator[Any]:
+    import pyarrow as pa
+
+    for batch in source.raw_batches(split, _ROWS_AT_ONCE, in_turns=in_turns).as_numpy_iterator():
+        yield pa.table(_columns(source.schema, batch) | {name: batch[name] for name in source.extras})
 
 
 def _columns(schema: FeatureSchema, batch: dict[str, np.ndarray]) -> dict[str, Any]:
@@ -93,7 +115,9 @@ def _lists(values: np.ndarray, lengths: np.ndarray) -> Any:
 
     real = np.arange(values.shape[1])[None] < lengths[:, None]
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
-    return pa.ListArray.from_arrays(offsets, pa.array(_text(values[real])))
+    # Where no row of a batch holds any, nothing else would say of which type they are.
+    text = pa.string() if values.dtype == object else None
+    return pa.ListArray.from_arrays(offsets, pa.array(_text(values[real]), text))
 
 
 def _text(values: np.ndarray) -> np.ndarray:
@@ -108,12 +132,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--dataset", required=True, metavar="NAME", help=f"one of {', '.join(names())}")
     add_output(parser, "folder to write; must not exist")
     parser.add_argument("--format", required=True, choices=("tfrecord", "parquet"), help="of the files")
+    parser.add_argument("--by-request", action="store_true", help="write a record for each request, not each row")
     parser.add_argument("--builder-config", metavar="NAME", help="named configuration of the builder")
     add_data(parser)
     given = parser.parse_args(arguments)
     return run_command(
         lambda: prepare(
-            given.dataset, given.output, given.format, given.data_dir, given.prepared_dir, given.builder_config
+            given.dataset,
+            given.output,
+            given.format,
+            given.data_dir,
+            given.prepared_dir,
+            given.builder_config,
+            given.by_request,
         )
     )
 

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from pipelines.datasets.tables import DataError
 from pipelines.tfrecord import compression, parse
+from pipelines.tfrecord_requests import parse_examples, places
 from tf_interformer._tensorflow_errors import reason
 
 if TYPE_CHECKING:
@@ -69,7 +70,11 @@ def _fault(source: "Source", file: str) -> str | None:
 
 def _parse_error(source: "Source", serialized: tf.Tensor) -> str | None:
     try:
-        parse(source.schema.raw_columns, source.extras, serialized)
+        if source.of_requests:
+            examples = places(serialized, source.schema.tasks[0])
+            parse_examples(source.schema.raw_columns, source.extras, *examples)
+        else:
+            parse(source.schema.raw_columns, source.extras, serialized)
     except tf.errors.OpError as error:
         text = reason(error)
         found = re.match(r"(?:Key|Feature): (.*?)(?:, Index: \d+\.| (?=\(data type))\s*(.*)", text)

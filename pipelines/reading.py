@@ -17,7 +17,11 @@ class Reading:
         deterministic: Whether the order depends on the seed alone.
         drop_remainder: Whether to leave out the last batch when it is smaller.
         dropping: The label by which negatives are dropped, if any.
-        key: Column and dtype of what stands together, if anything does.
+        in_turns: Whether TFRecord files are read in turns, a record of each; else one behind the other.
+        counted: In files whose records are requests, the label by which the examples of one are counted.
+        by_request: Whether batches of such files are batches of requests.
+        multiple: To a multiple of this the number of requests in a batch is filled up.
+        keys: Column and dtype of what stands together, if anything does; of each following one within the one before.
     """
 
     batch_size: int
@@ -27,7 +31,11 @@ class Reading:
     deterministic: bool = True
     drop_remainder: bool = False
     dropping: Label | None = None
-    key: tuple[str, str] | None = None
+    in_turns: bool = True
+    counted: str | None = None
+    by_request: bool = False
+    multiple: int = 1
+    keys: tuple[tuple[str, str], ...] = ()
 
     @property
     def held(self) -> int:

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from pipelines.datasets.tables import DataError
 from pipelines.reading import Reading
+from pipelines.tfrecord_requests import labels_of, parse_examples, placed
 from tf_interformer.preprocessing import as_text
 from tf_interformer.schema import Label, RawColumn, tensorflow
 
@@ -29,23 +30,29 @@ def tfrecord_batches(
         names = names.shuffle(len(files), seed=reading.seed)
     records = names.interleave(
         tf.data.TFRecordDataset,
-        cycle_length=min(4, len(files)),
+        cycle_length=min(4, len(files)) if reading.in_turns else 1,
         num_parallel_calls=tf.data.AUTOTUNE,
         deterministic=reading.deterministic,
     )
+    # An example is its record, and in files of requests also its place there.
+    examples = tf.data.Dataset.zip((records,)) if reading.counted is None else placed(records, reading.counted)
     if reading.dropping is not None:
-        records = _without_dropped(records, reading.dropping, reading)
-    if reading.key is not None:
-        together = _lists_together(records.batch(reading.held), *reading.key, reading.seed)
+        examples = _without_dropped(examples, reading.dropping, reading)
+    if reading.keys:
+        together = _lists_together(examples.batch(reading.held), reading)
         batches = together.rebatch(reading.batch_size, drop_remainder=reading.drop_remainder)
     else:
         if reading.shuffle_buffer:
-            records = records.shuffle(reading.shuffle_buffer, seed=reading.seed)
-        batches = records.batch(reading.batch_size, drop_remainder=reading.drop_remainder)
+            examples = examples.shuffle(reading.shuffle_buffer, seed=reading.seed)
+        batches = examples.batch(reading.batch_size, drop_remainder=reading.drop_remainder)
+
+    def parsed(serialized: tf.Tensor, *place: tf.Tensor) -> dict[str, tf.Tensor]:
+        if reading.counted is None:
+            return parse(columns, extras, serialized)
+        return parse_examples(columns, extras, serialized, place[0], reading.by_request, reading.multiple)
+
     return batches.skip(reading.skip).map(
-        lambda serialized: parse(columns, extras, serialized),
-        num_parallel_calls=tf.data.AUTOTUNE,
-        deterministic=reading.deterministic,
+        parsed, num_parallel_calls=tf.data.AUTOTUNE, deterministic=reading.deterministic
     )
 
 
@@ -94,27 +101,35 @@ def check_whole(file: str) -> None:
         raise DataError(f"{file} is cut off: what it holds compressed has no end. Write it again, or copy it again")
 
 
-def _without_dropped(records: tf.data.Dataset, label: Label, reading: Reading) -> tf.data.Dataset:
+def _without_dropped(examples: tf.data.Dataset, label: Label, reading: Reading) -> tf.data.Dataset:
     spec = {label.name: tf.io.FixedLenFeature([], tf.int64)}
 
-    def kept(index: tf.Tensor, serialized: tf.Tensor) -> tf.Tensor:
-        positive = tf.io.parse_example(serialized, spec)[label.name] > 0
+    def kept(index: tf.Tensor, block: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor, ...]:
+        if reading.counted is None:
+            positive = tf.io.parse_example(*block, spec)[label.name] > 0
+        else:
+            positive = labels_of(block[0], block[1], label.name) > 0
         seed = tf.stack([tf.constant(reading.seed, tf.int64), index])
-        draw = tf.random.stateless_uniform(tf.shape(serialized), seed)
-        return tf.boolean_mask(serialized, tf.logical_or(positive, draw < label.negative_rate))
+        draw = tf.random.stateless_uniform(tf.shape(block[0]), seed)
+        stay = tf.logical_or(positive, draw < label.negative_rate)
+        return tuple(tf.boolean_mask(part, stay) for part in block)
 
-    parts = records.batch(4096).enumerate()
+    parts = examples.batch(4096).enumerate()
     return parts.map(kept, num_parallel_calls=tf.data.AUTOTUNE, deterministic=reading.deterministic).unbatch()
 
 
-def _lists_together(blocks: tf.data.Dataset, column: str, dtype: str, seed: int) -> tf.data.Dataset:
-    """Blocks of records in which those of one list follow each other: lists and their records in an order by chance."""
+def _lists_together(blocks: tf.data.Dataset, reading: Reading) -> tf.data.Dataset:
+    """Blocks of examples in which those of one list follow each other; both, and lists, in an order by chance."""
+    seed = reading.seed
+    spec = {column: tf.io.FixedLenFeature([], tf.as_dtype(dtype)) for column, dtype in reading.keys}
 
-    def in_order(index: tf.Tensor, serialized: tf.Tensor) -> tf.Tensor:
-        draws = tf.random.stateless_uniform(tf.shape(serialized), tf.stack([tf.constant(seed, tf.int64), index]))
-        keys = tf.io.parse_example(serialized, {column: tf.io.FixedLenFeature([], tf.as_dtype(dtype))})[column]
+    def in_order(index: tf.Tensor, block: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor, ...]:
+        draws = tf.random.stateless_uniform(tf.shape(block[0]), tf.stack([tf.constant(seed, tf.int64), index]))
+        keys = tf.io.parse_example(block[0], spec)
         order = tf.argsort(draws)
-        places = tf.strings.to_hash_bucket_strong(as_text(tf.gather(keys, order)), 2**62, key=[seed, 1])
-        return tf.gather(serialized, tf.gather(order, tf.argsort(places, stable=True)))
+        for column, _ in reversed(reading.keys):
+            places = tf.strings.to_hash_bucket_strong(as_text(tf.gather(keys[column], order)), 2**62, key=[seed, 1])
+            order = tf.gather(order, tf.argsort(places, stable=True))
+        return tuple(tf.gather(part, order) for part in block)
 
     return blocks.enumerate().map(in_order)  # one block at a time: it is as large as the shuffle buffer

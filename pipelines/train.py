@@ -10,20 +10,16 @@ command goes on where it stopped.
 import sys
 import time
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from pipelines import report
-from pipelines.best_column import best_columns, remarks
 from pipelines.config import TrainConfig, load_config
-from pipelines.fingerprint import fingerprint
-from pipelines.input import Source, open_source
 from pipelines.options import add_config, add_data, add_output, add_settings
-from pipelines.read_errors import explained_read_errors
-from pipelines.training import Trainer
-from pipelines.training_run import TrainingRun
 from tf_interformer.command import command_parser, run_command
-from tf_interformer.export import export_saved_model
-from tf_interformer.export.request import to_ranking, to_request
 from tf_interformer.whole import write_text
+
+if TYPE_CHECKING:
+    from pipelines.input import Source
+    from pipelines.training_run import TrainingRun
 
 # Of the example ranking.
 _CANDIDATES = 8
@@ -37,6 +33,10 @@ def train(
     overrides: Sequence[str] = (),
 ) -> None:
     """Run, or go on with, one training run; see the module's text."""
+    from pipelines.fingerprint import fingerprint
+    from pipelines.input import open_source
+    from pipelines.training_run import TrainingRun
+
     started = time.monotonic()
     config = load_config(config_file, overrides)
     run = TrainingRun(output)
@@ -51,7 +51,14 @@ def train(
               "saved_model/1, plots")  # fmt: skip
 
 
-def _train(config: TrainConfig, run: TrainingRun, source: Source) -> None:
+def _train(config: TrainConfig, run: "TrainingRun", source: "Source") -> None:
+    from pipelines import report
+    from pipelines.best_column import best_columns, remarks
+    from pipelines.read_errors import explained_read_errors
+    from pipelines.training import Trainer
+    from tf_interformer.export import export_saved_model
+    from tf_interformer.export.request import to_ranking, to_request
+
     trainer = Trainer(config, source, run)
     with explained_read_errors(source):
         ranker = trainer.train()
@@ -64,7 +71,7 @@ def _train(config: TrainConfig, run: TrainingRun, source: Source) -> None:
         export_saved_model(ranker, run.saved_model)
     examples = next(source.raw_batches("test", _CANDIDATES, schema=ranker.schema).as_numpy_iterator())
     write_text(run.example_request, to_request(ranker.schema, {name: rows[:1] for name, rows in examples.items()}))
-    if ranker.schema.candidate:
+    if ranker.schema.served_candidate:
         write_text(run.example_ranking, to_ranking(ranker.schema, examples))
     report.draw(run, trainer.state, predictions["test"], metrics)
     # metrics.json comes last: where it is, the run is whole.

@@ -12,31 +12,25 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grpc
 import httpx
 import numpy as np
-import tensorflow as tf
-from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 from tqdm import tqdm
 
 from pipelines.config import load_config
-from pipelines.input import open_source
 from pipelines.options import add_data
-from pipelines.read_errors import explained_read_errors
 from serving.encoder import Encoder
-from serving.graph_session import GraphSession
 from serving.onnx import export_onnx, open_session
-from serving.server.in_thread import in_thread
 from serving.server.options import Options
 from tf_interformer._output_names import output_name
+from tf_interformer._tensorflow import tf
 from tf_interformer.command import add_run, command_parser, run_command
-from tf_interformer.export import export_saved_model
-from tf_interformer.export.float32 import for_serving
-from tf_interformer.export.request import to_request
-from tf_interformer.ranker import Ranker
 from tf_interformer.run_directory import RunDirectory
+
+if TYPE_CHECKING:
+    from tf_interformer.ranker import Ranker
 
 TOLERANCE = 1e-5
 _BATCH = 500
@@ -64,6 +58,10 @@ def agreement(
     Raises:
         UserError: The folder holds no finished run.
     """
+    from pipelines.input import open_source
+    from pipelines.read_errors import explained_read_errors
+    from tf_interformer.export.float32 import for_serving
+
     run = RunDirectory(run_path)
     run.finished()
     source = open_source(load_config(run.config).dataset, data_dir, prepared_dir)
@@ -94,7 +92,14 @@ def _first(batch: Raw, count: int) -> Raw:
 
 
 @contextmanager
-def _ways(ranker: Ranker, folder: Path) -> Iterator[dict[str, Callable[[Raw], Scores]]]:
+def _ways(ranker: "Ranker", folder: Path) -> Iterator[dict[str, Callable[[Raw], Scores]]]:
+    from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
+
+    from serving.graph_session import GraphSession
+    from serving.server.in_thread import in_thread
+    from tf_interformer.export import export_saved_model
+    from tf_interformer.export.request import to_request
+
     schema, tasks = ranker.schema, ranker.schema.tasks
     name = {task: output_name("probability", task, len(tasks)) for task in tasks}
 
@@ -102,7 +107,7 @@ def _ways(ranker: Ranker, folder: Path) -> Iterator[dict[str, Callable[[Raw], Sc
         return {task: np.asarray(outputs[name[task]]).reshape(-1) for task in tasks}
 
     ranker.save(str(folder / "model.keras"))
-    reloaded = Ranker.from_file(folder / "model.keras")
+    reloaded = type(ranker).from_file(folder / "model.keras")
     version = export_saved_model(ranker, folder / "model", 1)
     signature = tf.saved_model.load(str(version)).signatures["serving_default"]
     export_onnx(ranker, folder / "model.onnx")

@@ -10,6 +10,7 @@ from tf_interformer import columns
 from tf_interformer.arrays.numpy_arrays import NumpyArrays
 from tf_interformer.errors import UserError
 from tf_interformer.schema import FeatureSchema, RawColumn, SchemaError
+from tf_interformer.schema._name import ROW_COLUMN
 from tf_interformer.schema.encoding import Encoding
 
 
@@ -30,7 +31,8 @@ class Encoder:
     Call:
         `encode(raw)` takes a dict of columns `[batch]`, `[batch, values]` and `[batch, time]`, and returns a dict of
         arrays by the same names, and by those of a sequence's `match` and `distance`: ids and lengths as int32,
-        numbers as float32, histories `[batch, max_length]`.
+        numbers as float32, histories `[batch, max_length]`. For a file that takes requests the user's columns have a
+        row for each user, and `"_row"`, int32 `[batch]`, says which is whose.
 
     Raises:
         EncoderError: The file is no learned schema, or it hashes and `pyfarmhash` is not installed. From `encode`: a
@@ -71,18 +73,36 @@ class Encoder:
         missing = [name for name in self.columns if name not in raw]
         if missing:
             raise EncoderError(f"the columns {missing} are missing. Received: {', '.join(sorted(raw))}")
-        rows = self._rows(raw)
-        given = {**raw, **{name: [value] * rows for name, value in self._served_as.items()}}
+        row = {ROW_COLUMN: np.asarray(raw[ROW_COLUMN])} if ROW_COLUMN in raw else {}
+        rows = self._rows(raw, row.get(ROW_COLUMN))
+        sides = {column.name: column.side for column in self._inputs}
+        given = {**raw, **{name: [value] * rows[sides[name]] for name, value in self._served_as.items()}}
         try:
-            return self._encode(self._read(given), self._arrays)
+            return self._encode(self._read(given) | row, self._arrays)
         except columns.ColumnError as error:
             raise EncoderError(str(error)) from None
 
-    def _rows(self, raw: Mapping[str, Any]) -> int:
-        counts = {name: _length(name, raw[name]) for name in self.columns}
-        if len(set(counts.values())) > 1:
-            raise EncoderError(f"the columns must have the same number of rows. Received: {counts}")
-        return next(iter(counts.values()))
+    def _rows(self, raw: Mapping[str, Any], row: np.ndarray | None) -> dict[str, int]:
+        """How many rows the columns of each side have."""
+        counts = {c.name: _length(c.name, raw[c.name]) for c in self._inputs if c.is_served}
+        if row is None:
+            if len(set(counts.values())) > 1:
+                raise EncoderError(f"the columns must have the same number of rows. Received: {counts}")
+            return dict.fromkeys(("user", "candidate"), next(iter(counts.values())))
+        if row.ndim != 1 or row.dtype != np.int32:
+            raise EncoderError(f"{ROW_COLUMN!r} must be int32 [batch]. Received: {row.dtype} {list(row.shape)}")
+        users = {c.name: counts[c.name] for c in self._inputs if c.is_served and c.side == "user"}
+        others = {name: count for name, count in counts.items() if name not in users}
+        if len(set(users.values())) > 1 or set(others.values()) - {len(row)}:
+            raise EncoderError(
+                f"the user's columns must have the same number of rows, the candidate's as many as {ROW_COLUMN!r}, "
+                f"{len(row)}. Received: {users} and {others}"
+            )
+        known = next(iter(users.values()), 0)
+        if row.size and not (row.min() >= 0 and row.max() < known):
+            raise EncoderError(f"{ROW_COLUMN!r} must be rows of the user's columns, 0 to {known - 1}. Received: "
+                               f"{row.min()} to {row.max()}")  # fmt: skip
+        return {"user": known, "candidate": len(row)}
 
     def _read(self, raw: Mapping[str, Any]) -> dict[str, np.ndarray]:
         """What `Encoding` takes: of events those that the model reads."""

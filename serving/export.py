@@ -9,17 +9,16 @@ version. See docs/serving.md for the signatures.
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tf_interformer.command import add_run, command_parser, run_command
-from tf_interformer.compression import low_rank
 from tf_interformer.errors import UserError
-from tf_interformer.export.example_rows import example_rows
-from tf_interformer.export.float32 import for_serving, in_float32, weight_bytes
-from tf_interformer.export.saved_model import export_saved_model, next_version
-from tf_interformer.ranker import Ranker
 from tf_interformer.run_directory import RunDirectory
+
+if TYPE_CHECKING:
+    from tf_interformer.ranker import Ranker
 
 # Rows on which the scores before and after are compared.
 _COMPARED = 1000
@@ -37,6 +36,10 @@ def export(
     Raises:
         UserError: The folder holds no finished run, the version exists, or the model cannot be exported so.
     """
+    from tf_interformer.compression import low_rank
+    from tf_interformer.export.example_rows import example_rows
+    from tf_interformer.export.float32 import for_serving, in_float32
+
     run = RunDirectory(run_path)
     run.finished()
     ranker = run.load_model()
@@ -58,12 +61,14 @@ def export(
         raise UserError(f"--version: {error}") from None
     except ValueError as error:
         raise UserError(f"{run.model}: {error}") from None
-    if not smaller.schema.candidate:
+    if not smaller.schema.served_candidate:
         print("no signature score_candidates: the run's schema does not say which features describe the candidates")
     print(f"{target} is written")
 
 
-def _export(ranker: Ranker, output: str, version: int | None) -> Path:
+def _export(ranker: "Ranker", output: str, version: int | None) -> Path:
+    from tf_interformer.export.saved_model import export_saved_model, next_version
+
     while True:
         number = next_version(output) if version is None else version
         try:
@@ -74,7 +79,9 @@ def _export(ranker: Ranker, output: str, version: int | None) -> Path:
                 raise
 
 
-def _compare(before: Ranker, after: Ranker, rows: dict[str, np.ndarray]) -> None:
+def _compare(before: "Ranker", after: "Ranker", rows: dict[str, np.ndarray]) -> None:
+    from tf_interformer.export.float32 import weight_bytes
+
     old, new = before.score(rows), after.score(rows)
     worst = max(float(np.abs(new[task] - old[task]).max()) for task in old)
     if not np.isfinite(worst):

@@ -6,6 +6,8 @@ Beside `demo.onnx` it writes `demo.schema.json`, with which `serving.encoder` ma
 without TensorFlow. The files appear only if onnxruntime and TensorFlow score random batches alike.
 """
 
+from __future__ import annotations
+
 import importlib.util
 import logging
 import os
@@ -13,19 +15,21 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import tensorflow as tf
 
+from tf_interformer._names import safe_name
 from tf_interformer._output_names import output_name
+from tf_interformer._tensorflow import tf
 from tf_interformer.command import add_run, command_parser, run_command
 from tf_interformer.errors import UserError
-from tf_interformer.export import named_outputs
-from tf_interformer.export.float32 import in_float32
-from tf_interformer.ranker import Ranker
 from tf_interformer.run_directory import RunDirectory
+from tf_interformer.schema._name import ROW_COLUMN
 from tf_interformer.whole import whole_file
+
+if TYPE_CHECKING:
+    from tf_interformer.ranker import Ranker
 
 OPSETS = (17, 18)
 TOLERANCE = 1e-5
@@ -38,7 +42,7 @@ class OnnxError(UserError):
     """The model cannot be converted, or its file gives other scores."""
 
 
-def export_onnx(ranker: Ranker, path: str | os.PathLike, opset: int = 17) -> float:
+def export_onnx(ranker: Ranker, path: str | os.PathLike, opset: int = 17, by_request: bool = False) -> float:
     """Write `FILE.onnx`, and `FILE.schema.json` beside it.
 
     The inputs are the columns that the `Preprocessor` and `serving.encoder.Encoder` make, by name: ids and lengths as
@@ -51,21 +55,32 @@ def export_onnx(ranker: Ranker, path: str | os.PathLike, opset: int = 17) -> flo
         ranker: `Ranker`.
         path: File to write; its name ends in `.onnx`.
         opset: int. Version of the ONNX operators, 17 or 18. Defaults to 17.
+        by_request: bool. Whether the file takes requests: the user's columns with a row for each user, the candidate's
+            with one for each example, and `_row`, int32 `[batch]`, which user's each is. What the model computes for
+            the user, it then computes once. Defaults to `False`: every column has a row for each example.
 
     Returns:
         The largest difference from TensorFlow's outputs on random batches, divided by `max(1, |output|)`.
 
     Raises:
         FileExistsError: One of the files exists already.
-        ValueError: The name does not end in `.onnx`, or the opset is another.
+        ValueError: The name does not end in `.onnx`, or the opset is another; or `by_request` meets a schema that names
+            no candidate features.
         OnnxError: The model does not convert, is too large, or an output differs by more than 1e-5. Then no file is
             written.
     """
+    from tf_interformer.export.float32 import in_float32
+
     target = Path(path)
     if target.suffix != ".onnx":
         raise ValueError(f"the name of the file must end in .onnx. Received: {target}")
     if opset not in OPSETS:
         raise ValueError(f"`opset` must be 17 or 18. Received: {opset}")
+    if by_request and not ranker.schema.candidate:
+        raise ValueError(
+            f"`by_request` needs a schema that names the candidate's features, `FeatureSchema(candidate=(...))`: "
+            f"schema {ranker.schema.name!r} names none"
+        )
     schema = target.with_suffix(".schema.json")
     for file in (target, schema):
         if file.exists():
@@ -74,8 +89,8 @@ def export_onnx(ranker: Ranker, path: str | os.PathLike, opset: int = 17) -> flo
     _check_convertible(ranker)
     target.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(target) as temporary:
-        _convert(ranker, temporary, opset)
-        difference = _check(ranker, temporary)
+        _convert(ranker, temporary, opset, by_request)
+        difference = _check(ranker, temporary, by_request)
         ranker.schema.to_json(schema)
     return difference
 
@@ -85,16 +100,18 @@ def numeric_core(ranker: Ranker) -> Callable[[Mapping[str, Any]], dict[str, Any]
 
     Histories may be of any width; the function keeps the most recent `max_length` events.
     """
+    from tf_interformer.export import named_outputs
 
     def score(encoded: Mapping[str, Any]) -> dict[str, Any]:
-        fitted = dict(encoded)
+        fitted, row = dict(encoded), encoded.get(ROW_COLUMN)
         for sequence in ranker.schema.sequences:
             length, limit = encoded[sequence.length_column], sequence.max_length
             kept = tf.minimum(length, limit)
             window = tf.range(limit)[None] + (length - kept)[:, None]  # [B, max_length]
             for column in sequence.event_columns:
+                own = row is not None and column in ranker.schema.candidate_columns
                 padded = tf.pad(encoded[column], [[0, 0], [0, limit]])
-                fitted[column] = tf.gather(padded, window, batch_dims=1)
+                fitted[column] = tf.gather(padded, tf.gather(window, row) if own else window, batch_dims=1)
             fitted[sequence.length_column] = kept
         with ranker.without_xla():
             return named_outputs(ranker.corrected(ranker(fitted, training=False)))
@@ -102,17 +119,18 @@ def numeric_core(ranker: Ranker) -> Callable[[Mapping[str, Any]], dict[str, Any]
     return score
 
 
-def encoded_signature(ranker: Ranker) -> dict[str, tf.TensorSpec]:
-    """The inputs of `numeric_core`, by column."""
+def encoded_signature(ranker: Ranker, by_request: bool = False) -> dict[str, tf.TensorSpec]:
+    """The inputs of `numeric_core`, by column; of requests with `ROW_COLUMN`."""
+    row = {ROW_COLUMN: tf.TensorSpec([None], tf.int32, safe_name(ROW_COLUMN))} if by_request else {}
     events = {column.name for column in ranker.schema.encoded_columns if column.goes == "event"}
     return {
         name: tf.TensorSpec([None, None], spec.dtype, spec.name) if name in events else spec
         for name, spec in ranker.encoded_signature.items()
-    }
+    } | row
 
 
 def random_batch(
-    ranker: Ranker, rows: int, random: np.random.Generator, events: int | None = None
+    ranker: Ranker, rows: int, random: np.random.Generator, events: int | None = None, users: int | None = None
 ) -> dict[str, np.ndarray]:
     """An encoded batch of random ids and floats; of several rows the first has empty histories.
 
@@ -121,19 +139,23 @@ def random_batch(
         rows: int. Number of examples.
         random: The generator.
         events: int or None. Width of every history. Defaults to `None`: each sequence's `max_length`.
+        users: int or None. Rows of the user's columns in a batch of requests. Defaults to `None`: it is none.
     """
     widths = {s.name: s.max_length if events is None else events for s in ranker.schema.sequences}
     batch: dict[str, np.ndarray] = {}
     for column in ranker.schema.encoded_columns:
         width = (widths[column.sequence or ""],) if column.goes == "event" else column.shape[1:]
-        size = (rows, *(size or 0 for size in width))
+        count = users if users is not None and column.side == "user" else rows
+        size = (count, *(size or 0 for size in width))
         if column.is_id:
             batch[column.name] = random.integers(0, column.num_ids or 0, size, np.int32)
         elif column.goes == "length":
-            batch[column.name] = random.integers(0, widths[column.sequence or ""], rows, np.int32, endpoint=True)
-            batch[column.name][: int(rows > 1)] = 0
+            batch[column.name] = random.integers(0, widths[column.sequence or ""], size, np.int32, endpoint=True)
+            batch[column.name][: int(count > 1)] = 0
         else:
             batch[column.name] = random.normal(size=size).astype(np.float32)
+    if users is not None:
+        batch[ROW_COLUMN] = np.sort(random.integers(0, users, rows, np.int32))
     return batch
 
 
@@ -160,19 +182,21 @@ def _check_convertible(ranker: Ranker) -> None:
         raise OnnxError(f"the columns {taken} have the names of outputs: give them other names in the schema")
 
 
-def _convert(ranker: Ranker, path: Path, opset: int) -> None:
+def _convert(ranker: Ranker, path: Path, opset: int, by_request: bool) -> None:
     import onnx
     import tf2onnx
 
     function = tf.function(numeric_core(ranker), autograph=False)
-    signature = encoded_signature(ranker)
+    signature = encoded_signature(ranker, by_request)
+    theirs = (ranker.schema.candidate_columns | {ROW_COLUMN}) if by_request else signature.keys()
     with _quiet("tf2onnx", "tensorflow"):
         model, _ = tf2onnx.convert.from_function(
             function, [signature], opset=opset, custom_op_handlers={"Erfc": (_convert_erfc, [])}
         )
     _rename(model.graph, {spec.name: name for name, spec in signature.items()})
     for value in (*model.graph.input, *model.graph.output):
-        for axis, name in enumerate(("batch", f"{value.name}_events")):
+        rows = "users" if value.name in signature and value.name not in theirs else "batch"
+        for axis, name in enumerate((rows, f"{value.name}_events")):
             dimensions = value.type.tensor_type.shape.dim
             if axis < len(dimensions) and not dimensions[axis].dim_value:
                 dimensions[axis].dim_param = name
@@ -202,7 +226,7 @@ def _convert_erfc(context: Any, node: Any, name: str, arguments: Any) -> None:
     )
 
 
-def _check(ranker: Ranker, path: Path) -> float:
+def _check(ranker: Ranker, path: Path, by_request: bool) -> float:
     import onnx
 
     try:
@@ -210,13 +234,14 @@ def _check(ranker: Ranker, path: Path) -> float:
         loaded = open_session(path)
     except Exception as error:  # each of the two libraries has many of its own
         raise OnnxError(f"the model does not convert to ONNX: {str(error).strip():.500}") from None
-    score = tf.function(numeric_core(ranker), autograph=False, input_signature=[encoded_signature(ranker)])
+    signature = encoded_signature(ranker, by_request)
+    score = tf.function(numeric_core(ranker), autograph=False, input_signature=[signature])
     random = np.random.default_rng(0)
     longer = 3 + max((sequence.max_length for sequence in ranker.schema.sequences), default=0)
     worst = 0.0
     for rows in CHECKED_ROWS:
         for events in (None, 0, longer):
-            batch = random_batch(ranker, rows, random, events)
+            batch = random_batch(ranker, rows, random, events, 1 + rows // 4 if by_request else None)
             expected = score({name: tf.constant(value) for name, value in batch.items()})
             for name, value in zip(expected, loaded.run(list(expected), batch), strict=True):
                 wanted = expected[name].numpy()
@@ -244,7 +269,7 @@ def _quiet(*names: str) -> Iterator[None]:
             logger.setLevel(level)
 
 
-def convert_run(run_path: str, output: str, opset: int = 17) -> None:
+def convert_run(run_path: str, output: str, opset: int = 17, by_request: bool = False) -> None:
     """Convert the run's model; see the module's text.
 
     Raises:
@@ -258,7 +283,7 @@ def convert_run(run_path: str, output: str, opset: int = 17) -> None:
     ranker = run.load_model()
     print(f"converting {run.model}", flush=True)
     try:
-        difference = export_onnx(ranker, output, opset)
+        difference = export_onnx(ranker, output, opset, by_request)
     except OnnxError as error:
         raise UserError(f"{run.model}: {error}") from None
     except (FileExistsError, ValueError) as error:
@@ -273,8 +298,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add_run(parser)
     parser.add_argument("--output", required=True, metavar="FILE.onnx", help="file to write; must not exist")
     parser.add_argument("--opset", type=int, choices=OPSETS, default=17, help="version of the ONNX operators")
+    help_text = "take requests: the columns of a user once, and `_row`, which user's each candidate is"
+    parser.add_argument("--by-request", action="store_true", help=help_text)
     given = parser.parse_args(arguments)
-    return run_command(lambda: convert_run(given.run, given.output, given.opset))
+    return run_command(lambda: convert_run(given.run, given.output, given.opset, given.by_request))
 
 
 if __name__ == "__main__":

@@ -14,9 +14,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from serving.client import InvalidRequest, Ranked, Ranker, ServerError
-from serving.server.in_thread import in_thread
 from serving.server.options import Options
-from serving.server.server import StartError
 from tf_interformer.command import add_run, command_parser, run_command
 from tf_interformer.errors import UserError
 from tf_interformer.run_directory import RunDirectory
@@ -34,6 +32,9 @@ def rank(run_path: str, file: str | None = None, address: str | None = None, nam
     Raises:
         UserError: No finished run, a file that does not fit, or a server that does not answer.
     """
+    from serving.server.in_thread import in_thread
+    from serving.server.server import StartError
+
     run = RunDirectory(run_path)
     path = run.example_ranking if file is None else Path(file)
     try:

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import tensorflow as tf
 
 from serving.plain_path import plain_path
 from serving.request import RequestError, parse_request
+from tf_interformer._tensorflow import tf
 from tf_interformer.command import command_parser, run_command
 from tf_interformer.schema import FeatureSchema
 

@@ -16,11 +16,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import tensorflow as tf
-
 from serving.server.options import Options
-from serving.server.server import Server, StartError
+from tf_interformer._tensorflow import tf
 from tf_interformer.command import command_parser, run_command
+from tf_interformer.errors import UserError
 
 # Of the model, and of connections that are about to be refused.
 _OTHER_FILES = 768
@@ -33,8 +32,10 @@ async def serve(options: Options) -> None:
         options: `Options`.
 
     Raises:
-        StartError: No version can be loaded, or a port is taken.
+        UserError: No version can be loaded, or a port is taken.
     """
+    from serving.server.server import Server
+
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -100,15 +101,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(arguments)
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
     logging.getLogger("serving").setLevel(logging.INFO)
-    tf.get_logger().setLevel("ERROR")
-    return run_command(lambda: asyncio.run(serve(options)))
+
+    def run() -> None:
+        tf.get_logger().setLevel("ERROR")
+        asyncio.run(serve(options))
+
+    return run_command(run)
 
 
 def _allow_files(count: int) -> None:
     """Let this process have so many files open: a connection is one."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < count:
-        raise StartError(
+        raise UserError(
             f"{count} open files are needed, of which `ulimit -Hn` allows {hard}: choose a smaller --max-connections"
         )
     if soft != resource.RLIM_INFINITY and soft < count:

@@ -13,7 +13,7 @@ ROOMS = {
     "tfrs": "tfrs: TensorFlow Recommenders",
     "export": "export: SavedModel",
     "run_directory": "run_directory: what a run holds",
-    "compression": "compression",
+    "compression": "compression: low rank after training",
     "evaluation": "evaluation",
     "diagnostics": "diagnostics",
     "ranker": "ranker: the model",

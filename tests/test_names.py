@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from pipelines import evaluate, train
-from pipelines.schema import __main__ as schema_command
+from pipelines.own_log import __main__ as own_log
 from serving import agreement, rank
 from serving.graph_session import GraphSession
 from tf_interformer._keras import keras
@@ -148,7 +148,8 @@ def test_inputs_of_plain_names_are_left_alone(tmp_path):
         ("a\0b", "may hold no control characters"),
         ("a\nb", "may hold no control characters"),
         ("\ud800", "no halves of characters"),
-        ("_list", "is what encoded batches call the list"),
+        ("_list", "is what batches call the list"),
+        ("_row", "is what batches call the user"),
     ],
 )
 def test_what_no_name_is(name, why):
@@ -186,10 +187,10 @@ def test_a_log_of_hard_names_from_the_file_to_the_server(tmp_path, capsys):
     log.write_csv(tmp_path / "log.csv")
     schema, folder, run = (str(tmp_path / name) for name in ("schema.json", "data", "run"))
     told = ["--label", "2nd/geklickt", "--group", "Nutzer-Nr."]
-    assert schema_command.main(["infer", str(tmp_path / "log.csv"), *told, "--output", schema]) == 0
+    assert own_log.main(["infer", str(tmp_path / "log.csv"), *told, "--output", schema]) == 0
     history = 'ge/sehen=artikel größe,"a,b:c",2nd/geklickt,preis (€),seconds_ago:3'
     cut = ["split", str(tmp_path / "log.csv"), "--schema", schema, "--output", folder]
-    assert schema_command.main([*cut, "--history", history, "--history-where", "ge/sehen=2nd/geklickt"]) == 0
+    assert own_log.main([*cut, "--history", history, "--history-where", "ge/sehen=2nd/geklickt"]) == 0
     path = tmp_path / "data" / "schema.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"candidate": ["artikel größe", "a,b:c"]}))
     (tmp_path / "config.yaml").write_text(CONFIG)

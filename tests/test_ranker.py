@@ -145,7 +145,7 @@ def test_towers_that_read_the_numbers(tmp_path):
     narrow, broad = (r.tower_click.trainable_weights[0].shape[0] for r in (make(), ranker))
     assert broad == narrow + numbers > narrow
     raw = raw_batch(seed=9)
-    logits, representations = ranker.served_outputs(raw)
+    logits, representations = ranker.served.outputs(raw)
     encoded = ranker.preprocessor(raw, serving=True)
     read = np.stack([np.asarray(encoded[f.name]) for f in ranker.schema.numerics], axis=1)
     assert ranker.schema.numerics and representations["click"].shape[1] == narrow  # what the backbone returns, no more
@@ -180,7 +180,7 @@ def test_linear_terms(tmp_path, jit_compile):
     item = embedder.feature_names.index("item")
     np.testing.assert_allclose(terms[:, item], embedder.rows_of("item")[np.asarray(encoded["item"]), 0], rtol=1e-6)
     found = ranker(encoded)
-    representations = ranker.served_outputs(raw)[1]
+    representations = ranker.served.outputs(raw)[1]
     for task, tower in ranker.towers.items():
         ids, numbers = (np.asarray(part.kernel) for part in ranker.linear_maps[task].values())
         expected = 10.0 * (terms @ ids + x @ numbers)
@@ -205,7 +205,7 @@ def test_linear_terms_without_numbers():
     random = np.random.default_rng(0)
     ranker.linear_embedder.set_weights([random.normal(size=w.shape) for w in ranker.linear_embedder.weights])
     terms = np.asarray(ranker.linear_embedder(encoded)["features"])[:, :, 0].sum(axis=1, keepdims=True)
-    alone = np.asarray(ranker.towers["y"](ranker.served_outputs(raw)[1]["y"]))
+    alone = np.asarray(ranker.towers["y"](ranker.served.outputs(raw)[1]["y"]))
     np.testing.assert_allclose(np.asarray(ranker(encoded)["y"]), alone + 2.0 * terms, rtol=1e-4, atol=1e-5)
 
 

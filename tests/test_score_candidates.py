@@ -7,6 +7,8 @@ import tensorflow as tf
 from tests.small_log import learned_schema, matching_schema, raw_batch
 from tf_interformer._keras import keras, ops, register
 from tf_interformer.backbones import Backbone
+from tf_interformer.layers._common import rows_of
+from tf_interformer.preprocessing import ROW_COLUMN, Preprocessor
 from tf_interformer.ranker import Ranker
 from tf_interformer.schema import FeatureSchema, SchemaError
 
@@ -17,7 +19,11 @@ BACKBONES = {
     "interformer": ("interformer", TINY),
     "sole": ("interformer", {**TINY, "information_flow": "sole"}),
     "faithful": ("interformer", {**TINY, "faithful": True}),
+    "request": ("interformer", {**TINY, "candidate_flow": "request"}),
     "din": ("din", {}),
+    "dien": ("dien", {}),
+    "onetrans": ("onetrans", {"num_heads": 2, "pyramid": [2]}),
+    "longer": ("longer", {"num_heads": 2, "num_merged_events": 2}),
     "hiformer": ("hiformer", {"num_layers": 1, "num_heads": 2}),
     "dual enhanced attention": ("dual_enhanced_attention", {"num_layers": 1, "num_heads": 2}),
 }
@@ -61,7 +67,7 @@ def test_equals_independent_rows(backbone):
     assert np.ptp(expected["click"]) > 1e-4
 
 
-@pytest.mark.parametrize("backbone", ["interformer", "sole", "din"])
+@pytest.mark.parametrize("backbone", ["interformer", "sole", "din", "request"])
 def test_histories_that_know_the_candidate(backbone):
     """With `match` the events differ between the candidates of one user."""
     ranker = make(backbone, matching_schema(TASKS))
@@ -89,15 +95,16 @@ def test_one_item_and_empty_histories(ranker, count, row):
 
 def test_what_is_shared_is_computed_for_one_row(ranker, monkeypatch):
     seen = []
-    plain = type(ranker.backbone).shared
+    plain = type(ranker.backbone).user_side
 
-    def spy(self, tokens):
-        seen.extend(int(value.shape[0]) for value in tf.nest.flatten(tokens))
-        return plain(self, tokens)
+    def spy(self, tokens, training=None):
+        state = plain(self, tokens, training)
+        seen.extend(int(value.shape[0]) for value in tf.nest.flatten(state))
+        return state
 
-    monkeypatch.setattr(type(ranker.backbone), "shared", spy)
+    monkeypatch.setattr(type(ranker.backbone), "user_side", spy)
     user, items, _ = request()
-    ranker.served_candidate_logits(user | items)  # eagerly: a graph may have been traced before
+    ranker.served.candidate_logits(user | items)  # eagerly: a graph may have been traced before
     assert set(seen) == {1}
 
 
@@ -105,10 +112,11 @@ def test_what_is_shared_is_computed_for_one_row(ranker, monkeypatch):
 class Lengths(Backbone):
     """Shares nothing: it meets the sequences as they are, a row for each item."""
 
-    def call(self, inputs, training=None):
-        lengths = ops.cast(inputs["lengths"]["viewed"], "float32")
-        events = ops.sum(inputs["sequences"]["viewed"], axis=(1, 2))
-        features = ops.sum(inputs["features"], axis=1)
+    def candidate_side(self, tokens, state, row=None, training=None):
+        state = rows_of(state, row)
+        lengths = ops.cast(state["lengths_1"], "float32")
+        events = ops.sum(state["sequence_1"], axis=(1, 2))
+        features = ops.sum(tokens["features"], axis=1)
         return self.for_each_task(features * ops.expand_dims(lengths + events, 1))
 
     def representation_size(self, input_shape):
@@ -199,8 +207,51 @@ def test_wrong_candidates(names, message):
         schema(candidate=names)
 
 
-def test_a_candidate_feature_is_asked_for():
-    config = schema().get_config()
-    next(feature for feature in config["features"] if feature["name"] == "price")["serve_as"] = 1.0
-    with pytest.raises(SchemaError, match=r"`candidate` may not name features with `serve_as`.*\['price'\]"):
-        FeatureSchema.from_config(config)
+def place_known_when_logged(made):
+    """The schema with a feature of the candidate, and one of the user, that are served as something."""
+    config = made.get_config()
+    for feature in config["features"]:
+        feature |= {"price": {"serve_as": 1.0}, "age": {"serve_as": 33.0}}.get(feature["name"], {})
+    return FeatureSchema.from_config(config)
+
+
+@pytest.mark.parametrize("backbone, match", [("interformer", True), ("request", True), ("din", False)])
+def test_a_candidates_feature_may_be_served_as_something(backbone, match):
+    made = place_known_when_logged(matching_schema(TASKS) if match else schema())
+    assert made.candidate == CANDIDATE and made.served_candidate == ("item", "tags")
+    assert (
+        made.candidate_signature().keys()
+        == made.signature().keys()
+        == schema().signature().keys()
+        - {
+            "price",
+            "age",
+        }
+    )
+    ranker = make(backbone, made)
+    user, items, rows = request()
+    del items["price"], user["age"]
+    found, expected = ranker.score_candidates(user, items), ranker.score(rows)
+    np.testing.assert_allclose(found["click"], expected["click"], atol=1e-5)
+    rows["price"][:] = 1.0  # what it is served as; what was logged counts for nothing
+    rows["age"][:] = 33.0
+    logits = ranker(ranker.preprocessor(rows), training=False)["click"]
+    np.testing.assert_allclose(tf.sigmoid(logits)[:, 0], expected["click"], atol=1e-5)
+
+
+@pytest.mark.parametrize("row", [[0, 0, 1], [0, 0, 0]])
+def test_requests_as_they_are_served(row):
+    encode = Preprocessor(place_known_when_logged(schema()))
+    users, items = raw_batch(2, 1), raw_batch(3, 2)
+    raw = {name: (items if name in CANDIDATE else users)[name] for name in encode.schema.signature()}
+    encoded = encode({**raw, ROW_COLUMN: np.array(row)}, serving=True)
+    assert encoded["price"].shape == (3,) and encoded["age"].shape == (2,) and encoded[ROW_COLUMN].shape == (3,)
+
+
+def test_where_nothing_is_asked_of_the_candidates():
+    config = schema().get_config() | {"candidate": ["price"]}
+    made = place_known_when_logged(FeatureSchema.from_config(config))
+    assert made.served_candidate == ()
+    user, _, _ = request()
+    with pytest.raises(SchemaError, match="does not say which features describe the candidates"):
+        make("din", made).score_candidates(user, {})

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from pipelines.building import build_ranker
 from pipelines.config import load_config
-from pipelines.training import build_ranker
 from tests.pipelines.test_config import CONFIGS
 from tests.small_log import learned_schema, raw_batch
 from tf_interformer._keras import LEGACY, keras

@@ -27,18 +27,18 @@ def batch(count, seed=3):
 
 
 def eager(ranker, raw):
-    return ops.convert_to_numpy(ops.sigmoid(ranker.served_logits(raw)["click"]))[:, 0]
+    return ops.convert_to_numpy(ops.sigmoid(ranker.served.logits(raw)["click"]))[:, 0]
 
 
-def traced(ranker, name="served_logits"):
-    return ranker._traced[name]._traced
+def traced(ranker, name="logits"):
+    return ranker.served._traced[name]._traced
 
 
 @pytest.fixture
 def only_traced(ranker, monkeypatch):
     """Eager execution is no way out."""
     ranker.score(batch(2))
-    monkeypatch.setattr(ranker._traced["served_logits"], "_function", lambda raw: pytest.fail("it ran eagerly"))
+    monkeypatch.setattr(ranker.served._traced["logits"], "_function", lambda raw: pytest.fail("it ran eagerly"))
 
 
 def test_one_trace_for_all_batches(ranker, only_traced):
@@ -138,7 +138,7 @@ def test_candidates(ranker):
         rows = {name: np.repeat(value, count, axis=0) for name, value in user.items()} | items
         scores = ranker.score_candidates(user, items)["click"]
         np.testing.assert_allclose(scores, ranker.score(rows)["click"], atol=1e-5)
-    assert traced(ranker, "served_candidate_logits").experimental_get_tracing_count() == 1
+    assert traced(ranker, "candidate_logits").experimental_get_tracing_count() == 1
 
 
 def test_several_threads_and_a_compiled_network(ranker):

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     )
     from tf_interformer.preprocessing import Preprocessor
     from tf_interformer.ranker import Ranker
+    from tf_interformer.requests import by_request
     from tf_interformer.sampling import downsample_negatives
     from tf_interformer.schema import Categorical, FeatureSchema, Label, Moment, Numeric, SchemaError, Sequence, Vector
 
@@ -45,6 +46,7 @@ __all__ = [
     "TableOptimizer",
     "TokenEmbedder",
     "Vector",
+    "by_request",
     "downsample_negatives",
     "evaluate",
     "predict",
@@ -59,6 +61,7 @@ _MODULES = {
     "optimizers": ("LazyAdam", "LazyAdamW", "RowWiseAdagrad", "SparseAdagrad", "SparseFtrl", "TableOptimizer"),
     "preprocessing": ("Preprocessor",),
     "ranker": ("Ranker",),
+    "requests": ("by_request",),
     "sampling": ("downsample_negatives",),
     "schema": ("Categorical", "FeatureSchema", "Label", "Moment", "Numeric", "SchemaError", "Sequence", "Vector"),
 }

@@ -28,6 +28,7 @@ class EmbedderParts(keras.layers.Layer):
         dropout: float = 0.0,
         unknown: float = 0.0,
         table_dtype: str = "float32",
+        by_side: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -47,8 +48,20 @@ class EmbedderParts(keras.layers.Layer):
         self.dropout = dropout
         self.unknown = check_rate("unknown", unknown)
         self.table_dtype = check_choice("table_dtype", table_dtype, ("float32", "bfloat16", "float16"))
+        if by_side and not schema.candidate:
+            raise ValueError("`by_side` needs a schema that names the candidate's features: `candidate=(...)`")
+        self.by_side = by_side
         self._encoded = schema.encoded_columns
         self._token_columns = tuple(column for column in self._encoded if column.goes == "token")
+        # By the attribute that holds the map: the numbers that it makes dense tokens of.
+        self._numbers = {"dense": schema.numbers}
+        if by_side:
+            theirs = schema.candidate_columns
+            self._numbers = {
+                "dense_user": tuple(name for name in schema.numbers if name not in theirs),
+                "dense_candidate": tuple(name for name in schema.numbers if name in theirs),
+            }
+        self._numbers = {name: numbers for name, numbers in self._numbers.items() if numbers}
         self._layout = FusedTables(self._encoded, dim)
 
     @property
@@ -75,8 +88,9 @@ class EmbedderParts(keras.layers.Layer):
             if width != self.dim:
                 self._projections[str(width)] = self._linear_map(f"project_{width}", (None, None, width))
         self.dense = None
-        if self.schema.numbers:
-            self.dense = self._number_map("dense_token", self.dense_tokens, (None, len(self.schema.numbers)))
+        for name, numbers in self._numbers.items():
+            made = self._number_map(name.replace("dense", "dense_token"), self.dense_tokens, (None, len(numbers)))
+            setattr(self, name, made)
         self._event_maps = {}
         for sequence in self.schema.sequences:
             if sequence.number_columns:
@@ -127,4 +141,5 @@ class EmbedderParts(keras.layers.Layer):
             "dropout": self.dropout,
             "unknown": self.unknown,
             "table_dtype": self.table_dtype,
+            "by_side": self.by_side,
         }

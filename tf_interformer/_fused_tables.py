@@ -71,7 +71,7 @@ class FusedTables:
         dtype: str,
         penalised: bool,
     ) -> tuple[dict[str, Any], Any]:
-        """Embedding of id columns `[B, columns, D]`, by one gather per width, and the sum of their squares.
+        """Embedding of id columns `[B, columns, D]`, by one gather per width, and of each row the sum of their squares.
 
         Args:
             inputs: dict of tensors. An encoded batch.
@@ -82,7 +82,7 @@ class FusedTables:
             penalised: bool. Whether the sum is asked for; else it is 0.
         """
         found: dict[str, Any] = {}
-        penalty = 0.0
+        penalty: Any = 0.0
         for width, table in tables.items():
             columns = [place for place in wanted if str(place.width) == width]
             if not columns:
@@ -95,7 +95,7 @@ class FusedTables:
             present = ops.expand_dims(ops.concatenate(ids, axis=1) != 0, axis=-1)
             rows = ops.cast(rows, dtype) * ops.cast(present, dtype)
             if penalised:
-                penalty = penalty + ops.sum(ops.square(ops.cast(rows, "float32")))
+                penalty = penalty + ops.sum(ops.square(ops.cast(rows, "float32")), axis=(1, 2))
             if width in projections:
                 rows = projections[width](rows)
             # One split, whose gradient is one concatenation; slices would each pad theirs to the full width.

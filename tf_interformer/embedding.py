@@ -10,13 +10,16 @@ from tf_interformer._fused_tables import FEW_IDS as FEW_IDS  # for who counts id
 from tf_interformer._fused_tables import Place, pool
 from tf_interformer._keras import ops, register
 from tf_interformer.layers._common import (
-    repeat_rows,
+    rows_of,
     valid_positions,
     wide,
     zero_where_not,
 )
 from tf_interformer.layers._lookup import take_rows
+from tf_interformer.schema import EncodedColumn
 from tf_interformer.schema import Sequence as Events
+from tf_interformer.schema._name import ROW_COLUMN
+from tf_interformer.tokens import Tokens
 
 
 @register
@@ -56,16 +59,26 @@ class TokenEmbedder(EmbedderParts):
         table_dtype: str. How the tables are stored: `"float32"`, or `"bfloat16"` or `"float16"`, half as large, for
             a model that is only served: training would lose small steps. Rows are cast once they are read. Defaults
             to `"float32"`.
+        by_side: bool. Whether what belongs to the user and what belongs to the candidate, as the schema's `candidate`
+            has it, is kept apart, as a model needs it that computes the user's part once for many candidates: numbers
+            of either are dense tokens of their own, and what a `match` or `distance` says of each event is not in the
+            sequences but beside them. Defaults to `False`.
 
     Call arguments:
         inputs: dict of tensors, as the `Preprocessor` makes it.
 
     Returns:
-        dict: `"features"` `[B, N, D]`; `"sequences"` name -> `[B, T, F * D]`, an event's F categorical fields side by
-        side, and behind them for each `match` whether it was the candidate, each `distance`, and all its numbers, by a
-        map of their own like that of the dense token; `"lengths"` name -> `[B]`;
-        `"ids"` `[B, N]`, 0 where a token has none; with numeric features or a `match` also `"numbers"`, all of them as
-        they come, `[B, M]`.
+        `Tokens`: `"features"` `[B, N, D]`; `"sequences"` name -> `[B, T, F * D]`, an event's F categorical fields side
+        by side, and behind them for each `match` whether it was the candidate, each `distance`, and all its numbers, by
+        a map of their own like that of the dense token; `"lengths"` name -> `[B]`; `"ids"` `[B, N]`, 0 where a token
+        has none; with numeric features or a `match` also `"numbers"`, all of them as they come, `[B, M]`.
+
+        With `by_side` also `"compared"` name -> `[B, T, C * D]`, what a `match` or `distance` says of each event, and
+        `"user_features"` `[R, U, D]`, the tokens of the user alone.
+
+        In a batch of requests, whose column `_row` `[B]` says which row of the user's columns each example is of, these
+        have a row for each of R users, and the candidate's one for each example. The sequences have R rows then, too,
+        and `"row"` comes with them; where a `match` or `distance` is in them, they have B.
 
     Raises:
         ValueError: A column is missing, or, in eager mode, an id is out of its table's range. In a compiled
@@ -85,8 +98,16 @@ class TokenEmbedder(EmbedderParts):
     @property
     def feature_names(self) -> list[str]:
         """Name of every feature token, in order: the axes of an attention plot."""
-        dense = ["dense"] if self.dense_tokens == 1 else [f"dense_{i}" for i in range(self.dense_tokens)]
-        return (dense if self.schema.numbers else []) + [column.name for column in self._token_columns]
+        several = self.dense_tokens > 1
+        dense = [f"{name}_{i}" if several else name for name in self._numbers for i in range(self.dense_tokens)]
+        return dense + [column.name for column in self._token_columns]
+
+    @property
+    def candidate_tokens(self) -> list[int]:
+        """Which of the feature tokens are the candidate's; needs `by_side`, since else numbers of both are one."""
+        dense = [name == "dense_candidate" for name in self._numbers for _ in range(self.dense_tokens)]
+        theirs = dense + [column.side == "candidate" for column in self._token_columns]
+        return [index for index, own in enumerate(theirs) if own]
 
     @property
     def columns(self) -> list[str]:
@@ -99,77 +120,95 @@ class TokenEmbedder(EmbedderParts):
         rows = np.arange(place.offset, place.offset + place.rows)
         return ops.convert_to_numpy(wide(take_rows(self._tables[str(place.width)], rows)))
 
-    def call(self, inputs: Mapping[str, Any], training: bool | None = None) -> dict[str, Any]:
+    def call(self, inputs: Mapping[str, Any], training: bool | None = None) -> Tokens:
         self._check(inputs)
         if self.forget is not None and training:
             inputs = self._layout.forgotten(inputs, self.forget)
-        rows, penalty = self._gather(inputs, self._layout.places.values())
+        row = inputs.get(ROW_COLUMN)
+        theirs = self.schema.candidate_columns
+        places = self._layout.places.values()
+        if row is None:
+            rows, squares = self._gather(inputs, places)
+        else:
+            # One gather reads all columns that have the same rows.
+            rows, squares = self._gather(inputs, [place for place in places if place.key not in theirs])
+            own, more = self._gather(inputs, [place for place in places if place.key in theirs])
+            rows |= own
+            squares = (rows_of(squares, row) if self.l2 else squares) + more
+
+        def spread(key: str, value: Any) -> Any:
+            return value if key in theirs else rows_of(value, row)
+
         if self.l2:
-            batch = ops.cast(ops.shape(next(iter(rows.values())))[0], "float32")
+            batch = ops.cast(ops.shape(squares)[0], "float32")
             # A replica's part of the last batch may be empty.
-            self.add_loss(self.l2 * penalty / ops.maximum(batch, 1.0))
-        tokens = self._tokens(inputs, rows, lambda _, value: value, training)
+            self.add_loss(self.l2 * ops.sum(squares) / ops.maximum(batch, 1.0))
+        tokens = self._tokens(inputs, rows, spread, training)
+        if row is not None and not self._differ:
+            tokens["row"] = row
         if self.drop is not None:
             tokens["features"] = self.drop(tokens["features"], training=training)
             tokens["sequences"] = {name: self.drop(x, training=training) for name, x in tokens["sequences"].items()}
+            if "compared" in tokens:
+                tokens["compared"] = {name: self.drop(x, training=training) for name, x in tokens["compared"].items()}
+            if "user_features" in tokens:
+                tokens["user_features"] = self.drop(tokens["user_features"], training=training)
         return tokens
-
-    def candidate_tokens(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
-        """The tokens of one user's candidates, as in inference.
-
-        Args:
-            inputs: dict of tensors, an encoded batch in which the columns of the schema's `candidate` have a row for
-                each of N items and all others one row, the user's. What is the user's is looked up once.
-
-        Returns:
-            dict as of `call`, with N rows of `"features"` and `"ids"`, and one of `"sequences"` and `"lengths"`.
-        """
-        self._check(inputs)
-        theirs = self.schema.candidate_columns
-        users, _ = self._gather(inputs, [c for c in self._layout.places.values() if c.key not in theirs])
-        items, _ = self._gather(inputs, [c for c in self._layout.places.values() if c.key in theirs])
-        count = ops.shape(inputs[self.schema.candidate[0]])[0]
-
-        def spread(key: str, value: Any) -> Any:
-            return value if key in theirs else repeat_rows(value, count)
-
-        return self._tokens(inputs, users | items, spread, training=False)
 
     def _tokens(
         self, inputs: Mapping[str, Any], rows: Mapping[str, Any], spread: Callable[[str, Any], Any], training: Any
-    ) -> dict[str, Any]:
-        """The tokens; `spread` gives what belongs to a feature as many rows as the batch has."""
-        tokens = []
-        given: dict[str, Any] = {}
-        if self.dense is not None:
-            columns = {name: ops.cast(inputs[name], self.compute_dtype) for name in self.schema.numbers}
-            numbers = ops.stack([spread(name, value) for name, value in columns.items()], axis=-1)
-            given["numbers"] = numbers  # [B, M]
-            dense = self.dense(numbers, training=training)
-            tokens.append(ops.reshape(dense, (-1, self.dense_tokens, self.dim)))  # [B, dense_tokens, D]
+    ) -> Tokens:
+        """The tokens; `spread` gives what belongs to an example a row for each."""
+        numbers = {name: ops.cast(inputs[name], self.compute_dtype) for name in self.schema.numbers}
+        if numbers:  # [B, M]
+            together = ops.stack([spread(name, value) for name, value in numbers.items()], axis=-1)
+        tokens = []  # and whether each has a row for each example
+        for name, of in self._numbers.items():
+            given = together if name == "dense" else ops.stack([numbers[key] for key in of], axis=-1)
+            dense = ops.reshape(getattr(self, name)(given, training=training), (-1, self.dense_tokens, self.dim))
+            tokens.append((dense, name != "dense_user"))
         for column in self._token_columns:
-            if column.is_id:
-                token = pool(rows[column.name], inputs[column.name], column.pooling)
-            else:
-                made = self._vector_maps[column.name](ops.cast(inputs[column.name], self.compute_dtype))
-                token = ops.expand_dims(made, axis=1)
-            tokens.append(spread(column.name, token))  # [B, 1, D]
-        features = ops.concatenate(tokens, axis=1)  # [B, N, D]
-        sequences, lengths = {}, {}
+            tokens.append((self._token(column, inputs, rows), column.side == "candidate"))
+        row = inputs.get(ROW_COLUMN)
+        features = [token if own else rows_of(token, row) for token, own in tokens]
+        sequences, lengths, compared = {}, {}, {}
         for sequence in self.schema.sequences:
             length = ops.cast(inputs[sequence.length_column], "int32")
-            events = []
+            events: list[Any] = []
+            compares: list[Any] = []
             for part in sequence.event_parts:
                 ids = part[0] in rows
                 value = rows[part[0]] if ids else self._event_numbers(sequence, part, inputs, length, training)
-                # Where something is compared with the candidates, histories differ between these.
-                events.append(spread(part[0], value) if self.schema.comparisons else value)  # [B, T, D]
-            if self.schema.comparisons:
+                beside = compares if self.by_side and part[0] in self.schema.candidate_columns else events
+                beside.append(spread(part[0], value) if self._differ else value)  # [B, T, D]
+            if self._differ:
                 length = spread(sequence.length_column, length)
-            sequences[sequence.name] = ops.concatenate(events, axis=-1) if len(events) > 1 else events[0]
+            sequences[sequence.name] = _joined(events, axis=-1)
             lengths[sequence.name] = length
-        ids = self._ids({key: spread(key, inputs[key]) for key in self._one_id if key}, ops.shape(features)[0])
-        return {"features": features, "sequences": sequences, "lengths": lengths, "ids": ids, **given}
+            if compares:
+                compared[sequence.name] = _joined(compares, axis=-1)
+        made: Tokens = {"features": ops.concatenate(features, axis=1), "sequences": sequences, "lengths": lengths}
+        made["ids"] = self._ids({key: spread(key, inputs[key]) for key in self._one_id if key}, made["features"])
+        if numbers:
+            made["numbers"] = together
+        if compared:
+            made["compared"] = compared
+        users = [token for token, own in tokens if not own]
+        if self.by_side and row is not None and users:
+            made["user_features"] = _joined(users, axis=1)
+        return made
+
+    def _token(self, column: EncodedColumn, inputs: Mapping[str, Any], rows: Mapping[str, Any]) -> Any:
+        """The token `[B, 1, D]` of a feature."""
+        if column.is_id:
+            return pool(rows[column.name], inputs[column.name], column.pooling)
+        made = self._vector_maps[column.name](ops.cast(inputs[column.name], self.compute_dtype))
+        return ops.expand_dims(made, axis=1)
+
+    @property
+    def _differ(self) -> bool:
+        """Whether histories differ between the candidates of one user: what is compared with them is in the events."""
+        return bool(self.schema.comparisons) and not self.by_side
 
     def _event_numbers(
         self, sequence: Events, part: Iterable[str], inputs: Mapping[str, Any], length: Any, training: Any
@@ -184,9 +223,9 @@ class TokenEmbedder(EmbedderParts):
         """For each feature token behind the dense ones the column of its id, or nothing where it has none, or many."""
         return [c.name if c.is_id and c.pooling is None else "" for c in self._token_columns]
 
-    def _ids(self, inputs: Mapping[str, Any], count: Any) -> Any:
-        none = ops.zeros((count,), "int32")
-        dense = [none] * (self.dense_tokens if self.dense is not None else 0)
+    def _ids(self, inputs: Mapping[str, Any], features: Any) -> Any:
+        none = ops.zeros((ops.shape(features)[0],), "int32")
+        dense = [none] * (self.dense_tokens * len(self._numbers))
         return ops.stack([*dense, *(ops.cast(inputs[c], "int32") if c else none for c in self._one_id)], axis=1)
 
     def _gather(self, inputs: Mapping[str, Any], wanted: Iterable[Place]) -> tuple[dict[str, Any], Any]:
@@ -203,18 +242,29 @@ class TokenEmbedder(EmbedderParts):
             )
         self._layout.check(inputs)
 
-    def compute_output_shape(self, input_shape: Mapping[str, Any]) -> dict[str, Any]:
-        sequences = {
-            s.name: (None, _width(input_shape, s.event_columns[0]), len(s.event_parts) * self.dim)
-            for s in self.schema.sequences
-        }
-        return {
+    def compute_output_shape(self, input_shape: Mapping[str, Any]) -> Tokens:
+        sequences, compared = {}, {}
+        for s in self.schema.sequences:
+            time = _width(input_shape, s.event_columns[0])
+            apart = sum(part[0] in self.schema.candidate_columns for part in s.event_parts) if self.by_side else 0
+            sequences[s.name] = (None, time, (len(s.event_parts) - apart) * self.dim)
+            if apart:
+                compared[s.name] = (None, time, apart * self.dim)
+        made: Tokens = {
             "features": (None, len(self.feature_names), self.dim),
             "sequences": sequences,
             "lengths": {s.name: (None,) for s in self.schema.sequences},
             "ids": (None, len(self.feature_names)),
-            **({"numbers": (None, len(self.schema.numbers))} if self.schema.numbers else {}),
         }
+        if self.schema.numbers:
+            made["numbers"] = (None, len(self.schema.numbers))
+        if compared:
+            made["compared"] = compared
+        return made
+
+
+def _joined(parts: list[Any], axis: int) -> Any:
+    return ops.concatenate(parts, axis=axis) if len(parts) > 1 else parts[0]
 
 
 def _width(shapes: Mapping[str, Any], key: str) -> int | None:

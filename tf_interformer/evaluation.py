@@ -1,13 +1,16 @@
 """Scoring a whole split, and its metrics."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from tf_interformer._keras import keras_backend
+from tf_interformer._tensorflow import tf
 from tf_interformer.metrics import ranking_metrics
 from tf_interformer.ranker import Ranker
+from tf_interformer.schema._name import ROW_COLUMN
 
 
 @dataclass(frozen=True)
@@ -39,19 +42,24 @@ def predict(ranker: Ranker, dataset: Iterable[tuple[Any, ...]]) -> Predictions:
 
     Args:
         ranker: `Ranker`.
-        dataset: iterable of `(encoded, labels)` or `(encoded, labels, others)` batches; sample weights in place of
-            the dict `others` are ignored.
+        dataset: iterable of `(encoded, labels)` or `(encoded, labels, others)` batches, of rows or of requests; sample
+            weights in place of the dict `others` are ignored.
 
     Raises:
         ValueError: The dataset is empty.
     """
     parts: list[tuple[dict, dict, Mapping]] = []
     whole = 0
+    users = {column.name for column in ranker.schema.encoded_columns if column.side == "user"}
+    logits_of = _logits_of_requests(ranker)
     for encoded, labels, *rest in dataset:
-        count = len(next(iter(encoded.values())))
+        by_request = ROW_COLUMN in encoded
+        count = len(encoded[ROW_COLUMN] if by_request else next(iter(encoded.values())))
         whole = max(whole, count)
         # The last batch is filled up, lest a compiled model be compiled again for its size alone.
-        logits = ranker.predict_on_batch({name: _filled(value, whole) for name, value in encoded.items()})
+        own = set(encoded) - users if by_request else set(encoded)
+        filled = {name: _filled(value, whole) if name in own else value for name, value in encoded.items()}
+        logits = (logits_of if by_request else ranker.predict_on_batch)(filled)
         logits = ranker.corrected({task: value[:count] for task, value in logits.items()})
         parts.append((logits, labels, rest[0] if rest and isinstance(rest[0], Mapping) else {}))
     if not parts:
@@ -64,6 +72,15 @@ def predict(ranker: Ranker, dataset: Iterable[tuple[Any, ...]]) -> Predictions:
         }
 
     return Predictions(joined(0), joined(1), joined(2))
+
+
+def _logits_of_requests(ranker: Ranker) -> Callable[[Mapping[str, Any]], Any]:
+    """As `predict_on_batch`, which under tf_keras refuses columns of different numbers of rows."""
+
+    def logits(encoded: Mapping[str, Any]) -> Any:
+        return ranker(encoded, training=False)
+
+    return tf.function(logits, reduce_retracing=True, autograph=False) if keras_backend() == "tensorflow" else logits
 
 
 def _filled(values: Any, count: int) -> np.ndarray:

@@ -8,10 +8,13 @@ from tf_interformer import _raw_tensors as tensors
 from tf_interformer._tensorflow import tf
 from tf_interformer.arrays.tensor_arrays import TensorArrays
 from tf_interformer.arrays.tensor_arrays import as_text as as_text  # for who hashes as it does
+from tf_interformer.requests import of_each
 from tf_interformer.schema import FeatureSchema, RawColumn, SchemaError
 from tf_interformer.schema._name import LIST_COLUMN as LIST_COLUMN  # for who trains by lists
+from tf_interformer.schema._name import ROW_COLUMN as ROW_COLUMN  # for who trains by requests
 from tf_interformer.schema.encoding import Encoding
 from tf_interformer.schema.errors import as_schema_errors
+from tf_interformer.schema.raw_column import Side
 
 
 class Preprocessor(tf.Module):
@@ -45,7 +48,9 @@ class Preprocessor(tf.Module):
     Returns:
         dict of tensors by the same names, and by those of `Match` and `Distance`: ids as int32, numbers as float32,
         histories `[batch, max_length]`. Where the candidate's columns have a row for each of N items and the others
-        one row, so have the encoded ones.
+        one row, so have the encoded ones. In a batch of requests, whose column `ROW_COLUMN` says which of R rows of the
+        user's columns each example is of, the user's have R and the candidate's, as what a `match` or `distance` tells,
+        one for each example.
 
     Raises:
         SchemaError: The schema is not learned, or a column is missing or of a wrong type, or holds an infinite number
@@ -107,7 +112,7 @@ class Preprocessor(tf.Module):
         name, dtype = self.schema.key_columns[by]
         column = RawColumn(name, "key", dtype, "" if dtype == "string" else -1)
         with as_schema_errors():
-            keys = tensors.read(column, raw)
+            keys = of_each(self._columns[name], tensors.read(column, raw), raw)
         return tf.cast(tf.strings.to_hash_bucket_fast(as_text(keys), 2**31 - 1), tf.int32)
 
     def training_batch(self, raw: Mapping[str, Any], lists: str | None = None) -> tuple[Any, ...]:
@@ -129,14 +134,19 @@ class Preprocessor(tf.Module):
             return tensors.read(self._columns[name], raw)
 
     def _as_served(self, raw: Mapping[str, Any]) -> dict[str, Any]:
-        # A column of the user where there is one: with several candidates the others have more rows.
-        column = min(self.schema.served_columns, key=lambda column: column.side == "candidate")
-        rows = tensors.count_rows(column.of(raw))
-        served = {
-            name: tf.fill([rows], tf.constant(value, self._columns[name].dtype))
-            for name, value in self.schema.served_as.items()
-        }
+        served = {}
+        for name, value in self.schema.served_as.items():
+            column = self._columns[name]
+            served[name] = tf.fill([self._rows(raw, column.side)], tf.constant(value, column.dtype))
         return {**raw, **served}
+
+    def _rows(self, raw: Mapping[str, Any], side: Side) -> Any:
+        """How many rows the columns of a side have; where no request holds any, those of the other side."""
+        if side == "candidate" and ROW_COLUMN in raw:
+            return tensors.count_rows(raw[ROW_COLUMN])
+        asked = self.schema.served_columns
+        column = next((column for column in asked if column.side == side), asked[0])
+        return tensors.count_rows(column.of(raw))
 
     def _read(self, raw: Mapping[str, Any]) -> dict[str, tf.Tensor]:
         """What `Encoding` takes: of events those that the model reads."""
@@ -147,4 +157,6 @@ class Preprocessor(tf.Module):
             for column in inputs
             if column.kind != "length"
         }
-        return read | {name: tf.minimum(length, self._columns[name].width) for name, length in lengths.items()}
+        lengths = {name: tf.minimum(length, self._columns[name].width) for name, length in lengths.items()}
+        row = {ROW_COLUMN: tf.cast(raw[ROW_COLUMN], tf.int32)} if ROW_COLUMN in raw else {}
+        return read | lengths | row

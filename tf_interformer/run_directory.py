@@ -3,10 +3,12 @@
 import json
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tf_interformer.errors import UserError
-from tf_interformer.ranker import Ranker
+
+if TYPE_CHECKING:
+    from tf_interformer.ranker import Ranker
 
 
 class RunDirectory:
@@ -43,7 +45,7 @@ class RunDirectory:
             raise UserError(f"{self.path} holds no finished run: {self.metrics} does not exist")
         return read_json(self.metrics)
 
-    def load_model(self) -> Ranker:
+    def load_model(self) -> "Ranker":
         """The model of a finished run.
 
         Raises:
@@ -71,7 +73,7 @@ def read_json(file: Path) -> dict[str, Any]:
     return values
 
 
-def load_ranker(file: Path, otherwise: str) -> Ranker:
+def load_ranker(file: Path, otherwise: str) -> "Ranker":
     """The model of a `.keras` file.
 
     Args:
@@ -81,6 +83,8 @@ def load_ranker(file: Path, otherwise: str) -> Ranker:
     Raises:
         UserError: It is gone or damaged.
     """
+    from tf_interformer.ranker import Ranker
+
     if not file.is_file():
         raise UserError(f"{file} does not exist: {otherwise}")
     if not zipfile.is_zipfile(file):  # Keras says "file not found"

@@ -53,7 +53,7 @@ def main() -> None:
         ranker = standard_work.interformer(
             schema, "lazy_adam", jit_compile=given.peer == "ours_with_xla" or "auto", width=given.width
         )
-        make = _torch if given.peer.startswith("torch") else _plain_keras if given.peer == "plain_keras" else _ours
+        make = torch_call if given.peer.startswith("torch") else _plain_keras if given.peer == "plain_keras" else _ours
         call = make(ranker, itertools.cycle(batches), given.task, given.peer)
 
     def work() -> None:
@@ -90,7 +90,8 @@ def _plain_keras(ranker: Ranker, batches: Any, task: str, peer: str) -> Callable
     return lambda: score(next(batches)[0]).numpy()
 
 
-def _torch(ranker: Ranker, batches: Any, task: str, peer: str) -> Callable[[], object]:
+def torch_call(ranker: Ranker, batches: Any, task: str, peer: str) -> Callable[[], object]:
+    """Returns a step, or a call of scoring, of the ranker's InterFormer in plain PyTorch, on each of four batches."""
     without_triton()
     import torch
 

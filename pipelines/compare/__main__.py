@@ -14,16 +14,11 @@ from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
-from pipelines.compare import boosting
-from pipelines.compare.examples import load_examples
 from pipelines.compare.plan import Model, Plan, read_plan
 from pipelines.config import ConfigError
-from pipelines.input import open_source
 from pipelines.jobs import Job, check_counts, run_jobs, training_job
 from pipelines.monitor import Monitor
 from pipelines.options import add_config, add_data, add_output, add_repetitions
-from pipelines.read_errors import explained_read_errors
-from pipelines.training_run import TrainingRun
 from tf_interformer.command import Interrupted, command_parser, run_command
 from tf_interformer.run_directory import RunDirectory
 
@@ -39,6 +34,10 @@ def compare(
     resume: bool = False,
 ) -> None:
     """Run, or go on with, a comparison; see the module's text."""
+    from pipelines.compare.examples import load_examples
+    from pipelines.input import open_source
+    from pipelines.read_errors import explained_read_errors
+
     for package in ("jinja2", "scipy", "matplotlib"):
         if find_spec(package) is None:
             raise ConfigError(f"the report needs {package}: pip install 'tf_interformer[pipelines,report]'")
@@ -92,6 +91,8 @@ def compare(
 
 
 def _installed(plan: Plan) -> tuple[Plan, list[str]]:
+    from pipelines.compare import boosting
+
     skipped = []
     models = plan.models
     if any(model.is_boosted for model in models) and not boosting.is_installed():
@@ -109,6 +110,8 @@ def _run(folder: Path, model: Model, candidate: int, seed: int) -> Path:
 
 def _check_runs(folder: Path, plan: Plan, seeds: int) -> None:
     """What is there must be of this comparison, whatever became of the file since."""
+    from pipelines.training_run import TrainingRun
+
     for model in plan.models:
         for candidate in range(len(plan.candidates_of(model))):
             for seed in range(seeds):

@@ -33,7 +33,7 @@ def load_examples(path: Path, source: Source) -> Columns:
 def item_column(schema: FeatureSchema) -> str | None:
     """The column that says which item is ranked: a candidate's first category, else one that histories hold too."""
     single = [f.name for f in schema.categoricals if f.max_values is None]
-    candidates = [name for name in schema.candidate if name in single]
+    candidates = [name for name in schema.served_candidate if name in single]
     tables = {schema.table_of(s.column(f.name)) for s in schema.sequences for f in s.categoricals}
     shared = [name for name in single if schema.table_of(name) in tables]
     return next(iter([*candidates, *shared]), None)

@@ -11,24 +11,20 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipelines import report
-from pipelines.compare import boosting
-from pipelines.compare.logistic_regression import linear_backbone
 from pipelines.compare.plan import LIGHTGBM, LINEAR
 from pipelines.config import TrainConfig, load_config
-from pipelines.fingerprint import fingerprint
-from pipelines.input import Source, open_source
 from pipelines.options import add_config, add_data, add_output, add_settings
-from pipelines.read_errors import explained_read_errors
-from pipelines.training import Trainer
-from pipelines.training_run import TrainingRun
 from tf_interformer.command import command_parser, run_command
-from tf_interformer.evaluation import Predictions
 from tf_interformer.whole import whole_file
+
+if TYPE_CHECKING:
+    from pipelines.input import Source
+    from pipelines.training_run import TrainingRun
+    from tf_interformer.evaluation import Predictions
 
 
 def run_job(
@@ -39,6 +35,12 @@ def run_job(
     overrides: Sequence[str] = (),
 ) -> None:
     """Run, or go on with, one job; see the module's text."""
+    from pipelines.compare import boosting
+    from pipelines.fingerprint import fingerprint
+    from pipelines.input import open_source
+    from pipelines.read_errors import explained_read_errors
+    from pipelines.training_run import TrainingRun
+
     config = load_config(config_file, overrides)
     run = TrainingRun(output)
     # After a kill, what is left of the old process ends before the new one begins.
@@ -56,7 +58,11 @@ def run_job(
         shutil.rmtree(run.path / "checkpoints", ignore_errors=True)
 
 
-def _train(config: TrainConfig, source: Source, run: TrainingRun) -> tuple[dict[str, Any], Predictions]:
+def _train(config: TrainConfig, source: "Source", run: "TrainingRun") -> "tuple[dict[str, Any], Predictions]":
+    from pipelines import report
+    from pipelines.compare.logistic_regression import linear_backbone
+    from pipelines.training import Trainer
+
     trained = config
     if config.model.backbone == LINEAR:
         backbone = {"backbone": linear_backbone(source.schema.tasks), "backbone_config": None}
@@ -69,7 +75,7 @@ def _train(config: TrainConfig, source: Source, run: TrainingRun) -> tuple[dict[
     return metrics | facts, predictions["test"]
 
 
-def _save_predictions(path: Path, predictions: Predictions) -> None:
+def _save_predictions(path: Path, predictions: "Predictions") -> None:
     task = next(iter(predictions.logits))
     with whole_file(path) as temporary:
         np.savez_compressed(

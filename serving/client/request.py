@@ -53,7 +53,7 @@ class RequestBuilder:
             for sequence in found.sequences
         }
         self.tasks = list(found.tasks)
-        self.candidate = list(found.candidate)
+        self.candidate = list(found.served_candidate)
 
     def build(self, user: Values, history: Histories, candidates: Sequence[Values]) -> Request:
         """The request for one user and at least one candidate.

@@ -8,25 +8,29 @@ RUN is a run of `pipelines.train` on the data set `synthetic_clicks`. The page i
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import uvicorn
 
 from pipelines.datasets import synthetic_clicks
-from serving.page.app import page_app
-from serving.page.browser import LogBrowser, PageError
 from tf_interformer.command import add_run, command_parser, run_command
 from tf_interformer.errors import UserError
 from tf_interformer.run_directory import RunDirectory
 
+if TYPE_CHECKING:
+    from serving.page.browser import LogBrowser
+
 _EXAMPLES, _SEED = 4_000, 11
 
 
-def open_run(path: str) -> LogBrowser:
+def open_run(path: str) -> "LogBrowser":
     """The model of a run with a simulated log that it was not trained on.
 
     Raises:
         UserError: No finished run, or one of another data set.
     """
+    from serving.page.browser import LogBrowser, PageError
+
     run = RunDirectory(path)
     ranker = run.load_model()
     if ranker.schema.name != "synthetic_clicks":
@@ -54,6 +58,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"--port must be between 1 and 65535. Received: {given.port}")
 
     def serve() -> None:
+        from serving.page.app import page_app
+
         app = page_app(open_run(str(Path(given.run))))
         print(f"http://{given.host}:{given.port}/ (Ctrl-C ends it)", flush=True)
         uvicorn.run(app, host=given.host, port=given.port, log_level="warning")

@@ -39,7 +39,7 @@ class LogBrowser:
     ) -> None:
         schema = ranker.schema
         self.ranker = ranker
-        self.candidate = tuple(candidate or schema.candidate)
+        self.candidate = tuple(candidate or schema.served_candidate)
         self.task = schema.tasks[0] if task is None else task
         if self.task not in schema.tasks:
             raise PageError(f"the model has the tasks {list(schema.tasks)}. Received: {task!r}")

@@ -69,7 +69,7 @@ def signature_of(name: str, definition: Any, schema: FeatureSchema | None) -> Si
         by_columns = set(inputs) == {column.name for column in schema.served_columns}
         if by_columns and name in _ROWWISE:
             kind = "columns"
-        elif by_columns and name == "score_candidates" and schema.candidate:
+        elif by_columns and name == "score_candidates" and schema.served_candidate:
             kind = "candidates"
         elif name in _EXAMPLES and len(inputs) == 1 and next(iter(inputs.values())).dtype == tf.string.as_datatype_enum:
             kind = "examples"

@@ -137,12 +137,12 @@ def _rows(signature: Signature, schema: FeatureSchema | None, given: Mapping[str
     if signature.kind == "candidates":
         assert schema is not None
         for name in signature.inputs:
-            if name not in schema.candidate and given[name].shape[0] != 1:
+            if name not in schema.served_candidate and given[name].shape[0] != 1:
                 raise invalid(
                     f"input {name!r} describes the one user of the request, so it must have 1 row. "
                     f"Received: {given[name].shape[0]}"
                 )
-        batched = list(schema.candidate)
+        batched = list(schema.served_candidate)
     for name in batched:
         count, first = given[name].shape[0], given[batched[0]].shape[0]
         if count == 0:

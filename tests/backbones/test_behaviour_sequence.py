@@ -1,6 +1,7 @@
 """The models that weigh behaviours by the target: the contract, the equations, the auxiliary losses, the Ranker."""
 
 from functools import partial
+from inspect import signature
 
 import numpy as np
 import pytest
@@ -133,6 +134,21 @@ def test_equals_the_equations(name):
         np.testing.assert_allclose(outputs[i], expected, rtol=1e-6, atol=1e-9)
 
 
+@pytest.mark.parametrize("name", sorted({*SMALL} - {"din"}))
+def test_arguments_are_those_of_the_layer(name):
+    model = make(name)
+    own = [parameter for key, parameter in signature(model.layer_class).parameters.items() if key != "kwargs"]
+    told = list(signature(type(model)).parameters.values())
+    assert [(each.name, each.default) for each in told[2:]] == [(each.name, each.default) for each in own]
+    assert [each.name for each in told[:2]] == ["tasks", "targets"]
+    given = {key: list(value) if isinstance(value, tuple) else value for key, value in SMALL[name].items()}
+    layer = model.sequence_layer("sequence_0")
+    for config in (model.get_config(), layer.get_config()):
+        assert {key: config[key] for key in given} == given
+    with pytest.raises(ValueError, match=f"`{own[-1].name}` must be"):
+        make(name, **{own[-1].name: -1})
+
+
 def history(inputs, key, i):
     return [[float(v) for v in event] for event in inputs["sequences"][key][i, : inputs["lengths"][key][i]]]
 
@@ -195,11 +211,12 @@ def test_next_event_loss_is_a_mean_over_the_neighbours_there_are(pairs):
 
 
 @pytest.mark.parametrize("name", ["dien", "dmt"])
-def test_what_the_candidates_share_gives_the_same(name):
+def test_what_is_computed_before_the_target_gives_the_same(name):
     inputs = tensors(batch())
-    layer = made(name, inputs)
-    shared = layer.shared(inputs)
-    assert_close(layer({"features": inputs["features"], **shared}), layer(inputs), 1e-6)
+    for layer, sequence in zip(made(name, inputs).sequence_layers, "ab", strict=True):
+        x = {"sequence": inputs["sequences"][sequence], "lengths": inputs["lengths"][sequence]}
+        x["target"] = x["sequence"][:, 0]
+        assert_close(layer({**x, **layer.before_target(x)}), layer(x), 1e-6)
 
 
 def test_the_target_matters_and_only_where_it_is_one():

@@ -51,6 +51,8 @@ VARIANTS = {
     "dhen": ("dhen", {"num_layers": 1, "rank": 4}),
     "wukong": ("wukong", {"num_layers": 2, "rank": 2, "units": [9]}),
     "wukong_fewer": ("wukong", {"num_layers": 2, "rank": 2, "units": [9], "fm_tokens": 1, "linear_tokens": 2}),
+    "rankmixer": ("rankmixer", {"num_tokens": 3, "dim": 6, "ffn_dim": 5}),
+    "tokenmixer_large": ("rankmixer", {"num_tokens": 4, "dim": 8, "ffn_dim": 5, "block": "tokenmixer_large"}),
     "transformer": ("transformer", {"num_layers": 1, "num_heads": 2, "ffn_dim": 16}),
     "transformer_positions": (
         "transformer",
@@ -59,7 +61,7 @@ VARIANTS = {
     "hstu_fields": ("hstu_fields", {"num_layers": 2, "num_heads": 2}),
 }
 MODELS = sorted(reference.MODELS)
-COMPILED = {"dlrm", "fibinet", "memonet"}
+COMPILED = {"dlrm", "fibinet", "memonet", "rankmixer"}
 
 
 def make(name, **kwargs):
@@ -138,10 +140,6 @@ def test_in_a_ranker(name, schema):
     assert ranker.backbone.token_names(["item"], ["viewed", "bought"]) == ["item", "bought", "viewed"]
     clicks = ranker.score(raw_batch(4))["click"]
     assert clicks.shape == (4,) and ((clicks > 0) & (clicks < 1)).all()
-    tokens = ranker.embedder(ranker.preprocessor(raw_batch(4)))
-    shared = ranker.backbone.shared({k: tokens[k] for k in ("sequences", "lengths")})
-    again = ranker.backbone({"features": tokens["features"], "ids": tokens["ids"], **shared})
-    assert_close(again, ranker.backbone(tokens), 1e-5)
 
 
 def test_fits(schema):
@@ -200,6 +198,8 @@ def test_a_memory_as_an_interaction_of_interformer():
         ("memonet", {"restoring": "lmr"}, "restoring"),
         ("memonet", {"num_hashes": 2, "codebook_size": 2**30}, "codebook_size=1073741824"),
         ("wukong", {"fm_tokens": 0}, "fm_tokens"),
+        ("rankmixer", {"num_tokens": 5}, "num_tokens=5, dim=64"),
+        ("rankmixer", {"block": "large"}, "block"),
         ("transformer", {"norm": None}, "norm"),
         ("hstu_fields", {"dropout": 1.0}, "dropout"),
     ],
@@ -215,6 +215,8 @@ def test_what_does_not_fit_the_tokens_is_named():
         backbones.get("fm")(tensors(one))
     with pytest.raises(ValueError, match=r"fields=\[0, 9\]"):
         backbones.get("memonet", fields=[0, 9], codebook_size=9)(tensors(inputs()))
+    with pytest.raises(ValueError, match="num_tokens=16"):
+        backbones.get("rankmixer", num_tokens=16)(tensors(one))
     with pytest.raises(ValueError, match="fm_tokens=7"):
         backbones.get("wukong", fm_tokens=7)(tensors(inputs()))
     with pytest.raises(ValueError, match="without ids"):

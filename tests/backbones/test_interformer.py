@@ -42,10 +42,18 @@ VARIANTS = {
     "tanh": {"gating": "tanh", "gating_units": [4], "rotary": "behaviours"},
     "joint": {"rotary": "joint"},
     "lce": {"interaction_mlp": "lce", "interaction": "dot", "sequence_alignment": "oldest"},
+    "request": {"candidate_flow": "request", "candidate_tokens": [1, 3, 4], "targets": TARGETS},
+    "request_that_asks_nothing": {
+        "candidate_flow": "request",
+        "candidate_tokens": [0],
+        "num_target_tokens": 0,
+        "user_tokens": "tokens",
+        "personalized_ffn": "plain",
+    },
     "two_tasks": {"tasks": ["click", "like"], "sequence_mask_ratio": None, "interaction_mlp_units": [9]},
 }
 # The others differ from these in nothing that a compiler or a file could see, or by layers with tests of their own.
-COMPILED = ("default", "sole")
+COMPILED = ("default", "sole", "request")
 
 
 def make(name="default", **kwargs):
@@ -193,6 +201,10 @@ def test_dropout_acts_in_training_only():
         ({"sequence_alignment": "left"}, "sequence_alignment"),
         ({"sequence_mask_ratio": 0}, "sequence_mask_ratio"),
         ({"dropout": 1.0}, "dropout"),
+        ({"candidate_flow": "both"}, "candidate_flow"),
+        ({"candidate_flow": "request", "candidate_tokens": [-1]}, "candidate_tokens"),
+        ({"candidate_flow": "request", "faithful": True}, "faithful"),
+        ({"candidate_flow": "request", "information_flow": "n2s"}, "information_flow"),
         ({"attention": False, "personalized_ffn": None}, "personalized_ffn"),
         ({"num_pma_tokens": 0, "num_recent_tokens": 0, "attention": False}, "num_pma_tokens"),
         ({"num_pma_tokens": 0, "num_recent_tokens": 0, "information_flow": "s2n"}, "num_pma_tokens"),
@@ -208,6 +220,10 @@ def test_wrong_widths_are_named():
         InterFormer(num_heads=3)(tensors(batch()))
     with pytest.raises(ValueError, match="targets"):
         make(targets={"a": [5]})(tensors(batch()))
+    with pytest.raises(ValueError, match="candidate_tokens"):
+        make("request", candidate_tokens=[5])(tensors(batch()))
+    with pytest.raises(ValueError, match="candidate_tokens"):
+        make("request", candidate_tokens=[])(tensors(batch()))
     with pytest.raises(ValueError, match="even width"):
         InterFormer(num_heads=8)(tensors(batch()))
 

@@ -88,3 +88,53 @@ def test_the_default_form_equals_its_equations(interaction):
             recents=2,
         )
         np.testing.assert_allclose(outputs[i], expected, rtol=1e-9, atol=1e-9 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("interaction", ["dot", "dhen"])
+@pytest.mark.parametrize("told", ["summary", "tokens"])
+@pytest.mark.parametrize("candidate", [[2], [0, 1, 2]], ids=["with user tokens", "without"])
+def test_the_request_form_equals_its_equations(interaction, candidate, told):
+    """Five candidates of four users, whose first has an empty history in neither sequence."""
+    layer = InterFormer(
+        num_layers=2,
+        interaction=interaction,
+        interaction_config=CONFIGS[interaction],
+        num_summary_tokens=3,
+        num_heads=2,
+        targets={"a": [2, -1, 0], "b": [2, -1]},
+        candidate_flow="request",
+        candidate_tokens=candidate,
+        user_tokens=told,
+        dtype="float64",
+    )
+    inputs = batch()
+    row = np.array([0, 0, 1, 2, 2], "int32")
+    rng = np.random.default_rng(1)
+    features = 0.5 * rng.normal(size=(5, 3, 8))
+    users = [i for i in range(3) if i not in candidate]
+    features[:, users] = inputs["features"][row][:, users]
+    compared = {"b": 0.5 * rng.normal(size=(5, 3, 4))}
+    inputs |= {"features": features, "row": row, "compared": compared}
+    if users:
+        inputs["user_features"] = batch()["features"][:, users]
+    layer(tensors(inputs))
+    scramble(layer, scale=0.1)
+    outputs = layer(tensors(inputs))["label"].numpy()
+    weights = weights_of(layer)
+    for i in range(5):
+        _, sequences, lengths = example(inputs, row[i])
+        expected = reference.interformer_by_request(
+            features[i],
+            sequences,
+            lengths,
+            [None, compared["b"][i]],
+            weights,
+            candidate=candidate,
+            told=told,
+            asking=[index for index in candidate if index in (0, 2)],
+            layers=2,
+            interaction=interaction,
+            heads=2,
+            recents=2,
+        )
+        np.testing.assert_allclose(outputs[i], expected, rtol=1e-9, atol=1e-9 * np.abs(expected).max())

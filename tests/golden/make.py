@@ -30,7 +30,7 @@ def main() -> None:
         scramble(ranker)
         raw = rows(seed=2)
         logits = {
-            task: np.asarray(value)[:, 0].astype(float).tolist() for task, value in ranker.served_logits(raw).items()
+            task: np.asarray(value)[:, 0].astype(float).tolist() for task, value in ranker.served.logits(raw).items()
         }
         ranker.save(model)
         (FOLDER / f"{name}.json").write_text(
@@ -41,7 +41,7 @@ def main() -> None:
 
 def logits(ranker: Ranker, raw: dict[str, Any]) -> dict[str, list[float]]:
     """By task, as they are served."""
-    return {task: np.asarray(value, float)[:, 0].tolist() for task, value in ranker.served_logits(raw).items()}
+    return {task: np.asarray(value, float)[:, 0].tolist() for task, value in ranker.served.logits(raw).items()}
 
 
 def plain(raw: dict[str, np.ndarray]) -> dict[str, list]:

@@ -77,6 +77,14 @@ CASES = {
     "pffn_plain": (layers.PersonalizedFFN, {"mode": "plain"}, {"sequence": HISTORY["sequence"]}),
     "pma": (layers.PoolingByAttention, {"num_tokens": 3, "num_heads": 2}, HISTORY),
     "pma_full": (layers.PoolingByAttention, {"num_heads": 3, "full": True}, HISTORY),
+    "sequence_join": (layers.SequenceJoin, {"dim": 6, "max_positions": 3}, EVENTS),
+    "unified_block": (layers.UnifiedBlock, {"num_heads": 2, "num_queries": 2, "dropout": 0.1}, BOTH),
+    "unified_block_shared": (
+        layers.UnifiedBlock,
+        {"num_heads": 3, "ffn_dim": 5, "own_weights": False, "causal_features": False},
+        BOTH,
+    ),
+    "unified_block_last": (layers.UnifiedBlock, {"num_heads": 2, "num_queries": 0}, BOTH),
     "sequence_pooling": (layers.SequencePooling, {"dim": 6}, EVENTS),
     "sequence_pooling_attention": (
         layers.SequencePooling,
@@ -84,6 +92,60 @@ CASES = {
         EVENTS,
     ),
     "target_pooling": (layers.TargetPooling, {"num_tokens": 3, "num_heads": 2}, {**HISTORY, "target": normal(4, 10)}),
+    "compared_events": (
+        layers.ComparedEvents,
+        {"dim": 6},
+        {
+            "compared": {"short": normal(4, 3, 5)},
+            "lengths": {"short": np.array([0, 3, 2, 1], "int32")},
+            "longest": LENGTHS,
+            "events": HISTORY["sequence"],
+        },
+    ),
+    "candidate_block": (
+        layers.CandidateBlock,
+        {
+            "interaction_arch": layers.InteractionArch("dot"),
+            "target_pooling": layers.TargetPooling(2, num_heads=2),
+            "gating": "tanh",
+        },
+        {**BOTH, "user": SUMMARY, "target": normal(4, 10), "compared": normal(4, 7, 12)},
+    ),
+    "candidate_block_that_asks": (
+        layers.CandidateBlock,
+        {"target_pooling": layers.TargetPooling(2, num_heads=3, seeds=True), "gating": None},
+        {**BOTH, "target": normal(4, 10)},
+    ),
+    "candidate_block_that_does_not": (
+        layers.CandidateBlock,
+        {"interaction_arch": layers.InteractionArch("dot")},
+        {**BOTH, "user": SUMMARY},
+    ),
+    "feature_tokens": (layers.FeatureTokens, {"num_tokens": 3, "dim": 4}, TOKENS),
+    "feature_tokens_uneven": (layers.FeatureTokens, {"num_tokens": 5, "global_token": True}, TOKENS),
+    "feature_tokens_joint": (layers.FeatureTokens, {"num_tokens": 2, "tokenizer": "joint"}, TOKENS),
+    "gated_feed_forward": (layers.GatedFeedForward, {"hidden_dim": 5, "dropout": 0.1}, TOKENS),
+    "generalized_attention": (
+        layers.GeneralizedAttention,
+        {"num_heads": 2},
+        {"sequence": HISTORY["sequence"], "summary": SUMMARY},
+    ),
+    "seed_pooling": (
+        layers.HierarchicalSeedPooling,
+        {"num_tokens": 2, "num_seeds": 3, "num_products": 2, "num_heads": 2},
+        HISTORY,
+    ),
+    "tokenformer_block": (
+        layers.TokenFormerBlock,
+        {"num_heads": 3, "ffn_dim": 5, "window": 3, "dropout": 0.1},
+        {
+            "sequence": HISTORY["sequence"],
+            "mask": np.arange(7) < LENGTHS[:, None],
+            "order": np.tile(np.arange(7, dtype="int32"), (4, 1)),
+            "positions": np.arange(28, dtype="int32").reshape(4, 7) % 5,
+        },
+    ),
+    "token_mixing": (layers.TokenMixing, {}, TOKENS[:, :3]),
     "recent": (layers.RecentTokens, {"num_tokens": 3}, HISTORY),
     "cross_arch": (layers.CrossArch, {"num_heads": 2, "num_recent_tokens": 3}, BOTH),
     "cross_arch_with_cls": (

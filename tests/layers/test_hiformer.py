@@ -39,6 +39,7 @@ CASES = {
     ),
     "composite_own_query": (layers.CompositeAttention, {"num_heads": 2, "composite_query": False, "num_queries": 2}),
     "feed_forward": (layers.HeterogeneousFeedForward, {}),
+    "feed_forward_gated": (layers.HeterogeneousFeedForward, {"gated": True, "activation": "swish", "start": 0.1}),
     "feed_forward_swish": (layers.HeterogeneousFeedForward, {"hidden_dim": 5, "activation": "swish", "dropout": 0.1}),
     "block": (layers.HiformerBlock, {"num_heads": 2}),
     "block_pre": (layers.HiformerBlock, {"num_heads": 2, "norm": "pre", "num_queries": 1, "rank_k": 4, "rank_v": 4}),

@@ -25,6 +25,12 @@ CASES = {
     },
     "attentional_gru": (sequences.AttentionalGRU, {"units": 3}, {**HISTORY, "attention": normal(4, 7)}),
     "candidate_transformer": (sequences.CandidateTransformer, {"ffn_dim": 5, "num_recent_tokens": 3}, WITH_TARGET),
+    "event_merging": (sequences.EventMerging, {"num_events": 3}, HISTORY),
+    "event_merging_inner": (
+        sequences.EventMerging,
+        {"num_events": 2, "inner_transformer": True, "num_heads": 2},
+        HISTORY,
+    ),
     "hstu_block": (sequences.HSTUBlock, SMALL, HISTORY),
     "interest_decoder": (sequences.InterestDecoder, SMALL, WITH_TARGET),
     "interest_decoder_encoded": (sequences.InterestDecoder, SMALL, {**WITH_TARGET, "encoded": normal(4, 7, 6)}),
@@ -38,6 +44,7 @@ CASES = {
     ),
     "recency_positions": (sequences.RecencyPositions, {"dim": 4, "max_positions": 3}, HISTORY),
     "sequence_attention": (sequences.SequenceAttention, {"num_heads": 2, "causal": True}, HISTORY),
+    "sequence_attention_window": (sequences.SequenceAttention, {"num_heads": 2, "window": 2}, HISTORY),
     "sequence_attention_query": (sequences.SequenceAttention, {"num_heads": 2}, {**HISTORY, "query": normal(4, 2, 6)}),
     "sequence_transformer": (sequences.SequenceTransformer, {**SMALL, "pooling": "mean"}, WITH_TARGET),
     "sequence_transformer_target": (sequences.SequenceTransformer, {**SMALL, "pooling": "target"}, WITH_TARGET),
@@ -47,7 +54,9 @@ CASES = {
     "transformer_block": (sequences.TransformerBlock, {"num_heads": 2}, HISTORY),
 }
 # What has a number for each event.
-BY_EVENT = ("sequence", "attention", "context", "encoded", "interests")
+BY_EVENT = ("sequence", "attention", "context", "encoded", "interests", "compared")
+# What has a length for each sequence.
+SEVERAL = {"sequences", "compared"}
 
 
 def padded(sequence, count, value):
@@ -59,9 +68,10 @@ def padded(sequence, count, value):
 def with_padding(inputs, arguments, value):
     if "mask" in inputs:
         return {**inputs, "sequence": np.where(inputs["mask"][:, :, None], inputs["sequence"], np.float32(value))}
-    if "sequences" in inputs:
+    for part in SEVERAL & set(inputs):
         lengths = inputs["lengths"]
-        return {**inputs, "sequences": {n: padded(x, lengths[n], value) for n, x in inputs["sequences"].items()}}
+        if isinstance(lengths, dict):
+            return {**inputs, part: {n: padded(x, lengths[n], value) for n, x in inputs[part].items()}}
     count = np.maximum(inputs["lengths"], 0) + arguments.get("num_cls_tokens", 0)
     return inputs | {name: padded(inputs[name], count, value) for name in BY_EVENT if name in inputs}
 
@@ -73,8 +83,9 @@ def with_lengths(inputs, arguments, beyond):
         full = sequence.shape[1] - arguments.get("num_cls_tokens", 0)
         return np.array([full + beyond, 2, 1, -beyond])
 
-    if "sequences" in inputs:
-        return {**inputs, "lengths": {name: lengths(x) for name, x in inputs["sequences"].items()}}
+    for part in SEVERAL & set(inputs):
+        if isinstance(inputs["lengths"], dict):
+            return {**inputs, "lengths": {name: lengths(x) for name, x in inputs[part].items()}}
     return {**inputs, "lengths": lengths(inputs["sequence"])}
 
 

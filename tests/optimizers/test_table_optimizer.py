@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from pipelines.building import build_optimizer
 from pipelines.config import load_config
-from pipelines.training import build_optimizer
 from pipelines.weight_average import WeightAverage
 from tests.small_log import learned_schema, raw_batch
 from tf_interformer import Ranker, optimizers

@@ -5,13 +5,14 @@ from types import SimpleNamespace
 
 import pytest
 
-from pipelines import jobs, report, train
+from pipelines import jobs, report
 from pipelines.compare import job as training_job
+from tf_interformer import export
 
 
 def export_and_draw_nothing(patch: pytest.MonkeyPatch) -> None:
     """For what looks at neither the exported model nor the pictures, which are a third of what a small run costs."""
-    patch.setattr(train, "export_saved_model", lambda *_: None)
+    patch.setattr(export, "export_saved_model", lambda *_: None)  # which `train` imports when it exports
     patch.setattr(report, "draw", lambda *_: None)
 
 

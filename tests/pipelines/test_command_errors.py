@@ -11,7 +11,7 @@ import tensorflow as tf
 from pipelines import ablate, compress, evaluate, prepare, train
 from pipelines.compare import __main__ as compare
 from pipelines.compare import boosting, job
-from pipelines.schema import __main__ as schema
+from pipelines.own_log import __main__ as own_log
 from serving import agreement, export, onnx, rank, score
 from serving.page import __main__ as page
 from tests.pipelines.small_folder import write_folders
@@ -145,7 +145,7 @@ def test_an_output_that_cannot_be_one(log, tmp_path, capsys):
     assert str(file) in told(capsys, compare.main, *comparison, "--output", file)
     written = ("--dataset", "synthetic_clicks", "--format", "parquet")
     assert str(file) in told(capsys, prepare.main, *written, "--output", file)
-    assert str(file) in told(capsys, schema.main, "infer", tmp_path / "none.csv", "--output", file)
+    assert str(file) in told(capsys, own_log.main, "infer", tmp_path / "none.csv", "--output", file)
 
 
 def finished_commands(run, tmp_path):

@@ -3,9 +3,9 @@ from pathlib import Path
 import pytest
 
 from pipelines import ablate, datasets
+from pipelines.building import check_model
 from pipelines.compare.plan import read_plan
 from pipelines.config import ConfigError, ModelConfig, load_config
-from pipelines.training import _check_model
 
 CONFIGS = sorted((Path(__file__).parents[2] / "pipelines" / "configs").glob("*.yaml"))
 
@@ -147,7 +147,7 @@ def test_configurations_of_the_package_go_by_their_names(tmp_path, monkeypatch):
 )
 def test_what_was_meant_is_told_of_a_model(model, message):
     with pytest.raises(ConfigError, match=message):
-        _check_model(ModelConfig(**model))
+        check_model(ModelConfig(**model))
 
 
 def test_what_was_meant_is_told_of_a_data_set():

@@ -20,13 +20,13 @@ HISTORY = [
 def figures(monkeypatch):
     """The figures as they are saved, to look at what no file shows."""
     saved = []
-    save = plots.save_figure
+    save = Figure.savefig
 
-    def record(figure, path):
+    def record(figure, *given, **options):
         saved.append(figure)
-        return save(figure, path)
+        save(figure, *given, **options)
 
-    monkeypatch.setattr(plots, "save_figure", record)
+    monkeypatch.setattr(Figure, "savefig", record)
     return saved
 
 

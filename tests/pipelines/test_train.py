@@ -10,10 +10,10 @@ import pytest
 import tensorflow as tf
 
 from pipelines import ablate, evaluate, train, training
+from pipelines.building import build_optimizer, build_ranker
 from pipelines.config import ConfigError, load_config
 from pipelines.input import open_source
 from pipelines.sizing import Differences
-from pipelines.training import build_optimizer, build_ranker
 from pipelines.training_run import TrainingRun
 from serving import score
 from tests.pipelines.small_folder import write_folders

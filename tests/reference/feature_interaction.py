@@ -6,6 +6,7 @@
 import math
 
 from tests.reference.dual_enhanced_attention import pair_row
+from tests.reference.hiformer import gelu
 from tests.reference.interformer import (
     SOFT,
     attention,
@@ -289,6 +290,61 @@ def hstu(tokens, weights, config):
     return flat(x)
 
 
+def feature_tokens(tokens, weights):
+    """`x_t = e_t W_t + b_t` of the parts of all features; with a global token that of all of them stands first."""
+    x = flat(tokens)
+    groups = len(weights["kernel"])
+    made = [dense(x, weights["global_kernel"], None)] if "global_kernel" in weights else []
+    for t in range(groups):
+        part = x[t * len(x) // groups : (t + 1) * len(x) // groups]
+        made.append(dense(part, weights["kernel"][t][: len(part)], None))
+    return [plus(token, bias) for token, bias in zip(made, weights["bias"], strict=True)]
+
+
+def mixed(tokens):
+    """Slice h of every token, side by side."""
+    size = len(tokens[0]) // len(tokens)
+    return [[v for token in tokens for v in token[h * size : (h + 1) * size]] for h in range(len(tokens))]
+
+
+def rms(x, weights, epsilon):
+    scale = math.sqrt(sum(v * v for v in x) / len(x) + epsilon)
+    return [v / scale * g for v, g in zip(x, weights["gamma"], strict=True)]
+
+
+def per_token(tokens, weights):
+    """A network of each token: GELU, or SwiGLU where there are gates."""
+    out = []
+    for t, token in enumerate(tokens):
+        hidden = dense(token, weights["first_kernel"][t], weights["first_bias"][t])
+        if "gate_kernel" in weights:
+            gate = dense(token, weights["gate_kernel"][t], weights["gate_bias"][t])
+            hidden = times([silu(v) for v in gate], hidden)
+        else:
+            hidden = [gelu(v) for v in hidden]
+        out.append(dense(hidden, weights["second_kernel"][t], weights["second_bias"][t]))
+    return out
+
+
+def rankmixer(tokens, weights, config):
+    """`S = LN(Mix(X) + X)`, `X' = LN(FFN_t(S) + S)`; or TokenMixer-Large, mixed back before the residual."""
+    x = feature_tokens(tokens, weights["tokens"])
+    for i, network in enumerate(weights["networks"]):
+        before, after = weights["mixed_norms"][i], weights["norms"][i]
+        if config.get("block") == "tokenmixer_large":
+            h = mixed(x)
+            moved = per_token([rms(v, before, 1e-5) for v in h], weights["mixed_networks"][i])
+            h = mixed([plus(a, b) for a, b in zip(h, moved, strict=True)])
+            moved = per_token([rms(v, after, 1e-5) for v in h], network)
+            x = [plus(a, b) for a, b in zip(x, moved, strict=True)]
+        else:
+            s = [layer_norm(plus(a, b), before, SOFT) for a, b in zip(mixed(x), x, strict=True)]
+            x = [layer_norm(plus(a, b), after, SOFT) for a, b in zip(per_token(s, network), s, strict=True)]
+    if "output_norm" in weights:
+        x = [rms(v, weights["output_norm"], SOFT) for v in x]
+    return [sum(column) / len(x) for column in zip(*x, strict=True)]
+
+
 MODELS = {
     "afm": afm,
     "autoint": autoint,
@@ -301,6 +357,7 @@ MODELS = {
     "fmfm": fmfm,
     "hstu_fields": hstu,
     "memonet": memonet,
+    "rankmixer": rankmixer,
     "transformer": transformer,
     "wukong": wukong,
     "xdeepfm": xdeepfm,

@@ -161,7 +161,7 @@ def pma_block(tokens, weights, heads):
 def target_pooling(target, tokens, weights, heads):
     """Eq. 4 with queries `x_target W_Q` of the candidate in place of seeds."""
     width = weights["key_kernel"].shape[0]
-    flat = dense(target, weights["query_kernel"], None)
+    flat = dense(target, weights["query_kernel"], weights.get("seed_queries"))
     seeds = np.array(flat).reshape(-1, width)
     return pma(tokens, {**weights, "seeds": seeds}, heads)
 
@@ -278,45 +278,108 @@ def interformer(features, sequences, lengths, weights, *, layers, interaction, h
     return np.array(x_sum(crosses[layers]) + s_sum(crosses[layers], cls)).reshape(-1)
 
 
+def soft(tokens, norm):
+    return [layer_norm(token, norm, SOFT) for token in tokens]
+
+
+def join(tokens, branch, norm):
+    """Where a residual joins."""
+    return soft([[a + b for a, b in zip(x, y, strict=True)] for x, y in zip(tokens, branch, strict=True)], norm)
+
+
+def soft_interaction(tokens, summary, arch, interaction):
+    """An Interaction Arch with its residual."""
+    soft_dhen = {**INTERACTIONS, "dhen": lambda tokens, weights: dhen(tokens, weights, SOFT)}
+    return join(tokens, interaction_arch(tokens, summary, arch, soft_dhen[interaction]), arch["norm"])
+
+
+def soft_sequence(summary, cls, behaviours, arch, heads):
+    """A Sequence Arch with its residuals: the CLS tokens and the events that come out."""
+    joined = cls + behaviours
+    joined = join(joined, pffn(summary, joined, arch["ffn"]["hyper_kernel"]), arch["ffn_norm"])
+    # The last event is one step away from the first CLS token, whatever the length of the history.
+    positions = [len(behaviours) + i for i in range(len(cls))] + list(range(len(behaviours)))
+    joined = join(joined, attention(joined, arch["mha"], heads, positions), arch["mha_norm"])
+    return joined[: len(cls)], joined[len(cls) :]
+
+
+def soft_summary(tokens, cross):
+    """X_sum."""
+    return gating(soft(lce(tokens, cross["compression"]["kernel"]), cross["feature_norm"]), cross["feature_gate"])
+
+
 def interformer_by_default(features, sequences, lengths, weights, *, targets, layers, interaction, heads, recents):
     """What the package makes of it: residuals, norms with an epsilon of one where they join and where tokens enter,
     positions counted back from the last event, questions of the candidate, `[X || S_sum]` for the head.
     """
-
-    def soft(tokens, norm):
-        return [layer_norm(token, norm, SOFT) for token in tokens]
-
-    def join(tokens, branch, norm):
-        return soft([[a + b for a, b in zip(x, y, strict=True)] for x, y in zip(tokens, branch, strict=True)], norm)
-
-    def mixed(tokens, arch):
-        return dhen(tokens, arch, SOFT) if interaction == "dhen" else INTERACTIONS[interaction](tokens, arch)
 
     x = soft([[float(v) for v in token] for token in features], weights["feature_norm"])
     width = len(x[0])
     behaviours = soft(masknet_merge(sequences, lengths, weights["merge"]), weights["sequence_norm"])
     target = [value for i in targets for value in x[i]]
 
-    def x_sum(cross):
-        return gating(soft(lce(x, cross["compression"]["kernel"]), cross["feature_norm"]), cross["feature_gate"])
-
     def s_sum(cross, cls):
         tokens = cls + pma(behaviours, cross["pma"], heads) + recent(behaviours, recents, width)
         tokens = tokens + target_pooling(target, behaviours, cross["target"], heads)
         return gating(soft(tokens, cross["sequence_norm"]), cross["sequence_gate"])
 
-    cls = x_sum(weights["cross_arches"][0])
+    cls = soft_summary(x, weights["cross_arches"][0])
     for layer in range(layers):
-        cross, arch = weights["cross_arches"][layer], weights["sequence_arches"][layer]
-        features_summary = cls if layer == 0 else x_sum(cross)
+        cross = weights["cross_arches"][layer]
+        features_summary = cls if layer == 0 else soft_summary(x, cross)
         sequence_summary = s_sum(cross, cls)
-        events = len(behaviours)
-        joined = cls + behaviours
-        joined = join(joined, pffn(features_summary, joined, arch["ffn"]["hyper_kernel"]), arch["ffn_norm"])
-        # The last event is one step away from the first CLS token, whatever the length of the history.
-        positions = [events + i for i in range(len(cls))] + list(range(events))
-        joined = join(joined, attention(joined, arch["mha"], heads, positions), arch["mha_norm"])
-        arch = weights["interaction_arches"][layer]
-        x = join(x, interaction_arch(x, sequence_summary, arch, mixed), arch["norm"])
-        cls, behaviours = joined[: len(cls)], joined[len(cls) :]
+        cls, behaviours = soft_sequence(features_summary, cls, behaviours, weights["sequence_arches"][layer], heads)
+        x = soft_interaction(x, sequence_summary, weights["interaction_arches"][layer], interaction)
     return np.array(x + s_sum(weights["final_cross_arch"], cls)).reshape(-1)
+
+
+def interformer_by_request(
+    features, sequences, lengths, compared, weights, *, candidate, asking, told, layers, interaction, heads, recents
+):
+    """The request form: the user's tokens and events change as in a model without the candidate, whose own tokens see
+    them, or their summary if that is `told`, and what its questions find in the events. `compared` holds for each
+    sequence what is told of its events, or None.
+    """
+    x = soft([[float(v) for v in token] for token in features], weights["feature_norm"])
+    theirs = [x[i] for i in candidate]
+    places = [candidate.index(i) for i in asking]
+    users = [token for i, token in enumerate(x) if i not in candidate]
+    behaviours = soft(masknet_merge(sequences, lengths, weights["merge"]), weights["sequence_norm"])
+    width = len(behaviours[0]) if behaviours else len(x[0])
+    # Of the latest events first, as histories are merged.
+    seen = [[0.0] * 2 * width for _ in behaviours]
+    kernels = iter(weights["compared_events"]["kernels"])
+    positions = weights["recency"]["positions"]
+    for values, length in zip(compared, lengths, strict=True):
+        if values is not None:
+            kernel = next(kernels)
+            for back in range(1, length + 1):
+                more = dense([float(v) for v in values[length - back]], kernel, None)
+                seen[-back] = [a + b for a, b in zip(seen[-back], more, strict=True)]
+    users = users or [[sum(column) / len(behaviours) for column in zip(*behaviours, strict=True)]]
+
+    def s_sum(cross, cls):
+        tokens = cls + pma(behaviours, cross["pma"], heads) + recent(behaviours, recents, width)
+        return gating(soft(tokens, cross["sequence_norm"]), cross["sequence_gate"])
+
+    def answer(block):
+        events = []
+        for t, (event, own) in enumerate(zip(behaviours, seen, strict=True)):
+            recent = [a + float(b) for a, b in zip(event, positions[len(behaviours) - 1 - t], strict=True)]
+            events.append([value * (1 + own[i]) + own[width + i] for i, value in enumerate(recent)])
+        target = [value for place in places for value in theirs[place]]
+        pooled = target_pooling(target, events, block["target_pooling"], heads)
+        return gating(soft(pooled, block["norm"]), block["gate"])
+
+    cls = soft_summary(users, weights["user_blocks"][0]["cross_arch"])
+    for layer in range(layers):
+        block, own = weights["user_blocks"][layer], weights["candidate_blocks"][layer]
+        features_summary = cls if layer == 0 else soft_summary(users, block["cross_arch"])
+        summary = s_sum(block["cross_arch"], cls)
+        beside = (soft_summary(users, block["cross_arch"]) if told == "summary" else users) + summary + answer(own)
+        theirs = soft_interaction(theirs, beside, own["interaction_arch"], interaction)
+        users = soft_interaction(users, summary, block["interaction_arch"], interaction)
+        cls, behaviours = soft_sequence(features_summary, cls, behaviours, block["sequence_arch"], heads)
+    final = weights["final_cross_arch"]
+    last = soft_summary(users, final) if told == "summary" else users
+    return np.array(theirs + last + s_sum(final, cls) + answer(weights["candidate_blocks"][layers])).reshape(-1)

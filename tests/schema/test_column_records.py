@@ -25,7 +25,10 @@ def test_raw_columns_stand_as_declared(learned):
     seen = ["seen_item", "seen_place", "seen_seconds_ago", "seen_length", "bought_item", "bought_length"]
     assert list(found) == [*features, *seen, "click", "buy"]
     assert {name for name, column in found.items() if not column.is_served} == {"shown_at", "click", "buy"}
-    assert {name for name, column in found.items() if column.side == "candidate"} == set(learned.candidate)
+    assert {name for name, column in found.items() if column.side == "candidate"} == {
+        *learned.candidate,
+        *learned.tasks,
+    }
     item, click = found["seen_item"], found["click"]
     assert (item.kind, item.width, item.length) == ("events", 5, "seen_length")
     assert (item.sequence, item.table) == ("seen", "item")

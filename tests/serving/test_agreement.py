@@ -23,7 +23,9 @@ def given(tmp_path_factory):
     base = write_folders(tmp_path_factory.mktemp("log"))
     (base / "config.yaml").write_text(CONFIG)
     schema = base / "tfrecord" / "schema.json"
-    schema.write_text(json.dumps(json.loads(schema.read_text()) | {"candidate": ["item", "tags", "price"]}))
+    config = json.loads(schema.read_text()) | {"candidate": ["item", "tags", "price"]}
+    next(feature for feature in config["features"] if feature["name"] == "price")["serve_as"] = 2.0
+    schema.write_text(json.dumps(config))
     data = ["--data-dir", str(base / "tfrecord")]
     assert train.main(["--config", str(base / "config.yaml"), "--output", str(base / "run"), *data]) == 0
     return [str(base / "run"), *data]

@@ -11,7 +11,7 @@ import tf2onnx
 
 import serving.onnx
 from pipelines.training_run import TrainingRun
-from serving.encoder import Encoder
+from serving.encoder import Encoder, EncoderError
 from serving.onnx import OnnxError, export_onnx, main, open_session
 from tests.small_log import learned_schema, raw_batch
 from tf_interformer._keras import keras
@@ -230,3 +230,36 @@ def test_command(sole, tmp_path, capsys):
     assert FeatureSchema.from_config(stored) == sole.schema
     assert main([str(run.path), "--output", str(tmp_path / "model.onnx")]) == 2
     assert "exists already" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("match", [False, True], ids=["", "match"])
+def test_a_file_that_takes_requests(match, tmp_path):
+    """Two users, whose candidates are four: the scores of as many rows."""
+    schema = (comparing(SCHEMA) if match else SCHEMA).replace(candidate=("item", "place") if match else ("item",))
+    made = small_ranker(schema, backbone_config={**INTERFORMER, "candidate_flow": "request"})
+    path = tmp_path / "requests.onnx"
+    assert export_onnx(made, path, by_request=True) <= 1e-5
+    more = {"place": np.array([3, 9, -1, 1]), "viewed_place": np.array([[1, 2, 3, 4, -1, 6, 70, 8]] * 4)}
+    raw = RAW | more if match else RAW
+    row = np.array([0, 0, 1, 0], "int32")
+    theirs = {name: raw[name] for name in schema.candidate}
+    users = {name: value[:2] for name, value in raw.items() if name not in theirs}
+    probability, _ = open_session(path).run(["probability", "logit"], encoded(path, {**users, **theirs, "_row": row}))
+    rows = {**{name: value[row] for name, value in users.items()}, **theirs}
+    np.testing.assert_allclose(probability[:, 0], made.score(rows)["click"], atol=1e-5)
+    shapes = {value.name: value.shape[0] for value in open_session(path).get_inputs()}
+    assert shapes["_row"] == shapes["item"] == "batch" and shapes["viewed_length"] == "users"
+    if not match:
+        return
+    encoder = Encoder(path.with_suffix(".schema.json"))
+    with pytest.raises(EncoderError, match=r"'_row' must be rows of the user's columns, 0 to 1\. Received: 0 to 2"):
+        encoder.encode({**users, **theirs, "_row": row + row.astype("int32")})
+    with pytest.raises(EncoderError, match=r"'_row' must be int32 \[batch\]\. Received: int64"):
+        encoder.encode({**users, **theirs, "_row": row.astype("int64")})
+    with pytest.raises(EncoderError, match="the candidate's as many as '_row', 3"):
+        encoder.encode({**users, **theirs, "_row": row[:3]})
+
+
+def test_requests_need_candidates(tmp_path, ranker):
+    with pytest.raises(ValueError, match="`by_request` needs a schema that names the candidate's features"):
+        export_onnx(ranker, tmp_path / "none.onnx", by_request=True)

@@ -72,6 +72,9 @@ class NumpyArrays:
     def steps(self, count: int) -> np.ndarray:
         return np.arange(count, dtype=_INT32)
 
+    def take(self, x: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        return x[rows]
+
     def bucketize(self, x: np.ndarray, bounds: Sequence[float]) -> np.ndarray:
         # TensorFlow's bounds are of float32, so that a number on a bound is.
         return np.searchsorted(np.asarray(bounds, np.float32), x, side="right").astype(_INT32)

@@ -73,6 +73,10 @@ class Arrays(Protocol):
         """`0 .. count - 1`, int32."""
         ...
 
+    def take(self, x: Array, rows: Array) -> Array:
+        """The named rows of `x`."""
+        ...
+
     def bucketize(self, x: Array, bounds: Sequence[float]) -> Array:
         """How many of the bounds are at most `x`, int32."""
         ...

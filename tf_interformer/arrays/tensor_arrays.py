@@ -76,6 +76,9 @@ class TensorArrays(tf.Module):
     def steps(self, count: int) -> tf.Tensor:
         return tf.range(count)
 
+    def take(self, x: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
+        return tf.gather(x, rows)
+
     def bucketize(self, x: tf.Tensor, bounds: Sequence[float]) -> tf.Tensor:
         return tf.raw_ops.Bucketize(input=x, boundaries=list(bounds))
 

@@ -1,11 +1,12 @@
 """Models from tokens to one representation per task."""
 
+from collections.abc import Mapping
 from inspect import signature
 from typing import Any
 
 from tf_interformer.backbones._targets import targets_of
 from tf_interformer.backbones.base import Backbone
-from tf_interformer.backbones.baselines._one_interaction import OneInteraction
+from tf_interformer.backbones.baselines._of_one_layer import OfOneLayer
 from tf_interformer.backbones.baselines.afm import AFM
 from tf_interformer.backbones.baselines.autoint import AutoInt
 from tf_interformer.backbones.baselines.bst import BST
@@ -23,7 +24,13 @@ from tf_interformer.backbones.baselines.fm import FM
 from tf_interformer.backbones.baselines.fmfm import FmFM
 from tf_interformer.backbones.baselines.hstu import HSTU
 from tf_interformer.backbones.baselines.hstu_fields import FieldHSTU
+from tf_interformer.backbones.baselines.hyformer import HyFormer
+from tf_interformer.backbones.baselines.kunlun import Kunlun
+from tf_interformer.backbones.baselines.longer import LONGER
 from tf_interformer.backbones.baselines.memonet import MemoNet
+from tf_interformer.backbones.baselines.onetrans import OneTrans
+from tf_interformer.backbones.baselines.rankmixer import RankMixer
+from tf_interformer.backbones.baselines.tokenformer import TokenFormer
 from tf_interformer.backbones.baselines.transact import TransAct
 from tf_interformer.backbones.baselines.transformer import FieldTransformer
 from tf_interformer.backbones.baselines.wukong import Wukong
@@ -31,6 +38,7 @@ from tf_interformer.backbones.baselines.xdeepfm import XDeepFM
 from tf_interformer.backbones.dual_enhanced_attention import DualEnhancedAttentionNetwork
 from tf_interformer.backbones.hiformer import Hiformer
 from tf_interformer.backbones.interformer import InterFormer
+from tf_interformer.embedding import TokenEmbedder
 from tf_interformer.layers._registry import Registry
 
 _REGISTRY = Registry(
@@ -55,8 +63,14 @@ _REGISTRY = Registry(
         "hiformer": Hiformer,
         "hstu": HSTU,
         "hstu_fields": FieldHSTU,
+        "hyformer": HyFormer,
         "interformer": InterFormer,
+        "kunlun": Kunlun,
+        "longer": LONGER,
         "memonet": MemoNet,
+        "onetrans": OneTrans,
+        "rankmixer": RankMixer,
+        "tokenformer": TokenFormer,
         "transact": TransAct,
         "transformer": FieldTransformer,
         "wukong": Wukong,
@@ -97,14 +111,59 @@ def arguments(name: str) -> list[str]:
     """
     kinds = [kind for kind in _REGISTRY.classes[name].__mro__ if issubclass(kind, Backbone)]
     found = {argument for kind in kinds for argument in signature(kind.__init__).parameters}
-    if issubclass(kinds[0], OneInteraction):
-        found |= set(kinds[0].interaction_arguments())
+    if issubclass(kinds[0], OfOneLayer):
+        found |= set(kinds[0].layer_arguments())
     return sorted(found - {"self", "args", "kwargs"})
 
 
 def needs_targets(name: str) -> bool:
     """Returns whether the backbone of this name takes `targets`."""
     return bool(getattr(_REGISTRY.classes.get(name), "needs_targets", False))
+
+
+def is_by_side(identifier: Any, config: Mapping[str, Any] | None = None) -> bool:
+    """Returns whether a backbone needs tokens of `TokenEmbedder(by_side=True)`.
+
+    Args:
+        identifier: str, dict or layer. As in `get`.
+        config: dict or None. Arguments for a backbone given by name.
+    """
+    if isinstance(identifier, str):
+        flow = (config or {}).get("candidate_flow")
+    elif isinstance(identifier, Mapping):
+        flow = identifier.get("config", {}).get("candidate_flow")
+    else:
+        flow = getattr(identifier, "candidate_flow", None)
+    return bool(flow == "request")
+
+
+def for_embedder(embedder: TokenEmbedder, identifier: Any, config: Mapping[str, Any] | None, dtype: Any) -> Backbone:
+    """Returns the backbone behind an embedder: its tasks are the schema's labels; which tokens are what is filled in.
+
+    Args:
+        embedder: `TokenEmbedder`.
+        identifier: str, dict or layer. As in `get`.
+        config: dict or None. Arguments for a backbone given by name.
+        dtype: The dtype policy of a backbone given by name.
+
+    Raises:
+        ValueError: `config` comes with a backbone that is not given by name, or its tasks are not the labels.
+    """
+    schema = embedder.schema
+    if isinstance(identifier, str):
+        config = dict(config or {})
+        if needs_targets(identifier):
+            config.setdefault("targets", targets_of(schema, embedder.feature_names))
+        if is_by_side(identifier, config):
+            config.setdefault("candidate_tokens", embedder.candidate_tokens)
+        by_name: Backbone = get(identifier, tasks=schema.tasks, name="backbone", dtype=dtype, **config)
+        return by_name
+    if config is not None:
+        raise ValueError(f"`backbone_config` needs a backbone given by name. Received: backbone={identifier!r:.80}")
+    made: Backbone = get(identifier)
+    if tuple(made.tasks) != schema.tasks:
+        raise ValueError(f"the backbone's tasks must be the schema's labels {schema.tasks}. Received: {made.tasks}")
+    return made
 
 
 def names() -> list[str]:
@@ -125,6 +184,7 @@ __all__ = [
     "DMT",
     "FM",
     "HSTU",
+    "LONGER",
     "AutoInt",
     "Backbone",
     "DCNv2",
@@ -134,13 +194,20 @@ __all__ = [
     "FieldTransformer",
     "FmFM",
     "Hiformer",
+    "HyFormer",
     "InterFormer",
+    "Kunlun",
     "MemoNet",
+    "OneTrans",
+    "RankMixer",
+    "TokenFormer",
     "TransAct",
     "Wukong",
     "XDeepFM",
     "arguments",
+    "for_embedder",
     "get",
+    "is_by_side",
     "names",
     "needs_targets",
     "targets_of",

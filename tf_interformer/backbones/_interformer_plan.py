@@ -45,7 +45,8 @@ class InterFormerPlan:
         # CLS tokens act through the attention or as a part of the summary.
         has_cls = to_sequence and model.cls_tokens and (model.attention or model.aggregation == "selective")
         asks = model.target_features and model.aggregation == "selective" and not model.faithful
-        target_tokens = model.num_target_tokens if asks else 0
+        # In the request form the candidate asks beside the arches of the user's side.
+        target_tokens = model.num_target_tokens if asks and model.candidate_flow == "printed" else 0
         plan = cls(
             blocks=blocks,
             personalized_ffn="plain" if personalized and not to_sequence else model.personalized_ffn,

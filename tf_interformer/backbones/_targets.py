@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tf_interformer.schema import FeatureSchema
+from tf_interformer.schema._parts import SchemaParts
 
 
 class Targets:
@@ -23,8 +23,21 @@ class Targets:
         found: dict[str, list[int]] = json.loads(self._targets)
         return found
 
+    @property
+    def target_features(self) -> list[int]:
+        """Indices of the feature tokens that show the candidate in the terms of some event."""
+        return sorted({index for chosen in self.targets.values() for index in chosen if index >= 0})
 
-def targets_of(schema: FeatureSchema, feature_names: Sequence[str]) -> dict[str, list[int]]:
+    def check_target_features(self, tokens: int) -> None:
+        """Raises unless all of them are among so many feature tokens."""
+        wrong = [index for index in self.target_features if index >= tokens]
+        if wrong:
+            raise ValueError(
+                f"`targets` must be indices of the {tokens} feature tokens, or -1. Received: targets={self.targets}"
+            )
+
+
+def targets_of(schema: SchemaParts, feature_names: Sequence[str]) -> dict[str, list[int]]:
     """Returns for each sequence, and each field of its events, the feature token of the same table, or -1.
 
     Where several features share the table, one that the schema names as a candidate's comes first.

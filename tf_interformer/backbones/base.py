@@ -3,16 +3,19 @@
 from collections.abc import Sequence
 from typing import Any
 
-from tf_interformer._keras import keras
 from tf_interformer.layers._common import Tensor
-from tf_interformer.layers._token_norm import SOFT_EPSILON, TokenNorm
+from tf_interformer.layers._soft_norms import WithSoftNorms
+from tf_interformer.layers._token_norm import SOFT_EPSILON
+from tf_interformer.tokens import Tokens
+
+State = dict[str, Any]
 
 
-class Backbone(keras.layers.Layer):
+class Backbone(WithSoftNorms):
     """Base class of the backbones: tokens in, one representation per task out.
 
-    A subclass implements `build`, `call` and `representation_size`, and `shared` where a part of its work depends on
-    the sequences alone.
+    A subclass implements `build`, `candidate_side` and `representation_size`, and `user_side` where a part of its work
+    is the same for all candidates that are ranked for one user.
 
     Args:
         tasks: list of str. Names of the tasks. Defaults to `("label",)`.
@@ -22,19 +25,19 @@ class Backbone(keras.layers.Layer):
             learned by heart. With `1.0` a token keeps its scale while that is small. Ours; the papers' is `1e-5` or so.
             Defaults to `1.0`.
 
-    Input: `{"features": [batch, N, dim], "sequences": {name: [batch, time, width]}, "lengths": {name: [batch]}}`, and
-        optionally `"ids": [batch, N]`, the id behind each feature token, for layers that remember pairs of ids.
+    Input: `{"features": [batch, N, dim], "sequences": {name: [batch, time, width]}, "lengths": {name: [batch]}}` and
+        what else `Tokens` names. With `"row": [batch]` the sequences have a row for each user, not for each example.
     Output: `{task: [batch, representation]}`.
 
     Raises:
-        ValueError: If `tasks` is not a list of different names or `norm_epsilon` is not above 0.
+        ValueError: If `tasks` is not a list of different names or `norm_epsilon` is not a positive number.
     """
 
     # Whether the constructor takes `targets`: for each sequence the feature tokens that its events are compared with.
     needs_targets = False
 
     def __init__(self, tasks: Sequence[str] = ("label",), norm_epsilon: float = SOFT_EPSILON, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+        super().__init__(norm_epsilon=norm_epsilon, **kwargs)
         if (
             isinstance(tasks, str)
             or not tasks
@@ -43,16 +46,6 @@ class Backbone(keras.layers.Layer):
         ):
             raise ValueError(f"`tasks` must be a list of different names. Received: tasks={tasks!r}")
         self.tasks = tuple(tasks)
-        if not norm_epsilon > 0:
-            raise ValueError(f"`norm_epsilon` must be above 0. Received: norm_epsilon={norm_epsilon!r}")
-        self.norm_epsilon = float(norm_epsilon)
-
-    def build(self, input_shape: Any) -> None:
-        """Subclasses call this last: the layers are there then."""
-        super().build(input_shape)
-        for layer in self._flatten_layers():
-            if isinstance(layer, TokenNorm) and layer.soft:
-                layer.epsilon = self.norm_epsilon
 
     @property
     def compiled_training(self) -> bool:
@@ -64,20 +57,46 @@ class Backbone(keras.layers.Layer):
         """Whether `jit_compile="auto"` lets XLA compile the network on a machine without a GPU."""
         return True
 
+    @property
+    def caches_users(self) -> bool:
+        """Whether most of the work on histories is done in `user_side`, so that what it returns is worth a cache."""
+        return False
+
     def representation_size(self, input_shape: Any) -> int:
         """Returns the width of a task's representation."""
         raise NotImplementedError
 
-    def shared(self, tokens: dict[str, Any]) -> dict[str, Any]:
-        """Returns what the sequences come to before they meet the features.
+    def user_side(self, tokens: Tokens, training: bool | None = None) -> State:
+        """Returns what is computed once for each user, whatever the candidates: a dict of tensors, R rows each.
 
-        The items that are ranked for one user share their sequences: this is computed for one row, every tensor of it
-        is repeated for each item, and `call` takes it in place of the sequences. By default it is the sequences.
+        By default nothing is computed: it is the sequences as they come, in the order of their names: `"sequence_0"`,
+        `"lengths_0"`, `"sequence_1"` and so on.
 
         Args:
-            tokens: dict. `"sequences"` and `"lengths"`, as in the input of `call`.
+            tokens: `Tokens` of R users. The feature tokens have no part in it.
+            training: bool. As in `call`.
         """
-        return tokens
+        state: State = {}
+        for i, name in enumerate(sorted(tokens["sequences"])):
+            state |= {f"sequence_{i}": tokens["sequences"][name], f"lengths_{i}": tokens["lengths"][name]}
+        return state
+
+    def candidate_side(
+        self, tokens: Tokens, state: State, row: Tensor | None = None, training: bool | None = None
+    ) -> dict[str, Tensor]:
+        """Returns `{task: [N, representation]}` of N examples.
+
+        Args:
+            tokens: `Tokens`. What of them is about sequences is not read: `state` has it.
+            state: What `user_side` returned.
+            row: int tensor `[N]`: which row of the state each example is of. `None`: its own.
+            training: bool. As in `call`.
+        """
+        raise NotImplementedError
+
+    def call(self, inputs: Tokens, training: bool | None = None) -> dict[str, Tensor]:
+        state = self.user_side(inputs, training=training)
+        return self.candidate_side(inputs, state, inputs.get("row"), training=training)
 
     def for_each_task(self, representation: Tensor) -> dict[str, Tensor]:
         """Returns the same representation for every task."""
@@ -88,7 +107,7 @@ class Backbone(keras.layers.Layer):
         return dict.fromkeys(self.tasks, (input_shape["features"][0], size))
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "tasks": list(self.tasks), "norm_epsilon": self.norm_epsilon}
+        return {**super().get_config(), "tasks": list(self.tasks)}
 
 
 def sequences_of(tokens: Any) -> dict[str, Any]:

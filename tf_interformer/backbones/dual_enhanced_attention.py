@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from tf_interformer._keras import ops, register
-from tf_interformer.backbones.base import Backbone, sequences_of
-from tf_interformer.layers._common import Tensor, build_sublayer, stack_tokens, tokens_shape
-from tf_interformer.layers._token_norm import TokenNorm
+from tf_interformer.backbones.base import Backbone, State, sequences_of
+from tf_interformer.layers._common import Tensor, build_sublayer, rows_of, stack_tokens, tokens_shape
 from tf_interformer.layers.interactions.dual_enhanced_attention import DualEnhancedAttentionInteraction
 from tf_interformer.layers.sequence_pooling import SequencePooling
+from tf_interformer.tokens import Tokens
 
 
 @register
@@ -90,6 +90,7 @@ class DualEnhancedAttentionNetwork(Backbone):
             value_embedding=value_embedding,
             combo_config=combo_config,
             collapse_config=collapse_config,
+            norm_epsilon=self.norm_epsilon,
             dtype=self.dtype_policy,
             name="interaction",
         )
@@ -111,27 +112,28 @@ class DualEnhancedAttentionNetwork(Backbone):
             )
             build_sublayer(self.pooling, sequences_of(input_shape))
         shape = (batch, tokens, width)
-        self.entry_norm = TokenNorm(soft=True, dtype=self.dtype_policy, name="entry_norm")
+        self.entry_norm = self.make_norm("entry_norm")
         build_sublayer(self.entry_norm, shape)
         build_sublayer(self.interaction, shape)
         super().build(input_shape)
 
-    def shared(self, tokens: dict[str, Any]) -> dict[str, Any]:
+    def user_side(self, tokens: Tokens, training: bool | None = None) -> State:
         return {} if self.pooling is None else {"pooled": self.pooling(sequences_of(tokens))}
 
-    def call(self, inputs: dict[str, Any], training: bool | None = None) -> dict[str, Tensor]:
-        tokens = stack_tokens(inputs["features"])
+    def candidate_side(
+        self, tokens: Tokens, state: State, row: Tensor | None = None, training: bool | None = None
+    ) -> dict[str, Tensor]:
+        x = stack_tokens(tokens["features"])
         if self.pooling is not None:
-            pooled = inputs["pooled"] if "pooled" in inputs else self.shared(inputs)["pooled"]
-            tokens = ops.concatenate([tokens, pooled], axis=1)
-        tokens = self.entry_norm(tokens)
-        count, width = tokens.shape[1:]
-        joined = tokens
-        if self._combo and "ids" in inputs:
-            ids = ops.cast(inputs["ids"], "int32")
-            joined = {"tokens": tokens, "ids": ops.pad(ids, ((0, 0), (0, count - ids.shape[1])))}
-        tokens = self.interaction(joined, training=training)
-        return self.for_each_task(ops.reshape(tokens, (-1, count * width)))
+            x = ops.concatenate([x, rows_of(state["pooled"], row)], axis=1)
+        x = self.entry_norm(x)
+        count, width = x.shape[1:]
+        joined = x
+        if self._combo and "ids" in tokens:
+            ids = ops.cast(tokens["ids"], "int32")
+            joined = {"tokens": x, "ids": ops.pad(ids, ((0, 0), (0, count - ids.shape[1])))}
+        x = self.interaction(joined, training=training)
+        return self.for_each_task(ops.reshape(x, (-1, count * width)))
 
     def token_names(self, feature_names: Sequence[str], sequence_names: Sequence[str]) -> list[str]:
         """Returns the names of all tokens in their order: features, sequences."""

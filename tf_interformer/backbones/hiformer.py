@@ -4,18 +4,19 @@ from collections.abc import Sequence
 from typing import Any
 
 from tf_interformer._keras import keras, ops, register
-from tf_interformer.backbones.base import Backbone, sequences_of
+from tf_interformer.backbones.base import Backbone, State, sequences_of
 from tf_interformer.layers._common import (
     Tensor,
     build_sublayer,
     check_choice,
     check_positive,
+    rows_of,
     stack_tokens,
     tokens_shape,
 )
 from tf_interformer.layers._hiformer_blocks import HiformerBlocks, Ranks
-from tf_interformer.layers._token_norm import TokenNorm
 from tf_interformer.layers.sequence_pooling import POOLINGS, SequencePooling
+from tf_interformer.tokens import Tokens
 
 
 @register
@@ -169,24 +170,26 @@ class Hiformer(HiformerBlocks, Backbone):
             name="task_tokens", shape=(number, width), initializer=keras.initializers.RandomNormal(stddev=0.05)
         )
         if self.entry_norm:
-            self.token_norm = TokenNorm(soft=True, dtype=self.dtype_policy, name="token_norm")
+            self.token_norm = self.make_norm("token_norm")
             build_sublayer(self.token_norm, (batch, tokens + number, width))
         self._build_blocks((batch, tokens + number, width), number if self.prune_last_layer else None)
         if self.norm == "pre":
-            self.output_norm = TokenNorm(soft=True, dtype=self.dtype_policy, name="output_norm")
+            self.output_norm = self.make_norm("output_norm")
             build_sublayer(self.output_norm, (batch, number, width))
         super().build(input_shape)
 
-    def shared(self, tokens: dict[str, Any]) -> dict[str, Any]:
+    def user_side(self, tokens: Tokens, training: bool | None = None) -> State:
         return {} if self.pooling is None else {"pooled": self.pooling(sequences_of(tokens))}
 
-    def call(self, inputs: dict[str, Any], training: bool | None = None) -> dict[str, Tensor]:
-        features = stack_tokens(inputs["features"])
+    def candidate_side(
+        self, tokens: Tokens, state: State, row: Tensor | None = None, training: bool | None = None
+    ) -> dict[str, Tensor]:
+        features = stack_tokens(tokens["features"])
         number, width = self.task_tokens.shape
         tasks = ops.expand_dims(ops.cast(self.task_tokens, features.dtype), 0)
         parts = [features, ops.broadcast_to(tasks, (ops.shape(features)[0], number, width))]
         if self.pooling is not None:
-            parts.insert(1, inputs["pooled"] if "pooled" in inputs else self.shared(inputs)["pooled"])
+            parts.insert(1, rows_of(state["pooled"], row))
         x = ops.concatenate(parts, axis=1)  # [B, N + sequences + tasks, D]
         if self.entry_norm:
             x = self.token_norm(x)

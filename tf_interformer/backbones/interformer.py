@@ -7,9 +7,11 @@ from typing import Any
 
 from tf_interformer._keras import ops, register
 from tf_interformer.backbones._interformer_plan import InterFormerPlan
+from tf_interformer.backbones._request_form import RequestForm, chosen
 from tf_interformer.backbones._targets import Targets
-from tf_interformer.backbones.base import Backbone, sequences_of
+from tf_interformer.backbones.base import Backbone, State, sequences_of
 from tf_interformer.layers import interactions
+from tf_interformer.layers._alignment import ALIGNMENTS
 from tf_interformer.layers._common import (
     Tensor,
     build_sublayer,
@@ -19,28 +21,31 @@ from tf_interformer.layers._common import (
     check_ratio,
     check_units,
     histories_read,
+    rows_of,
     shape_of,
     stack_tokens,
     tokens_shape,
 )
-from tf_interformer.layers._token_norm import EPSILON, SOFT_EPSILON, TokenNorm
+from tf_interformer.layers._token_norm import EPSILON, SOFT_EPSILON
 from tf_interformer.layers.cross_arch import AGGREGATIONS, CrossArch
 from tf_interformer.layers.gating import ACTIVATIONS
 from tf_interformer.layers.interaction_arch import InteractionArch
 from tf_interformer.layers.interformer_block import InterFormerBlock
-from tf_interformer.layers.masknet_merge import ALIGNMENTS, MaskNetMerge
+from tf_interformer.layers.masknet_merge import MaskNetMerge
 from tf_interformer.layers.multi_head_attention import check_heads
 from tf_interformer.layers.personalized_ffn import MODES
 from tf_interformer.layers.sequence_arch import ROTARY, SequenceArch
 from tf_interformer.layers.sequence_pooling import SequencePooling
+from tf_interformer.tokens import Tokens
 
 FLOWS = ("both", "n2s", "s2n", "sep", "sole")
 FINAL_FEATURES = ("tokens", "summary")
 FINAL_SUMMARIES = ("recompute", "algorithm1")
+CANDIDATE_FLOWS = ("printed", "request")
 
 
 @register
-class InterFormer(Targets, Backbone):
+class InterFormer(RequestForm, Targets, Backbone):
     """InterFormer: features and behaviours interact layer by layer (arXiv 2411.09852, Algorithm 1).
 
     The sequences are merged into one (`MaskNetMerge`). The first summary of the features is put in front of it as
@@ -58,6 +63,16 @@ class InterFormer(Targets, Backbone):
     Read literally, Algorithm 1 feeds the head with summaries made *before* the last layer's Interaction and
     Sequence Arch, which then have no effect. `final_summary="recompute"` makes the summaries once more after the
     last layer; `"algorithm1"` is the literal reading and does not create the last layer's two arches.
+
+    With `candidate_flow="request"` the flow is
+
+        user's side       X_u --> X_sum --> S     once for a user, whoever the candidates are
+                          X_u <-- S_sum <-- S
+        candidate's side  X_c <-- [X_sum || S_sum || P],  P = TargetPooling(x_c, S)     for each candidate
+
+    in each layer, and the representation is `[X_c || X_sum || S_sum || P]` behind the last. As in the paper, the sides
+    meet through summaries. What a schema's `match` or `distance` tells of each event is seen by `P` alone, for
+    which it changes the event (`ComparedEvents`). Without user tokens the mean of the events is one.
 
     No variant creates a weight that cannot learn.
 
@@ -104,11 +119,20 @@ class InterFormer(Targets, Backbone):
         dropout: float. Rate in the Interaction and the Sequence Arch. Defaults to `0.0`.
         faithful: bool. As printed: no residuals, no norms, no target tokens, and the representation is
             `[X_sum || S_sum]`, whatever the other arguments say. Defaults to `False`.
+        candidate_flow: str. `"printed"`: the candidate's tokens are among the features, and flow into the sequence; so
+            all is computed anew for each candidate. `"request"`, ours: the user's and the context's tokens and the
+            sequence form a side of their own, which never sees the candidate and is computed once for all candidates of
+            a request. In each layer the candidate's tokens see the summaries of that side and what their own questions
+            find in the events, see below. Defaults to `"printed"`.
+        candidate_tokens: list of int. With `"request"`: which of the feature tokens are the candidate's. A `Ranker`
+            that makes the backbone by name fills it in from the schema. Defaults to none.
+        user_tokens: str. With `"request"`: what the candidate's side sees of the user's tokens, `"summary"`, X_sum, or
+            `"tokens"`, all of them, for which each candidate pays. Defaults to `"summary"`.
         **kwargs: `norm_epsilon`, as `Backbone` has it; with `faithful` it defaults to `1e-5`.
 
-    Input: `{"features": [batch, N, dim], "sequences": {name: [batch, time, width]}, "lengths": {name: [batch]}}`.
-    Histories are oldest first and padded on the right; padding may hold anything, even NaN. Without sequences the
-    model is that of `"sole"`.
+    Input: `{"features": [batch, N, dim], "sequences": {name: [batch, time, width]}, "lengths": {name: [batch]}}`, and
+    what else `Tokens` names in the request form. Histories are oldest first and padded on the right; padding may hold
+    anything, even NaN. Without sequences the model is that of `"sole"`.
     Output: `{task: [batch, tokens * dim]}`.
 
     Raises:
@@ -157,6 +181,9 @@ class InterFormer(Targets, Backbone):
         sequence_mask_ratio: float | None = 1.0,
         dropout: float = 0.0,
         faithful: bool = False,
+        candidate_flow: str = "printed",
+        candidate_tokens: Sequence[int] = (),
+        user_tokens: str = "summary",
         **kwargs: Any,
     ) -> None:
         # DHEN's own norm is printed, and so not soft.
@@ -189,12 +216,12 @@ class InterFormer(Targets, Backbone):
         self.sequence_mask_ratio = check_ratio("sequence_mask_ratio", sequence_mask_ratio)
         self.dropout = check_rate("dropout", dropout)
         self.faithful = faithful
+        self.candidate_flow = check_choice("candidate_flow", candidate_flow, CANDIDATE_FLOWS)
+        self.candidate_tokens = tuple(check_positive("candidate_tokens", i, minimum=0) for i in candidate_tokens)
+        self.user_tokens = check_choice("user_tokens", user_tokens, FINAL_FEATURES)
+        if candidate_flow == "request":
+            self._check_request()
         self._plan = InterFormerPlan.of(self)
-
-    @property
-    def target_features(self) -> list[int]:
-        """Indices of the feature tokens that show the candidate in the terms of some event."""
-        return sorted({index for chosen in self.targets.values() for index in chosen if index >= 0})
 
     def build(self, input_shape: Any) -> None:
         sequences = input_shape["sequences"]
@@ -243,12 +270,13 @@ class InterFormer(Targets, Backbone):
         behaviours, lengths = merged["sequence"], merged["lengths"]
         self._build_feature_norm(features)
         if not self.faithful:
-            self.sequence_norm = self._add(
-                TokenNorm(soft=True, dtype=self.dtype_policy, name="sequence_norm"), behaviours
-            )
+            self.sequence_norm = self._add(self.make_norm("sequence_norm"), behaviours)
 
+        self.check_target_features(features[1])
+        if self._by_request:
+            self._build_request(features, behaviours, input_shape.get("compared", {}))
+            return
         state = {"features": features, "sequence": behaviours, "lengths": lengths}
-        self._check_targets(features[1])
         if self._plan.target_tokens:
             state["target"] = (batch, len(self.target_features) * width)
         # Saved models have their weights under these three names, so no other list that Keras sees may hold the arches.
@@ -267,26 +295,42 @@ class InterFormer(Targets, Backbone):
         final = self._cross_arch("final_cross_arch", self._plan.summarizes_features_at_the_end, True)
         self.final_cross_arch = self._add(final, state)
 
-    def _check_targets(self, tokens: int) -> None:
-        wrong = [index for index in self.target_features if index >= tokens]
-        if wrong:
+    @property
+    def _by_request(self) -> bool:
+        return self._has_sequence_arch and self.candidate_flow == "request"
+
+    def _check_request(self) -> None:
+        printed = {
+            "information_flow": "both",
+            "aggregation": "selective",
+            "final_features": "tokens",
+            "final_summary": "recompute",
+            "faithful": False,
+        }
+        other = {name: getattr(self, name) for name, value in printed.items() if getattr(self, name) != value}
+        if other:
             raise ValueError(
-                f"`targets` must be indices of the {tokens} feature tokens, or -1. Received: targets={self.targets}"
+                f'These arguments have other values for `candidate_flow="printed"` alone. Received: {other}'
             )
 
     def _build_feature_norm(self, features: Any) -> None:
         if not self.faithful:
-            norm = TokenNorm(soft=True, dtype=self.dtype_policy, name="feature_norm")
-            self.feature_norm = self._add(norm, features)
+            self.feature_norm = self._add(self.make_norm("feature_norm"), features)
 
     @property
     def compiled_on_processors(self) -> bool:
         # On processors XLA makes products of many small matrices slowly: docs/speed.md has the figures.
         return not (self._has_sequence_arch and self.attention)
 
+    @property
+    def caches_users(self) -> bool:
+        return self._by_request
+
     def _block(self, i: int) -> InterFormerBlock:
         plan = self._plan
-        summarizes_features = plan.to_ffn or (i == 0 and plan.cls_tokens > 0)
+        summarizes_features = (
+            plan.to_ffn or (i == 0 and plan.cls_tokens > 0) or (self._by_request and self._tells_summaries)
+        )
         cross = None
         if summarizes_features or plan.to_features:
             cross = self._cross_arch(f"cross_arch_{i}", summarizes_features, plan.to_features)
@@ -307,6 +351,7 @@ class InterFormer(Targets, Backbone):
             summarize_features=features,
             summarize_sequence=sequence,
             normalize=not self.faithful,
+            norm_epsilon=self.norm_epsilon,
             dtype=self.dtype_policy,
             name=name,
         )
@@ -319,6 +364,7 @@ class InterFormer(Targets, Backbone):
             mlp_units=self.interaction_mlp_units,
             dropout=self.dropout,
             residual=not self.faithful,
+            norm_epsilon=self.norm_epsilon,
             dtype=self.dtype_policy,
             name=f"interaction_arch_{i}",
         )
@@ -333,45 +379,52 @@ class InterFormer(Targets, Backbone):
             num_cls_tokens=self._plan.cls_tokens,
             dropout=self.dropout,
             residual=not self.faithful,
+            norm_epsilon=self.norm_epsilon,
             dtype=self.dtype_policy,
             name=f"sequence_arch_{i}",
         )
 
-    def call(self, inputs: dict[str, Any], training: bool | None = None) -> dict[str, Tensor]:
-        summaries = self._interleaved(inputs, training) if self._has_sequence_arch else [self._sole(inputs, training)]
-        tokens = ops.concatenate(summaries, axis=1) if len(summaries) > 1 else summaries[0]
-        return self.for_each_task(ops.reshape(tokens, (-1, tokens.shape[1] * tokens.shape[2])))
-
-    def shared(self, tokens: dict[str, Any]) -> dict[str, Any]:
+    def user_side(self, tokens: Tokens, training: bool | None = None) -> State:
         if not self._has_sequence_arch:
             return {} if self.early_aggregation is None else {"pooled": self.early_aggregation(sequences_of(tokens))}
         merged = self.merge(sequences_of(tokens))
         if not self.faithful:
             merged = {**merged, "sequence": self.sequence_norm(merged["sequence"])}
-        return {"merged": merged}
+        if not self._by_request:
+            return merged
+        users = tokens.get("user_features")
+        if users is None and self._user_tokens:
+            users = chosen(stack_tokens(tokens["features"]), self._user_tokens)
+        return self._user_side_of_request(merged, None if users is None else self.feature_norm(users), training)
 
-    def _sole(self, inputs: dict[str, Any], training: bool | None) -> Tensor:
-        features = stack_tokens(inputs["features"])
-        if self.early_aggregation is not None:
-            pooled = inputs["pooled"] if "pooled" in inputs else self.shared(inputs)["pooled"]
-            features = ops.concatenate([features, pooled], axis=1)
+    def candidate_side(
+        self, tokens: Tokens, state: State, row: Tensor | None = None, training: bool | None = None
+    ) -> dict[str, Tensor]:
+        features = stack_tokens(tokens["features"])
+        if self._by_request:
+            x = self._candidate_side_of_request(self.feature_norm(features), tokens, state, row, training)
+            return self.for_each_task(ops.reshape(x, (-1, x.shape[1] * x.shape[2])))
+        state = rows_of(state, row)
+        if "pooled" in state:
+            features = ops.concatenate([features, state["pooled"]], axis=1)
         if not self.faithful:
             features = self.feature_norm(features)
-        state = {"features": features, **_ids(inputs)}
+        given = {"features": features} | ({"ids": tokens["ids"]} if "ids" in tokens else {})
+        if self._has_sequence_arch:
+            summaries = self._interleaved({**state, **given}, training)
+        else:
+            summaries = [self._sole(given, training)]
+        x = ops.concatenate(summaries, axis=1) if len(summaries) > 1 else summaries[0]
+        return self.for_each_task(ops.reshape(x, (-1, x.shape[1] * x.shape[2])))
+
+    def _sole(self, state: dict[str, Tensor], training: bool | None) -> Tensor:
         for arch in self.interaction_arches:
             state["features"] = arch(state, training=training)
         return state["features"] if self._plan.keeps_tokens else self.final_cross_arch(state)["features"]
 
-    def _interleaved(self, inputs: dict[str, Any], training: bool | None) -> list[Tensor]:
-        features = stack_tokens(inputs["features"])
-        merged = inputs["merged"] if "merged" in inputs else self.shared(inputs)["merged"]
-        sequence, lengths = merged["sequence"], merged["lengths"]
-        if not self.faithful:
-            features = self.feature_norm(features)
-
-        state = {"features": features, "sequence": sequence, "lengths": lengths, **_ids(inputs)}
+    def _interleaved(self, state: dict[str, Tensor], training: bool | None) -> list[Tensor]:
         if self._plan.target_tokens:
-            target = [features[:, index] for index in self.target_features]
+            target = [state["features"][:, index] for index in self.target_features]
             state["target"] = ops.concatenate(target, axis=1) if len(target) > 1 else target[0]
         with histories_read():  # by `merge`
             for block in self._stack:
@@ -386,6 +439,8 @@ class InterFormer(Targets, Backbone):
         sequences = input_shape["sequences"]
         if sequences and self.information_flow == "sole":
             tokens += len(sequences) if self._plan.keeps_tokens else 0
+        elif sequences and self.candidate_flow == "request":
+            tokens = self._tokens_of_request(own) + self._plan.cls_tokens + self._plan.own_tokens
         elif sequences:
             several = self.aggregation not in ("average", "mha")
             tokens += self._plan.cls_tokens + self._plan.own_tokens if several else 1
@@ -424,11 +479,10 @@ class InterFormer(Targets, Backbone):
             "sequence_mask_ratio": self.sequence_mask_ratio,
             "dropout": self.dropout,
             "faithful": self.faithful,
+            "candidate_flow": self.candidate_flow,
+            "candidate_tokens": list(self.candidate_tokens),
+            "user_tokens": self.user_tokens,
         }
-
-
-def _ids(inputs: dict[str, Any]) -> dict[str, Tensor]:
-    return {"ids": inputs["ids"]} if "ids" in inputs else {}
 
 
 def _features_shape(input_shape: Any) -> tuple[Any, int, int]:

@@ -5,14 +5,13 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from tf_interformer import __version__
-from tf_interformer._quiet_start import import_tensorflow
 from tf_interformer._suggestions import did_you_mean
 from tf_interformer.command.parser import COMMAND
 from tf_interformer.command.programs import PROGRAMS
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; neither the help nor the version imports TensorFlow.
+    """The command line; neither the help, of a program neither, nor the version imports TensorFlow.
 
     Args:
         arguments: Those of the command line. Defaults to `None`: this process's.
@@ -30,15 +29,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     program = PROGRAMS[name]
     try:
-        import_tensorflow()
-        module = import_module(program.module)
+        return int(import_module(program.module).main(others))
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] in ("tf_interformer", "pipelines", "serving"):
             raise
         print(f"error: {COMMAND} {name} needs {error.name}: pip install 'tf_interformer[{program.extras}]'",
               file=sys.stderr)  # fmt: skip
         return 2
-    return int(module.main(others))
 
 
 def _help() -> str:

@@ -23,7 +23,9 @@ class Program(NamedTuple):
 
 
 PROGRAMS = {
-    "schema": Program("pipelines.schema.__main__", "pipelines", "propose the schema of a log, and split the log by it"),
+    "schema": Program(
+        "pipelines.own_log.__main__", "pipelines", "propose the schema of a log, and split the log by it"
+    ),
     "prepare": Program("pipelines.prepare", "pipelines", "write a data set as plain TFRecord or Parquet files"),
     "train": Program("pipelines.train", "pipelines", "train a ranker on a click log, judge it and export it"),
     "evaluate": Program("pipelines.evaluate", "pipelines", "measure a finished run again"),

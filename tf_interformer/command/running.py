@@ -4,24 +4,31 @@ import os
 import sys
 from collections.abc import Callable
 
+from tf_interformer._quiet_start import import_tensorflow
 from tf_interformer._tensorflow_errors import is_tensorflows, reason
 from tf_interformer.command.interrupted import Interrupted
 from tf_interformer.errors import UserError
 
 
-def run_command(command: Callable[[], None]) -> int:
+def run_command(command: Callable[[], None], tensorflow: bool = True) -> int:
     """Run a command; what its user can mend is told in one message, without a traceback.
+
+    A program imports TensorFlow, and what needs it, no sooner than here and in its command: by then its arguments are
+    read, so `--help` and an error in them are told at once.
 
     That is what is wrong with an input, and what the machine refuses: files, memory, what TensorFlow finds while it
     computes. Anything else is a mistake of ours, and its traceback is what we need.
 
     Args:
         command: What the program does.
+        tensorflow: Whether it needs TensorFlow, which is imported first, without its notices. Defaults to `True`.
 
     Returns:
         The exit status: 0, 2 for an error, 130 after an interruption.
     """
     try:
+        if tensorflow:
+            import_tensorflow()
         command()
     except UserError as error:
         return _told(str(error))

@@ -63,5 +63,5 @@ def _logs(model_name: str, schema: FeatureSchema) -> Iterator[Any]:
         )
         regression = named(regression_pb2.RegressionRequest(input=held), "regress")
         yield prediction_log_pb2.PredictionLog(regress_log=prediction_log_pb2.RegressLog(request=regression))
-    if schema.candidate:
+    if schema.served_candidate:
         yield predict("score_candidates", candidate_rows(schema, CANDIDATES))

@@ -40,7 +40,7 @@ def example_rows(schema: FeatureSchema, count: int, seed: int = 0) -> dict[str, 
 def candidate_rows(schema: FeatureSchema, count: int, seed: int = 0) -> dict[str, np.ndarray]:
     """The raw columns of one user and so many candidates."""
     rows = example_rows(schema, count, seed)
-    return {name: value if name in schema.candidate else value[:1] for name, value in rows.items()}
+    return {name: value if name in schema.served_candidate else value[:1] for name, value in rows.items()}
 
 
 def serialized_examples(schema: FeatureSchema, rows: Mapping[str, Any]) -> list[bytes]:

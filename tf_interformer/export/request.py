@@ -38,11 +38,11 @@ def to_ranking(schema: FeatureSchema, raw: Mapping[str, Any]) -> str:
         count = int(columns[sequence.length_column][0])
         histories[sequence.name] = [{f: _plain(columns[c][0, i]) for f, c in names.items()} for i in range(count)]
     user = [column.name for column in schema.served_columns if column.sequence is None and column.side == "user"]
-    rows = range(len(columns[schema.candidate[0]]))
+    rows = range(len(columns[schema.served_candidate[0]]))
     ranking = {
         "user_features": {name: _plain(columns[name][0]) for name in user},
         "history": histories,
-        "candidates": [{name: _plain(columns[name][row]) for name in schema.candidate} for row in rows],
+        "candidates": [{name: _plain(columns[name][row]) for name in schema.served_candidate} for row in rows],
     }
     return json.dumps(ranking, indent=1)
 

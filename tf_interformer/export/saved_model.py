@@ -32,6 +32,9 @@ def export_saved_model(
     - `serve_examples`: the same from serialised `tf.train.Example`s, `examples` `[B]`,
     - `score_candidates`: the same for one user and N items, where the schema names `candidate` features: the user's
       columns have one row, the items' N; the outputs are `[N, 1]`,
+    - `embed_user` and `score_known_user`, where the model computes a part for the user whoever the candidates are
+      (`Backbone.caches_users`): the user's state, for a cache, and `score_candidates` that takes one row of it beside
+      the columns,
     - `embed`: `representation` `[B, R]`, the backbone's output; with several tasks `TASK_representation`,
     - `classify` and `regress`: TensorFlow Serving's Classify and Regress calls for the first task, from serialised
       examples, `inputs`: `scores` `[B, 2]` of the `classes` "0" and "1", and `outputs` `[B, 1]`.
@@ -73,14 +76,16 @@ def _write(ranker: Ranker, folder: Path, model_name: str, say: Callable[[str], N
     # Not the ranker: the archive finds the variables that the signatures use, and would store them twice.
     archive.track(ranker.preprocessor)
     with ranker.without_xla(), contextlib.redirect_stdout(io.StringIO()):  # it prints every signature
+        taken = set(ranker.schema.signature())
         for signature in signatures(ranker):
             archive.add_endpoint(signature.name, signature.function, input_signature=[signature.takes])
+            taken |= set(signature.takes) if isinstance(signature.takes, dict) else set()
         archive.write_out(os.fspath(folder))
     updater = tf.compat.v1.saved_model.signature_def_utils.MethodNameUpdater(os.fspath(folder))
     for name, method in METHOD_NAMES.items():
         updater.replace_method_name(name, method, tags=["serve"])
     updater.save()
-    name_inputs(folder, ranker.schema.signature())
+    name_inputs(folder, taken)
     check_stock_operations(folder)
     extra = folder / "assets.extra"
     extra.mkdir()

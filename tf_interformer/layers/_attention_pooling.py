@@ -11,6 +11,8 @@ from tf_interformer.layers.multi_head_attention import MASKED
 def pool_by_scores(layer: Any, sequence: Tensor, lengths: Tensor, scores: Tensor) -> Tensor:
     """Pools `[B, T, D]` by the scores `[B, k H, T]` of k queries with H heads each: `[B, k, D]`.
 
+    With scores `[1, N k H, T]`, those of N examples with one history: `[N, k, D]`.
+
     `W_V` is applied to what was pooled: the same numbers without a value for every event.
 
     The padding of the sequence must be finite.
@@ -18,19 +20,19 @@ def pool_by_scores(layer: Any, sequence: Tensor, lengths: Tensor, scores: Tensor
     Args:
         layer: has `num_tokens` (k), `num_heads` (H), `value_kernel` and `output_kernel`, both `[D, D]`.
     """
-    batch, time, width = ops.shape(sequence)
+    _, time, width = ops.shape(sequence)
     heads, count = layer.num_heads, layer.num_tokens
     valid = valid_positions(lengths, time)
     bias = ops.where(valid, ops.zeros((), scores.dtype), ops.cast(MASKED, scores.dtype))
     weights = softmax(scores + bias[:, None, :])
-    record(layer, lambda: ops.transpose(ops.reshape(weights, (batch, count, heads, time)), (0, 2, 1, 3)))
+    record(layer, lambda: ops.transpose(ops.reshape(weights, (-1, count, heads, time)), (0, 2, 1, 3)))
     pooled = ops.matmul(ops.cast(weights, sequence.dtype), sequence)  # [B, k H, D]
     pooled = ops.where(valid[:, :1, None], pooled, ops.zeros_like(pooled))
 
     value_kernel = by_head(layer.value_kernel, sequence, (width, heads, width // heads))
     output_kernel = by_head(layer.output_kernel, sequence, (heads, width // heads, width))
     kernel = ops.reshape(ops.einsum("dhe,hef->hdf", value_kernel, output_kernel), (heads * width, width))
-    return project(ops.reshape(pooled, (batch, count, heads * width)), kernel)
+    return project(ops.reshape(pooled, (-1, count, heads * width)), kernel)
 
 
 def by_head(kernel: Tensor, sequence: Tensor, shape: tuple[int, ...]) -> Tensor:

@@ -101,6 +101,7 @@ def gelu(x: Tensor) -> Tensor:
 
 def project(x: Tensor, kernel: Tensor) -> Tensor:
     """Multiplies the last axis of `[..., D]` by a `[D, E]` kernel as one matrix product."""
+    kernel = ops.cast(kernel, x.dtype)  # a part of a layer may run by itself, where Keras casts no weights
     shape = tuple(ops.shape(x))
     if len(shape) == 2:
         return ops.matmul(x, kernel)
@@ -160,6 +161,27 @@ def read_history(sequence: Tensor, lengths: Tensor, leading: int = 0) -> tuple[T
     return zero_where_not(valid_positions(lengths + leading, time), sequence), lengths
 
 
+def events_at(sequence: Tensor, positions: Tensor) -> Tensor:
+    """The events `[B, Q, D]` at the positions `[B, Q]` of `[B, T, D]`; zeros where a position is negative."""
+    batch, time, width = ops.shape(sequence)
+    rows = ops.expand_dims(ops.arange(batch), 1) * time + ops.clip(positions, 0, time - 1)
+    found = ops.reshape(
+        ops.take(ops.reshape(sequence, (-1, width)), rows, axis=0), (batch, ops.shape(positions)[1], width)
+    )
+    return zero_where_not(positions >= 0, found)
+
+
+def latest_events(sequence: Tensor, lengths: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """The last `count` events of each history, oldest first, `[B, count, D]`, and how many of these there are."""
+    time = ops.shape(sequence)[1]
+    if isinstance(time, int) and time <= count:
+        return sequence, lengths
+    kept = ops.minimum(lengths, count)
+    order = ops.expand_dims(ops.arange(count), 0)
+    positions = order + ops.expand_dims(lengths - kept, 1)
+    return events_at(sequence, ops.where(order < ops.expand_dims(kept, 1), positions, -1)), kept
+
+
 def masked_mean(sequence: Tensor, lengths: Tensor) -> Tensor:
     """Averages `[B, T, D]` over the events of each history: `[B, D]`, zeros for an empty history.
 
@@ -171,9 +193,13 @@ def masked_mean(sequence: Tensor, lengths: Tensor) -> Tensor:
     return ops.squeeze(ops.matmul(ops.expand_dims(weights, 1), sequence), axis=1)
 
 
-def repeat_rows(x: Tensor, count: Any) -> Tensor:
-    """Repeats the only row of `[1, ...]`: `[count, ...]`."""
-    return ops.broadcast_to(x, (count, *ops.shape(x)[1:]))
+def rows_of(values: Any, row: Tensor | None) -> Any:
+    """A tensor `[R, ...]`, or a dict of such, with the row of each example; `row` is `[N]`, or None: R is N."""
+    if row is None:
+        return values
+    if isinstance(values, dict):
+        return {name: rows_of(value, row) for name, value in values.items()}
+    return ops.take(values, row, axis=0)
 
 
 def check_positive(name: str, value: Any, minimum: int = 1) -> int:

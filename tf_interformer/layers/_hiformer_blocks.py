@@ -14,6 +14,7 @@ class HiformerBlocks:
     """Mixed into a layer, which then has `blocks` once `_build_blocks` has run."""
 
     dtype_policy: Any
+    norm_epsilon: float
 
     def _set_blocks(
         self,
@@ -68,6 +69,7 @@ class HiformerBlocks:
             norm=self.norm,
             num_queries=num_queries,
             dropout=self.dropout,
+            norm_epsilon=self.norm_epsilon,
             dtype=self.dtype_policy,
             name=f"block_{i}",
         )

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from tf_interformer._keras import keras, ops, register
+from tf_interformer._keras import ops, register
 from tf_interformer.layers._common import (
     Tensor,
     build_sublayer,
@@ -19,7 +19,7 @@ from tf_interformer.layers._common import (
     valid_positions,
     zero_where_not,
 )
-from tf_interformer.layers._token_norm import TokenNorm
+from tf_interformer.layers._soft_norms import WithSoftNorms
 from tf_interformer.layers.gating import ACTIVATIONS, Gating
 from tf_interformer.layers.linear_compression import LinearCompression
 from tf_interformer.layers.multi_head_attention import MultiHeadAttention
@@ -31,7 +31,7 @@ AGGREGATIONS = ("selective", "average", "mlp", "mha")
 
 
 @register
-class CrossArch(keras.layers.Layer):
+class CrossArch(WithSoftNorms):
     """Cross Arch of InterFormer: selective summaries of the features and of the sequence (Eqs. 10 and 11).
 
     `X_sum = Gating(LCE(X))`, `S_sum = Gating([S_CLS || S_PMA || S_recent])`. PMA and the recent tokens see
@@ -56,6 +56,7 @@ class CrossArch(keras.layers.Layer):
         summarize_features: bool. Whether to make `X_sum`. Defaults to `True`.
         summarize_sequence: bool. Whether to make `S_sum`. Defaults to `True`.
         normalize: bool. Normalise the tokens before the gates. The paper does not. Defaults to `True`.
+        norm_epsilon: float. What these norms add to the variance, see `Backbone`. Defaults to `1.0`.
 
     Input: `{"features": [batch, N, dim], "sequence": [batch, time, dim], "lengths": [batch], "cls": [batch, C,
     dim], "target": [batch, any]}`. The sequence holds the behaviours. Without `"cls"` the CLS tokens are `X_sum`
@@ -140,7 +141,7 @@ class CrossArch(keras.layers.Layer):
 
     def _build_norm_and_gate(self, kind: str, shape: Any) -> None:
         if self.normalize:
-            norm = self._add(TokenNorm(soft=True, dtype=self.dtype_policy, name=f"{kind}_norm"), shape)
+            norm = self._add(self.make_norm(f"{kind}_norm"), shape)
             setattr(self, f"{kind}_norm", norm)
         if self.gating is not None:
             gate = Gating(self.gating, self.gating_units, dtype=self.dtype_policy, name=f"{kind}_gate")

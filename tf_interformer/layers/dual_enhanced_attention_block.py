@@ -5,13 +5,13 @@ from typing import Any
 
 from tf_interformer._keras import keras, register
 from tf_interformer.layers._common import Shape, Tensor, build_sublayer, check_positive, check_rate
-from tf_interformer.layers._token_norm import TokenNorm
+from tf_interformer.layers._soft_norms import WithSoftNorms
 from tf_interformer.layers.dual_enhanced_attention import DualEnhancedAttention, attention_shape, split_ids
 from tf_interformer.layers.mlp import MLP
 
 
 @register
-class DualEnhancedAttentionBlock(keras.layers.Layer):
+class DualEnhancedAttentionBlock(WithSoftNorms):
     """One Transformer layer: `Z = LN(X + DEA(X))`, `Y = LN(Z + MLP(Z))` (arXiv 2503.11233).
 
     The paper puts its attention into a Transformer; where the norms stand and the form of the MLP are ours.
@@ -23,6 +23,7 @@ class DualEnhancedAttentionBlock(keras.layers.Layer):
         ffn_activation: str or callable. Defaults to `"swish"`.
         dropout: float. Rate after the attention and after the MLP. Defaults to `0.0`.
         combo, collapse_avoiding, fusion, value_embedding, combo_config, collapse_config: see `DualEnhancedAttention`.
+        norm_epsilon: float. What the norms where residuals join add to the variance, see `Backbone`. Defaults to `1.0`.
 
     Input: `{"tokens": [batch, N, dim], "ids": [batch, N]}`; without `combo` also the tokens alone or a list of tensors
         `[batch, dim]`.
@@ -79,9 +80,9 @@ class DualEnhancedAttentionBlock(keras.layers.Layer):
         width = shape[2] or 0
         build_sublayer(self.attention, input_shape)
         policy = self.dtype_policy
-        self.attention_norm = TokenNorm(soft=True, dtype=policy, name="attention_norm")
+        self.attention_norm = self.make_norm("attention_norm")
         self.ffn = MLP((self.ffn_dim or 4 * width, width), self.ffn_activation, dtype=policy, name="ffn")
-        self.ffn_norm = TokenNorm(soft=True, dtype=policy, name="ffn_norm")
+        self.ffn_norm = self.make_norm("ffn_norm")
         parts: list[Any] = [self.attention_norm, self.ffn, self.ffn_norm]
         self.dropout_layer = None
         if self.dropout:

@@ -7,6 +7,7 @@ from tf_interformer.layers._common import (
     Shape,
     Tensor,
     build_sublayer,
+    check_factor,
     check_positive,
     check_rate,
     gelu,
@@ -19,13 +20,16 @@ from tf_interformer.layers._common import (
 class HeterogeneousFeedForward(keras.layers.Layer):
     """Heterogeneous feed-forward network of Hiformer: `FFN_i(o) = GELU(o W1_i + b1_i) W2_i + b2_i` (Eq. 4).
 
-    Each token i has its own weights; all tokens together are two batched matrix products.
+    Each token i has its own weights; all tokens together are two batched matrix products. With a gate it is the SwiGLU
+    of TokenMixer-Large, `(act(o W3_i + b3_i) * (o W1_i + b1_i)) W2_i + b2_i`.
 
     Args:
         hidden_dim: int or `None`. `None` means four times the width of the tokens, which is our choice. Defaults to
             `None`.
         activation: str or callable. `"gelu"` is the form with tanh, which ONNX converters know. Defaults to `"gelu"`.
         dropout: float. Rate after the second product. Defaults to `0.0`.
+        gated: bool. With a gate, for which `activation` is `"swish"` in the paper. Defaults to `False`.
+        start: float. Scale of a fresh `W2`, relative to the usual one. Defaults to `1.0`.
 
     Input shape: `[batch, tokens, dim]`, or a list of tensors `[batch, dim]`.
     Output shape: `[batch, tokens, dim]`.
@@ -40,23 +44,33 @@ class HeterogeneousFeedForward(keras.layers.Layer):
 
     Reference:
         [Hiformer, arXiv 2311.05884](https://arxiv.org/abs/2311.05884)
+        [TokenMixer-Large, arXiv 2602.06563](https://arxiv.org/abs/2602.06563)
     """
 
     def __init__(
-        self, hidden_dim: int | None = None, activation: Any = "gelu", dropout: float = 0.0, **kwargs: Any
+        self,
+        hidden_dim: int | None = None,
+        activation: Any = "gelu",
+        dropout: float = 0.0,
+        gated: bool = False,
+        start: float = 1.0,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.hidden_dim = None if hidden_dim is None else check_positive("hidden_dim", hidden_dim)
         self.activation = keras.activations.get(activation)
         self.dropout = check_rate("dropout", dropout)
+        self.gated = gated
+        self.start = check_factor("start", start)
 
     def build(self, input_shape: Any) -> None:
         shape = tokens_shape(input_shape)
         tokens, width = shape[1] or 0, shape[2] or 0
         hidden = self.hidden_dim or 4 * width
-        for name, rows, columns in (("first", width, hidden), ("second", hidden, width)):
+        gate = [("gate", width, hidden, 1.0)] if self.gated else []
+        for name, rows, columns, start in (("first", width, hidden, 1.0), ("second", hidden, width, self.start), *gate):
             # Not "lecun_normal", which would count the tokens as inputs.
-            initializer = keras.initializers.RandomNormal(stddev=rows**-0.5)
+            initializer = keras.initializers.RandomNormal(stddev=start * rows**-0.5)
             kernel = self.add_weight(name=f"{name}_kernel", shape=(tokens, rows, columns), initializer=initializer)
             setattr(self, f"{name}_kernel", kernel)
             bias = self.add_weight(name=f"{name}_bias", shape=(tokens, columns), initializer="zeros")
@@ -69,11 +83,10 @@ class HeterogeneousFeedForward(keras.layers.Layer):
 
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         x = ops.transpose(stack_tokens(inputs), (1, 0, 2))  # [L, B, D]
-        x = ops.matmul(x, self.first_kernel)
-        x = x + ops.expand_dims(ops.cast(self.first_bias, x.dtype), 1)
-        x = gelu(x) if self.activation is keras.activations.gelu else self.activation(x)
-        x = ops.matmul(x, self.second_kernel)
-        x = x + ops.expand_dims(ops.cast(self.second_bias, x.dtype), 1)
+        hidden = _per_token(x, self.first_kernel, self.first_bias)
+        gate = _per_token(x, self.gate_kernel, self.gate_bias) if self.gated else hidden
+        act = gelu(gate) if self.activation is keras.activations.gelu else self.activation(gate)
+        x = _per_token(act * hidden if self.gated else act, self.second_kernel, self.second_bias)
         output = ops.transpose(x, (1, 0, 2))
         return output if self.dropout_layer is None else self.dropout_layer(output, training=training)
 
@@ -86,4 +99,12 @@ class HeterogeneousFeedForward(keras.layers.Layer):
             "hidden_dim": self.hidden_dim,
             "activation": keras.activations.serialize(self.activation),
             "dropout": self.dropout,
+            "gated": self.gated,
+            "start": self.start,
         }
+
+
+def _per_token(x: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
+    """`[L, B, D]` times a kernel for each token."""
+    x = ops.matmul(x, kernel)
+    return x + ops.expand_dims(ops.cast(bias, x.dtype), 1)

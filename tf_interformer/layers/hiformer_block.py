@@ -12,14 +12,14 @@ from tf_interformer.layers._common import (
     stack_tokens,
     tokens_shape,
 )
-from tf_interformer.layers._token_norm import TokenNorm
+from tf_interformer.layers._soft_norms import WithSoftNorms
 from tf_interformer.layers.composite_attention import CompositeAttention
 from tf_interformer.layers.heterogeneous_attention import HeterogeneousAttention
 from tf_interformer.layers.heterogeneous_feed_forward import HeterogeneousFeedForward
 
 
 @register
-class HiformerBlock(keras.layers.Layer):
+class HiformerBlock(WithSoftNorms):
     """One layer of Hiformer: attention and feed-forward network, each with a residual connection and a norm.
 
     `X' = LN(X + Attention(X))`, `Y = LN(X' + FFN(X'))` for `norm="post"`, as in the first Transformer;
@@ -42,6 +42,8 @@ class HiformerBlock(keras.layers.Layer):
         norm: str. `"post"` or `"pre"`. Defaults to `"post"`.
         num_queries: int or `None`. Only the last so many tokens are computed. `None` means all. Defaults to `None`.
         dropout: float. Rate after the attention and after the feed-forward network. Defaults to `0.0`.
+        norm_epsilon: float. What the norms of `"post"`, where residuals join, add to the variance, see `Backbone`.
+            Defaults to `1.0`.
 
     Input shape: `[batch, tokens, dim]`, or a list of tensors `[batch, dim]`.
     Output shape: `[batch, num_queries, dim]`.
@@ -123,12 +125,12 @@ class HiformerBlock(keras.layers.Layer):
         build_sublayer(self.attention, shape)
         queries = self.attention.compute_output_shape(shape)
         soft = self.norm == "post"  # else it is inside the branch
-        self.attention_norm = TokenNorm(soft=soft, dtype=self.dtype_policy, name="attention_norm")
+        self.attention_norm = self.make_norm("attention_norm", soft)
         build_sublayer(self.attention_norm, shape if self.norm == "pre" else queries)
         self.feed_forward = HeterogeneousFeedForward(
             self.ffn_dim, self.activation, self.dropout, dtype=self.dtype_policy, name="feed_forward"
         )
-        self.feed_forward_norm = TokenNorm(soft=soft, dtype=self.dtype_policy, name="feed_forward_norm")
+        self.feed_forward_norm = self.make_norm("feed_forward_norm", soft)
         for layer in (self.feed_forward, self.feed_forward_norm):
             build_sublayer(layer, queries)
         super().build(input_shape)

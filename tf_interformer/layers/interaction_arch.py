@@ -16,13 +16,13 @@ from tf_interformer.layers._common import (
     small,
     tokens_shape,
 )
-from tf_interformer.layers._token_norm import TokenNorm
+from tf_interformer.layers._soft_norms import WithSoftNorms
 from tf_interformer.layers.linear_compression import LinearCompression
 from tf_interformer.layers.mlp import MLP
 
 
 @register
-class InteractionArch(keras.layers.Layer):
+class InteractionArch(WithSoftNorms):
     """Interaction Arch of InterFormer: `X' = MLP(Interaction([X || S_sum]))` (Eq. 7), of the shape of `X`.
 
     With `residual=True`, which the paper does not print, `X' = LN(X + MLP(...))`.
@@ -37,6 +37,8 @@ class InteractionArch(keras.layers.Layer):
         mlp_units: list of int. Hidden layers of the flattened MLP. Defaults to `()`.
         dropout: float. Rate after the MLP. Defaults to `0.0`.
         residual: bool. Add the input and normalise. Defaults to `True`.
+        norm_epsilon: float. What the norm adds to the variance, and those of the interaction where residuals join,
+            unless `interaction_config` says otherwise; see `Backbone`. Defaults to `1.0`.
 
     Input: `{"features": [batch, N, dim], "summary": [batch, M, dim]}`, or the features alone. With `"ids"`, int
         `[batch, n]` for the first `n` of the features, an interaction that has `needs_ids = True` is called with
@@ -83,8 +85,12 @@ class InteractionArch(keras.layers.Layer):
         if "summary" in input_shape:
             total += tokens_shape(input_shape["summary"])[1] or 0
         policy = self.dtype_policy
-        config = {**(json.loads(self._interaction_config) or {}), "dtype": policy, "name": "interaction"}
-        self.interaction = interactions.get(json.loads(self._interaction), **config)
+        identifier = json.loads(self._interaction)
+        config = {
+            **self.norm_arguments(type(interactions.get(identifier))),
+            **(json.loads(self._interaction_config) or {}),
+        }
+        self.interaction = interactions.get(identifier, **config, dtype=policy, name="interaction")
         build_sublayer(self.interaction, (batch, total, width))
         if self.mlp_form == "lce":
             self.mlp: Any = LinearCompression(tokens, dtype=policy, name="mlp")
@@ -98,7 +104,7 @@ class InteractionArch(keras.layers.Layer):
             self.dropout_layer = keras.layers.Dropout(self.dropout, dtype=policy, name="dropout")
             build_sublayer(self.dropout_layer, (batch, tokens, width))
         if self.residual:
-            self.norm = TokenNorm(soft=True, dtype=policy, name="norm")
+            self.norm = self.make_norm("norm")
             build_sublayer(self.norm, (batch, tokens, width))
         super().build(input_shape)
 

@@ -11,6 +11,7 @@ from tf_interformer.layers._common import (
     sequence_shape,
     tokens_shape,
 )
+from tf_interformer.layers._copies import config_of, copy_of
 from tf_interformer.layers.cross_arch import CrossArch
 from tf_interformer.layers.interaction_arch import InteractionArch
 from tf_interformer.layers.sequence_arch import SequenceArch
@@ -36,8 +37,9 @@ class InterFormerBlock(keras.layers.Layer):
     "target": [batch, any], "ids": [batch, n]}`, of which the first three are needed. The sequence holds the behaviours.
     Without `"cls"` the CLS tokens are `X_sum`, as in the first layer. `"target"` is the candidate, for the Cross Arch,
     `"ids"` are those of the features, for an interaction that needs them.
-    Output: the same dict, with the features, the sequence and the CLS tokens that the layer makes; lengths are within
-    the events. It is the next block's input. What stands at padded positions has no meaning.
+    Output: the same dict, with the features, the sequence and the CLS tokens that the layer makes, and what it told of
+    the sequence and of the features as `"summary"` and `"feature_summary"`; lengths are within the events. It is the
+    next block's input. What stands at padded positions has no meaning.
 
     Raises:
         ValueError: The Sequence Arch needs a summary of the features that nothing makes.
@@ -59,9 +61,9 @@ class InterFormerBlock(keras.layers.Layer):
 
     def __init__(self, cross_arch: Any, interaction_arch: Any, sequence_arch: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.cross_arch: CrossArch | None = _arch(cross_arch, self.dtype_policy)
-        self.interaction_arch: InteractionArch = _arch(interaction_arch, self.dtype_policy)
-        self.sequence_arch: SequenceArch = _arch(sequence_arch, self.dtype_policy)
+        self.cross_arch: CrossArch | None = copy_of(cross_arch, self.dtype_policy)
+        self.interaction_arch: InteractionArch = copy_of(interaction_arch, self.dtype_policy)
+        self.sequence_arch: SequenceArch = copy_of(sequence_arch, self.dtype_policy)
 
     @property
     def _num_cls(self) -> int:
@@ -101,7 +103,9 @@ class InterFormerBlock(keras.layers.Layer):
                 state.setdefault("cls", summaries.get("features"))
             x: dict[str, Tensor] = {key: state[key] for key in ("features", "ids") if key in state}
             if "sequence" in summaries:
-                x["summary"] = summaries["sequence"]
+                x["summary"] = state["summary"] = summaries["sequence"]
+            if "features" in summaries:
+                state["feature_summary"] = summaries["features"]
             s = {"sequence": sequence, "lengths": lengths}
             if self._num_cls:
                 s["sequence"] = ops.concatenate([state["cls"], sequence], axis=1)
@@ -116,31 +120,18 @@ class InterFormerBlock(keras.layers.Layer):
         return {**state, "sequence": sequence}
 
     def compute_output_shape(self, input_shape: Any) -> dict[str, Any]:
-        if not self._num_cls:
-            return dict(input_shape)
+        made = dict(input_shape)
+        if self.cross_arch is not None:
+            summaries = self.cross_arch.compute_output_shape(input_shape)
+            names = {"sequence": "summary", "features": "feature_summary"}
+            made |= {names[side]: shape for side, shape in summaries.items()}
         batch, _, width = tokens_shape(input_shape["features"])
-        return {**input_shape, "cls": (batch, self._num_cls, width)}
+        return {**made, "cls": (batch, self._num_cls, width)} if self._num_cls else made
 
     def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
-            "cross_arch": _config(self.cross_arch),
-            "interaction_arch": _config(self.interaction_arch),
-            "sequence_arch": _config(self.sequence_arch),
+            "cross_arch": config_of(self.cross_arch),
+            "interaction_arch": config_of(self.interaction_arch),
+            "sequence_arch": config_of(self.sequence_arch),
         }
-
-
-def _arch(given: Any, policy: Any) -> Any:
-    """A fresh layer, of the block's dtype policy."""
-    if given is None:
-        return None
-    layer = keras.saving.deserialize_keras_object(given) if isinstance(given, dict) else given
-    return type(layer).from_config({**layer.get_config(), "dtype": policy})
-
-
-def _config(arch: Any) -> dict[str, Any] | None:
-    if arch is None:
-        return None
-    config = keras.saving.serialize_keras_object(arch)
-    # The block builds it, by shapes that it works out itself.
-    return {key: value for key, value in config.items() if key != "build_config"}

@@ -3,6 +3,7 @@
 from typing import Any
 
 from tf_interformer._keras import keras, ops, register
+from tf_interformer.layers._alignment import ALIGNMENTS, extend, shift
 from tf_interformer.layers._common import (
     Tensor,
     build_sublayer,
@@ -14,8 +15,6 @@ from tf_interformer.layers._common import (
     sequence_shape,
 )
 from tf_interformer.layers.mlp import MLP
-
-ALIGNMENTS = ("oldest", "recent")
 
 
 @register
@@ -100,9 +99,9 @@ class MaskNetMerge(keras.layers.Layer):
             for other in lengths[1:]:
                 length = ops.maximum(length, other)
             time = _largest(times)
-            sequences = [_extend(sequence, time) for sequence in sequences]
+            sequences = [extend(sequence, time) for sequence in sequences]
             if self.alignment == "recent":
-                sequences = [_shift(x, n, length) for x, n in zip(sequences, lengths, strict=True)]
+                sequences = [shift(x, n, length) for x, n in zip(sequences, lengths, strict=True)]
             merged = ops.concatenate(sequences, axis=-1)
         else:
             merged = sequences[0]
@@ -152,19 +151,3 @@ def _largest(times: list[Any]) -> Any:
     for time in times[1:]:
         largest = ops.maximum(largest, time)
     return largest
-
-
-def _extend(sequence: Tensor, time: Any) -> Tensor:
-    batch, own, width = ops.shape(sequence)
-    if isinstance(time, int) and own == time:
-        return sequence
-    return ops.concatenate([sequence, ops.zeros((batch, time - own, width), dtype=sequence.dtype)], axis=1)
-
-
-def _shift(sequence: Tensor, lengths: Tensor, longest: Tensor) -> Tensor:
-    """Moves each history to the right, so that it ends where the longest history of its example ends."""
-    batch, time, width = ops.shape(sequence)
-    source = ops.expand_dims(ops.arange(time), 0) - ops.expand_dims(longest - lengths, 1)  # [B, T]
-    rows = ops.expand_dims(ops.arange(batch), 1) * time + ops.clip(source, 0, time - 1)
-    shifted = ops.reshape(ops.take(ops.reshape(sequence, (-1, width)), rows, axis=0), (batch, time, width))
-    return ops.where(ops.expand_dims(source >= 0, -1), shifted, ops.zeros_like(shifted))

@@ -76,7 +76,7 @@ class MultiHeadAttention(keras.layers.Layer):
         queries, keys, values = ops.unstack(ops.transpose(qkv, (2, 0, 3, 1, 4)), 3)  # [B, H, T, D / H]
         queries = queries * head**-0.5
         if self.rotary:
-            angles = rotary_angles(given.get("positions", time), head, dtype=_wide_name(self.compute_dtype))
+            angles = rotary_angles(given.get("positions", time), head, dtype=wide_name(self.compute_dtype))
             if len(angles.shape) == 3:
                 angles = ops.expand_dims(angles, 1)  # [B, 1, T, D / 2H]
             queries, keys = rotate(queries, angles), rotate(keys, angles)
@@ -120,7 +120,8 @@ def _sequence(inputs: Any) -> Any:
     return inputs["sequence"] if isinstance(inputs, dict) else inputs
 
 
-def _wide_name(dtype: str) -> str:
+def wide_name(dtype: str) -> str:
+    """The precision of angles, scores and norms in a layer that computes in `dtype`."""
     return "float64" if dtype == "float64" else "float32"
 
 

@@ -14,13 +14,13 @@ from tf_interformer.layers._common import (
     sequence_shape,
     wide,
 )
-from tf_interformer.layers._token_norm import TokenNorm
+from tf_interformer.layers._soft_norms import WithSoftNorms
 from tf_interformer.layers.mlp import MLP
 from tf_interformer.layers.multi_head_attention import check_heads
 
 
 @register
-class PoolingByAttention(keras.layers.Layer):
+class PoolingByAttention(WithSoftNorms):
     """Pooling by multi-head attention (PMA): learnable seeds query a sequence (InterFormer, Eq. 4).
 
     `PMA(S) = MHA(Q, S W_K, S W_V)` with learnable `Q` in `R^{k x d}`. Seeds are parameters, so `W_K` is applied to
@@ -31,12 +31,13 @@ class PoolingByAttention(keras.layers.Layer):
         num_heads: int. Must divide the width of the sequence. Defaults to `4`.
         full: bool. Use the whole attention block of Set Transformer, `H = LN(Q + MHA(Q, S, S))`,
             `LN(H + rFF(H))`, in place of the attention alone. Defaults to `False`.
+        norm_epsilon: float. What the norms of that block add to the variance, see `Backbone`. Defaults to `1.0`.
 
     Input: `{"sequence": [batch, time, dim], "lengths": [batch]}`; positions from `lengths` on are padding.
     Output shape: `[batch, num_tokens, dim]`. The attention to an empty history is zero.
 
     Raises:
-        ValueError: If an argument is not a positive integer or `num_heads` does not divide the width.
+        ValueError: If an argument is not positive or `num_heads` does not divide the width.
 
     Example:
 
@@ -67,9 +68,9 @@ class PoolingByAttention(keras.layers.Layer):
             setattr(self, name, self.add_weight(name=name, shape=(width, width), initializer="lecun_normal"))
         if self.full:
             pooled = (batch, self.num_tokens, width)
-            self.attention_norm = TokenNorm(soft=True, dtype=self.dtype_policy, name="attention_norm")
+            self.attention_norm = self.make_norm("attention_norm")
             self.feed_forward = MLP((width, width), dtype=self.dtype_policy, name="feed_forward")
-            self.output_norm = TokenNorm(soft=True, dtype=self.dtype_policy, name="output_norm")
+            self.output_norm = self.make_norm("output_norm")
             for layer in (self.attention_norm, self.feed_forward, self.output_norm):
                 build_sublayer(layer, pooled)
         super().build(input_shape)

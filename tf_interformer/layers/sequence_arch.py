@@ -14,7 +14,7 @@ from tf_interformer.layers._common import (
     sequence_shape,
     valid_positions,
 )
-from tf_interformer.layers._token_norm import TokenNorm
+from tf_interformer.layers._soft_norms import WithSoftNorms
 from tf_interformer.layers.multi_head_attention import MultiHeadAttention
 from tf_interformer.layers.personalized_ffn import MODES, PERSONALIZED, PersonalizedFFN
 
@@ -24,7 +24,7 @@ BRANCH_START = 0.1
 
 
 @register
-class SequenceArch(keras.layers.Layer):
+class SequenceArch(WithSoftNorms):
     """Sequence Arch of InterFormer: `S' = MHA(PFFN(X_sum, S))` (Eqs. 8 and 9).
 
     With `residual=True`, which the paper does not print, each of the two is a residual branch, normalised where it
@@ -45,6 +45,7 @@ class SequenceArch(keras.layers.Layer):
             count. Defaults to `0`.
         dropout: float. Rate after each of the two. Defaults to `0.0`.
         residual: bool. Residual branches. Defaults to `True`.
+        norm_epsilon: float. What the norms where residuals join add to the variance, see `Backbone`. Defaults to `1.0`.
 
     Input: `{"sequence": [batch, C + time, dim], "lengths": [batch], "summary": [batch, n, dim]}`.
     Output shape: that of the sequence. What stands at padded positions has no meaning.
@@ -114,10 +115,10 @@ class SequenceArch(keras.layers.Layer):
             build_sublayer(self.mha, {"sequence": shape, "mask": shape[:2]})
         if self.residual:
             if self.personalized_ffn is not None:
-                self.ffn_norm = TokenNorm(soft=True, dtype=policy, name="ffn_norm")
+                self.ffn_norm = self.make_norm("ffn_norm")
                 build_sublayer(self.ffn_norm, shape)
             if self.attention:
-                self.mha_norm = TokenNorm(soft=True, dtype=policy, name="mha_norm")
+                self.mha_norm = self.make_norm("mha_norm")
                 build_sublayer(self.mha_norm, shape)
         super().build(input_shape)
 

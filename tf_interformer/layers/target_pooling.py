@@ -10,6 +10,7 @@ from tf_interformer.layers._common import (
     check_positive,
     project,
     read_history,
+    rows_of,
     sequence_shape,
     wide,
 )
@@ -27,10 +28,13 @@ class TargetPooling(keras.layers.Layer):
     Args:
         num_tokens: int. k, the number of queries. Defaults to `2`.
         num_heads: int. Must divide the width of the sequence. Defaults to `4`.
+        seeds: bool. Whether the queries have a learned part as well, `Q = reshape(x_target W_Q) + Q_0`: what is asked
+            whoever the candidate is, as `PoolingByAttention` does. Defaults to `False`.
 
     Input: `{"sequence": [batch, time, dim], "lengths": [batch], "target": [batch, any]}`; positions from `lengths` on
-    are padding.
-    Output shape: `[batch, num_tokens, dim]`; zeros for an empty history.
+    are padding. Many candidates may ask one history: with `"row"`, int `[N]`, `"target"` is `[N, any]`, and says which
+    row of the histories each asks.
+    Output shape: `[N, num_tokens, dim]`, where N is the batch without rows; zeros for an empty history.
 
     Raises:
         ValueError: If an argument is not a positive integer or `num_heads` does not divide the width.
@@ -49,10 +53,11 @@ class TargetPooling(keras.layers.Layer):
         [Deep Interest Network, arXiv 1706.06978](https://arxiv.org/abs/1706.06978)
     """
 
-    def __init__(self, num_tokens: int = 2, num_heads: int = 4, **kwargs: Any) -> None:
+    def __init__(self, num_tokens: int = 2, num_heads: int = 4, seeds: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.num_tokens = check_positive("num_tokens", num_tokens)
         self.num_heads = check_positive("num_heads", num_heads)
+        self.seeds = seeds
 
     def build(self, input_shape: Any) -> None:
         width = sequence_shape(input_shape["sequence"])[2] or 0
@@ -66,22 +71,33 @@ class TargetPooling(keras.layers.Layer):
         }
         for name, shape in shapes.items():
             setattr(self, name, self.add_weight(name=name, shape=shape, initializer="lecun_normal"))
+        if self.seeds:
+            start = keras.initializers.RandomNormal(stddev=1.0)
+            self.seed_queries = self.add_weight(name="seed_queries", shape=[self.num_tokens * width], initializer=start)
         super().build(input_shape)
 
     def call(self, inputs: dict[str, Tensor]) -> Tensor:
         sequence, lengths = read_history(inputs["sequence"], inputs["lengths"])
         width, heads, count = sequence.shape[-1], self.num_heads, self.num_tokens
         head = width // heads
-        queries = ops.reshape(project(inputs["target"], self.query_kernel), (-1, count, heads, head)) * head**-0.5
+        queries = project(inputs["target"], self.query_kernel)
+        if self.seeds:
+            queries = queries + ops.cast(self.seed_queries, queries.dtype)
+        queries = ops.reshape(queries, (-1, count, heads, head)) * head**-0.5
         # `W_K` is applied to the queries: no key for each event.
         keys = by_head(self.key_kernel, sequence, (width, heads, head))
         queries = ops.reshape(ops.einsum("bkhe,dhe->bkhd", queries, keys), (-1, count * heads, width))
+        if inputs.get("row") is not None:
+            if sequence.shape[0] == 1:  # all ask the same history: one product, no copies of it
+                queries = ops.reshape(queries, (1, -1, width))
+            else:
+                sequence, lengths = rows_of(sequence, inputs["row"]), rows_of(lengths, inputs["row"])
         scores = wide(ops.matmul(queries, ops.transpose(sequence, (0, 2, 1))))  # [B, k H, T]
         return pool_by_scores(self, sequence, lengths, scores)
 
     def compute_output_shape(self, input_shape: Any) -> Shape:
-        batch, _, width = sequence_shape(input_shape["sequence"])
-        return (batch, self.num_tokens, width)
+        _, _, width = sequence_shape(input_shape["sequence"])
+        return (input_shape["target"][0], self.num_tokens, width)
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "num_tokens": self.num_tokens, "num_heads": self.num_heads}
+        return {**super().get_config(), "num_tokens": self.num_tokens, "num_heads": self.num_heads, "seeds": self.seeds}

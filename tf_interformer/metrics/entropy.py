@@ -92,4 +92,18 @@ def normalized_entropy(
     rate = float(check_labels(labels).mean()) if base_rate is None else base_rate
     if rate in (0.0, 1.0):
         return float("nan")
-    return loss / -(rate * math.log(rate) + (1.0 - rate) * math.log1p(-rate))
+    return loss / entropy_of(rate)
+
+
+def entropy_of(rate: float) -> float:
+    """Returns the log loss of always predicting a click rate in (0, 1) that is right, in nats.
+
+    Args:
+        rate: float. The click rate.
+
+    Example:
+
+    >>> round(entropy_of(0.5), 4)
+    0.6931
+    """
+    return -(rate * math.log(rate) + (1.0 - rate) * math.log1p(-rate))

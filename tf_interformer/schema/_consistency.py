@@ -77,10 +77,6 @@ def _check_candidate(schema: SchemaParts) -> None:
         raise ValueError(f"`candidate` must name features, which are {names}. Received: {unknown}")
     if len(set(schema.candidate)) != len(schema.candidate):
         raise ValueError(f"`candidate` must name each feature once. Received: {list(schema.candidate)}")
-    served = [name for name in schema.candidate if name in schema.served_as]
-    if served:
-        raise ValueError(f"`candidate` may not name features with `serve_as`: no request holds them. "
-                         f"Received: {served}")  # fmt: skip
 
 
 def _check_comparisons(schema: SchemaParts) -> None:

@@ -32,6 +32,15 @@ class History:
     kept: Array
     real: Array
 
+    def of(self, rows: Array, arrays: Arrays) -> "History":
+        """The history of each candidate, where `rows` says whose it is."""
+
+        def taken(columns: Mapping[str, Array]) -> dict[str, Array]:
+            return {name: arrays.take(values, rows) for name, values in columns.items()}
+
+        kept, real = arrays.take(self.kept, rows), arrays.take(self.real, rows)
+        return History(taken(self.values), taken(self.given), taken(self.encoded), kept, real)
+
     @staticmethod
     def latest(chosen: Array, arrays: Arrays) -> tuple[Array, Array]:
         """The place of the latest chosen event `[batch]`, from 1, 0 without any; and which event it is."""

@@ -7,6 +7,10 @@ from pydantic import AfterValidator
 
 # In an encoded batch it says which list, or user, each example is of: `Preprocessor.training_batch`.
 LIST_COLUMN = "_list"
+# In a batch of requests it says which row of the user's columns each example is of.
+ROW_COLUMN = "_row"
+# With it begin the names of what a served model knows of a user, see `Ranker.embed_user`.
+STATE_PREFIX = "user_state/"
 
 
 def fault_of(name: str) -> str | None:
@@ -21,8 +25,10 @@ def fault_of(name: str) -> str | None:
         return "a name may not be empty"
     if any(unicodedata.category(letter) in ("Cc", "Cs") for letter in name):
         return "a name may hold no control characters, line ends among them, and no halves of characters"
-    if name == LIST_COLUMN:
-        return f"{LIST_COLUMN!r} is what encoded batches call the list of an example"
+    if name in (LIST_COLUMN, ROW_COLUMN):
+        return f"{name!r} is what batches call the {'list' if name == LIST_COLUMN else 'user'} of an example"
+    if name.startswith(STATE_PREFIX):
+        return f"{STATE_PREFIX!r} is how names of a user's state begin"
     return None
 
 

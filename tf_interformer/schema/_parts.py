@@ -59,12 +59,13 @@ class SchemaParts(SchemaModel):
         made = [replace(column, side="candidate" if column.name in self.candidate else "user") for column in made]
         for sequence in self.sequences:
             made += sequence.raw_columns
-        made += [RawColumn(label.name, "label", "float32") for label in self.labels]
+        made += [RawColumn(label.name, "label", "float32", side="candidate") for label in self.labels]
         known = {column.name for column in made}
         # A key that is a feature, or both keys, is read once.
         keys = dict(self.key_columns.values())
         made += [RawColumn(name, "key", dtype) for name, dtype in keys.items() if name not in known]
-        made += [RawColumn(self.weight, "weight", "float32")] if self.weight is not None else []
+        if self.weight is not None:
+            made.append(RawColumn(self.weight, "weight", "float32", side="candidate"))
         return tuple(made)
 
     @cached_property
@@ -85,6 +86,11 @@ class SchemaParts(SchemaModel):
         known = [replace(c, num_ids=o.num_ids, embedding_dim=o.embedding_dim) if (o := owners.get(c.table or "")) else c
                  for c in made]  # fmt: skip
         return tuple(sorted(known, key=lambda column: column.rank))
+
+    @cached_property
+    def served_candidate(self) -> tuple[str, ...]:
+        """The names in `candidate` that a served model asks for: those without `serve_as`."""
+        return tuple(name for name in self.candidate if name not in self.served_as)
 
     @property
     def served_as(self) -> dict[str, int | float | str]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from tf_interformer.arrays import Array, Arrays
 from tf_interformer.schema._history import Candidate, History
+from tf_interformer.schema._name import ROW_COLUMN
 from tf_interformer.schema._parts import SchemaParts
 from tf_interformer.schema.sequence import Sequence
 
@@ -35,7 +36,8 @@ class Encoding:
         Args:
             raw: dict. By column the values of every feature; of every field of a sequence its most recent `max_length`
                 events `[batch, max_length]`, padded on the right with whatever; and how many of these are real, int32
-                `[batch]`.
+                `[batch]`. In a batch of requests `"_row"`, int32, says which row of the user's columns each example is
+                of; the candidate's columns have a row for each example.
             arrays: `Arrays`.
         """
         encoded: dict[str, Array] = {}
@@ -47,7 +49,7 @@ class Encoding:
             candidates[feature.name] = Candidate(values, ~arrays.equal(values, feature.missing))
         for sequence in self._sequences:
             encoded |= sequence(raw, candidates, arrays)
-        return encoded
+        return encoded | {name: raw[name] for name in (ROW_COLUMN,) if name in raw}
 
 
 class _SequenceEncoding:
@@ -76,6 +78,8 @@ class _SequenceEncoding:
             if column in self._compared:
                 given[column] = real & ~arrays.equal(values[column], missing)
         history = History(values, given, dict(encoded), kept, real)
+        if self._comparisons and ROW_COLUMN in raw:
+            history = history.of(raw[ROW_COLUMN], arrays)
         for comparison in self._comparisons:
             encoded |= comparison.encode(history, candidates[comparison.feature], arrays)
         return {**encoded, self._length: kept}

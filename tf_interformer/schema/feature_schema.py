@@ -46,15 +46,14 @@ class FeatureSchema(SchemaParts):
         weight: str or None. Column with the weight of each example in the training loss, at least 0. It is
             neither a feature nor an input of the served model, and metrics do not use it. Defaults to `None`.
         candidate: tuple of str. Names of the features that describe the candidate: those that differ between the
-            items ranked in one request. Everything else then belongs to the user or the context, and
-            `Ranker.score_candidates` computes it once. Defaults to none.
+            items ranked in one request, those with `serve_as` among them. Everything else then belongs to the user or
+            the context, and `Ranker.score_candidates` computes it once. Defaults to none.
 
     Raises:
         SchemaError: Two columns of one name, a table that does not exist, no feature or no label, a `serve_as`
-            that the vocabulary lacks, no feature left to ask for, a name in `candidate` that is no feature or one
-            with `serve_as`, a sequence whose `match` or `distance` goes by what is no feature of the candidate, or
-            several labels where one has a `negative_rate`: what dropping its negatives does to the others is no
-            constant.
+            that the vocabulary lacks, no feature left to ask for, a name in `candidate` that is no feature, a sequence
+            whose `match` or `distance` goes by what is no feature of the candidate, or several labels where one has a
+            `negative_rate`: what dropping its negatives does to the others is no constant.
 
     Example:
 
@@ -201,7 +200,8 @@ class FeatureSchema(SchemaParts):
     def candidate_signature(self) -> dict[str, "tf.TensorSpec"]:
         """What a request with one user and any number of candidates holds, as tensor specs by column.
 
-        The columns of `signature`: those in `candidate` have a row for each item, the others exactly one.
+        The columns of `signature`: those in `candidate` have a row for each item, the others exactly one. Features with
+        `serve_as` are in neither.
         """
         from tf_interformer.schema import tensorflow
 

@@ -27,8 +27,8 @@ class RawColumn:
         missing: str, int, float or None. What stands for "nothing there"; None where there must be something.
             Defaults to `None`.
         width: int or None. See `kind`. Defaults to `None`: a row holds one value.
-        side: `"user"` or `"candidate"`. Of a request with many candidates, whether it has one row or a row for each.
-            Defaults to `"user"`.
+        side: `"user"` or `"candidate"`. Of a request with many candidates, whether it has one row or a row for each, as
+            labels and weights have. Defaults to `"user"`.
         table: str or None. Name of the column that owns the vocabulary of its values. Defaults to `None`: they have
             none.
         sequence: str or None. Name of the sequence that it is a part of. Defaults to `None`.

@@ -1,6 +1,5 @@
 """The losses and metrics of a model."""
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -11,6 +10,7 @@ from tf_interformer._keras import keras
 from tf_interformer._names import safe_name, with_own_name
 from tf_interformer.losses import list_losses
 from tf_interformer.metrics import Calibration, NormalizedEntropy
+from tf_interformer.metrics.entropy import entropy_of
 from tf_interformer.schema import Label
 from tf_interformer.tfrs._batch import as_column
 
@@ -124,12 +124,8 @@ def training_factors(labels: Sequence[Label]) -> dict[str, float]:
         base_rate = _base_rate(label)
         if base_rate is not None and label.negative_rate < 1:  # so it is the only label
             here = base_rate / (base_rate + (1 - base_rate) * label.negative_rate)
-            factors["ne"] = _entropy(base_rate) / _entropy(here)
+            factors["ne"] = entropy_of(base_rate) / entropy_of(here)
     return factors
-
-
-def _entropy(rate: float) -> float:
-    return -(rate * math.log(rate) + (1 - rate) * math.log(1 - rate))
 
 
 def _base_rate(label: Label) -> float | None:

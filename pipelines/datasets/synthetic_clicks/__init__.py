@@ -38,14 +38,17 @@ categories, twice, against five features.
 The splits are by day: 22 days for training, 3 for validation, 3 for testing.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from pipelines.datasets.synthetic_clicks.best_possible import best_possible
-from pipelines.datasets.synthetic_clicks.builder import PROBABILITY_COLUMNS, SyntheticClicks, SyntheticClicksConfig
 from pipelines.datasets.synthetic_clicks.equation import Effects, click_logit_parts, true_probabilities
-from pipelines.datasets.synthetic_clicks.schema import schema
+from pipelines.datasets.synthetic_clicks.schema import PROBABILITY_COLUMNS, schema
 from pipelines.datasets.synthetic_clicks.simulate import simulate, split_by_time
 
-# What every data set of `pipelines.datasets` offers under the same name.
-Builder = SyntheticClicks
+if TYPE_CHECKING:
+    from pipelines.datasets.synthetic_clicks.builder import SyntheticClicks, SyntheticClicksConfig
+
+    Builder = SyntheticClicks
 
 __all__ = [
     "PROBABILITY_COLUMNS",
@@ -60,3 +63,18 @@ __all__ = [
     "split_by_time",
     "true_probabilities",
 ]
+
+# Loaded when first named, since only they need TensorFlow Datasets. `Builder` is what every data set calls its own.
+_BUILDERS = {
+    "Builder": "SyntheticClicks",
+    "SyntheticClicks": "SyntheticClicks",
+    "SyntheticClicksConfig": "SyntheticClicksConfig",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _BUILDERS:
+        from pipelines.datasets.synthetic_clicks import builder
+
+        return getattr(builder, _BUILDERS[name])
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -11,11 +11,9 @@ import polars as pl
 import pyarrow as pa
 import tensorflow_datasets as tfds
 
-from pipelines.datasets.synthetic_clicks.schema import schema
-from pipelines.datasets.synthetic_clicks.simulate import LABELS, simulate, split_by_time
+from pipelines.datasets.synthetic_clicks.schema import PROBABILITY_COLUMNS, schema
+from pipelines.datasets.synthetic_clicks.simulate import simulate, split_by_time
 from pipelines.datasets.table_builder import TableBuilder
-
-PROBABILITY_COLUMNS = {label: f"probability_{label}" for label in LABELS}
 
 
 @dataclasses.dataclass(eq=False)
@@ -27,6 +25,7 @@ class SyntheticClicksConfig(tfds.core.BuilderConfig):
         num_examples: int. Impressions in all splits together, at least 100, so that no split is empty. Defaults
             to 130,000.
         seed: int. Seed of the log. Defaults to 0.
+        list_size: int. Items that a user is shown at once, see `simulate`. Defaults to 1.
 
     Raises:
         ValueError: If `num_examples` is below 100.
@@ -35,10 +34,16 @@ class SyntheticClicksConfig(tfds.core.BuilderConfig):
     name: str = "default"
     num_examples: int = 130_000
     seed: int = 0
+    list_size: int = 1
 
     def __post_init__(self) -> None:
         if self.num_examples < 100:
             raise ValueError(f"`num_examples` must be at least 100. Received: {self.num_examples}")
+
+    @property
+    def schema_options(self) -> dict[str, bool]:
+        """Further arguments of `schema`."""
+        return {"lists": self.list_size > 1}
 
 
 class SyntheticClicks(TableBuilder):
@@ -68,6 +73,10 @@ class SyntheticClicks(TableBuilder):
         ),
         SyntheticClicksConfig(name="tiny", num_examples=2_000, description="2,000 impressions, for tests."),
         SyntheticClicksConfig(name="small", num_examples=20_000, description="20,000 impressions."),
+        SyntheticClicksConfig(name="lists", list_size=10, description="13,000 lists of ten items."),
+        SyntheticClicksConfig(
+            name="few_lists", num_examples=4_000, list_size=10, description="400 lists of ten items, for tests."
+        ),
         SyntheticClicksConfig(name="large", num_examples=1_000_000, description="1,000,000 impressions."),
     ]
 
@@ -76,14 +85,14 @@ class SyntheticClicks(TableBuilder):
         return tfds.core.DatasetInfo(
             builder=self,
             description="A simulated click log of a shop, of which the true click probabilities are known.",
-            features=schema(labels=None).tfds_features(
+            features=schema(labels=None, **self.builder_config.schema_options).tfds_features(
                 timestamp=tfds.features.Scalar(np.int64), **dict.fromkeys(PROBABILITY_COLUMNS.values(), probability)
             ),
         )
 
     def _split_tables(self, dl_manager: Any) -> Mapping[str, pl.DataFrame]:
         config = self.builder_config
-        log = simulate(config.num_examples, config.seed)
+        log = simulate(config.num_examples, config.seed, list_size=config.list_size)
         return {split: to_table(columns) for split, columns in split_by_time(log).items()}
 
 

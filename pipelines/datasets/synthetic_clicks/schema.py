@@ -3,13 +3,14 @@
 from collections.abc import Sequence as ListOf
 
 from pipelines.datasets.synthetic_clicks.catalogue import MAX_TAGS
-from pipelines.datasets.synthetic_clicks.simulate import LABELS, MAX_SEARCHED, MAX_VIEWED
+from pipelines.datasets.synthetic_clicks.simulate import LABELS, LIST_COLUMN, MAX_SEARCHED, MAX_VIEWED
 from tf_interformer.schema import Categorical, FeatureSchema, Label, Numeric, Sequence
 
 DEFAULT_LABELS = ("is_click",)
+PROBABILITY_COLUMNS = {label: f"probability_{label}" for label in LABELS}
 
 
-def schema(labels: ListOf[str] | None = DEFAULT_LABELS) -> FeatureSchema:
+def schema(labels: ListOf[str] | None = DEFAULT_LABELS, lists: bool = False) -> FeatureSchema:
     """Returns the schema, not yet learned.
 
     `user_id` groups impressions for gAUC and is no feature.
@@ -17,6 +18,7 @@ def schema(labels: ListOf[str] | None = DEFAULT_LABELS) -> FeatureSchema:
     Args:
         labels: list of str or None. The tasks, out of `is_click` and `is_purchase`; `None` for both. Defaults to
             `("is_click",)`.
+        lists: bool. Whether items are shown in lists, which `list_id` tells apart. Defaults to `False`.
 
     Raises:
         SchemaError: If there is no such label.
@@ -56,6 +58,7 @@ def schema(labels: ListOf[str] | None = DEFAULT_LABELS) -> FeatureSchema:
         ),
         labels=tuple(Label(name=name) for name in LABELS),
         group="user_id",
+        request=LIST_COLUMN if lists else None,
         candidate=("item_id", "category", "brand", "style", "tags", "price", "discount_percent", "rating"),
     )
     return both if labels is None else both.with_labels(*labels)

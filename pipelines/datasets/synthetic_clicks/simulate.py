@@ -21,6 +21,7 @@ from pipelines.datasets.synthetic_clicks.vocabulary import (
 MAX_VIEWED = 16
 MAX_SEARCHED = 6
 LABELS = ("is_click", "is_purchase")
+LIST_COLUMN = "list_id"
 FIRST_USER_ID = 100_000
 START = 1_704_067_200  # 2024-01-01, a Monday, in Unix seconds
 DAYS = 28
@@ -29,13 +30,18 @@ SPLIT_DAYS = {"train": 0, "validation": 22, "test": 25}
 
 _DAY = 86_400
 _IMPRESSIONS_PER_USER = 10
+_LISTS_PER_USER = 4
 _VIEWS = 64
 _SEARCHES = 24
 _FAVOURITES = 4
 
 
 def simulate(
-    num_examples: int, seed: int = 0, label_seed: int | None = None, effects: Effects | None = None
+    num_examples: int,
+    seed: int = 0,
+    label_seed: int | None = None,
+    effects: Effects | None = None,
+    list_size: int = 1,
 ) -> dict[str, NDArray[Any]]:
     """Simulates impressions on the shelves of a shop, in the order of time.
 
@@ -47,13 +53,15 @@ def simulate(
         seed: int. Decides everything; the same seed gives the same log. Defaults to 0.
         label_seed: int or None. Redraws the labels alone. Defaults to `seed`.
         effects: `Effects` or None. Strengths of the planted effects. Defaults to those of the data set.
+        list_size: int. Items that a user is shown at once: they have what is not the item's in common, and a `list_id`;
+            a user sees four lists on average. Must divide `num_examples`. Defaults to 1: no lists.
 
     Returns:
         dict: a raw batch of `num_examples`: the columns of `schema`, int64 labels, `user_id`, `timestamp` (Unix
         seconds, increasing) and, per label, `probability_<label>`, the true probability, which is not a feature.
 
     Raises:
-        ValueError: If `num_examples` is below 1.
+        ValueError: If `num_examples` is below 1, or no multiple of `list_size`.
 
     Example:
 
@@ -63,8 +71,10 @@ def simulate(
     """
     if num_examples < 1:
         raise ValueError(f"`num_examples` must be at least 1. Received: {num_examples}")
+    if list_size < 1 or num_examples % list_size:
+        raise ValueError(f"`list_size` must divide `num_examples`. Received: {list_size}, of {num_examples}")
     rng = np.random.default_rng(seed)
-    codes = _draw(num_examples, rng)
+    codes = _draw(num_examples, rng, list_size)
     probabilities = true_probabilities(codes, effects)
     columns = {name: _decode(name, values) for name, values in codes.items()}
     clicked, bought = np.random.default_rng([seed if label_seed is None else label_seed, 1]).random((2, num_examples))
@@ -92,14 +102,15 @@ def split_by_time(columns: Mapping[str, NDArray[Any]]) -> dict[str, dict[str, ND
     }
 
 
-def _draw(num_examples: int, rng: np.random.Generator) -> dict[str, NDArray[Any]]:
+def _draw(num_examples: int, rng: np.random.Generator, list_size: int) -> dict[str, NDArray[Any]]:
     """Everything but the labels, strings still as codes."""
     shop = catalogue()
-    users = max(1, num_examples // _IMPRESSIONS_PER_USER)
-    timestamp = np.sort(START + _DAY * rng.integers(0, DAYS, num_examples) + _second_of_day(num_examples, rng))
+    lists = num_examples // list_size
+    users = max(1, lists // (_IMPRESSIONS_PER_USER if list_size == 1 else _LISTS_PER_USER))
+    timestamp = np.sort(START + _DAY * rng.integers(0, DAYS, lists) + _second_of_day(lists, rng))
     time = (timestamp - START) / (DAYS * _DAY)
     activity = np.cumsum(rng.lognormal(0.0, 0.7, users))
-    user = np.searchsorted(activity, activity[-1] * rng.random(num_examples), side="right")
+    user = np.searchsorted(activity, activity[-1] * rng.random(lists), side="right")
 
     # What each user did elsewhere in the shop, oldest first, and how much of it by the time of the impression.
     favourites = rng.integers(0, len(CATEGORIES), (users, _FAVOURITES))
@@ -115,27 +126,31 @@ def _draw(num_examples: int, rng: np.random.Generator) -> dict[str, NDArray[Any]
     num_searched = np.minimum(rng.poisson(0.25 * num_viewed), _SEARCHES)
 
     # The shelf is filled from recent views, favourites and at random.
-    back = 1 + np.floor(rng.random(num_examples) * np.minimum(num_viewed, MAX_VIEWED)).astype(np.int64)
-    recent = viewed_category[user, np.maximum(num_viewed - back, 0)]
-    favourite = favourites[user, rng.integers(0, _FAVOURITES, num_examples)]
+    shown = np.repeat(np.arange(lists), list_size)
+    seen = num_viewed[shown]
+    back = 1 + np.floor(rng.random(num_examples) * np.minimum(seen, MAX_VIEWED)).astype(np.int64)
+    recent = viewed_category[user[shown], np.maximum(seen - back, 0)]
+    favourite = favourites[user[shown], rng.integers(0, _FAVOURITES, num_examples)]
     source = rng.random(num_examples)
     category = np.where(source < 0.5, favourite, rng.integers(0, len(CATEGORIES), num_examples))
-    category = np.where((rng.random(num_examples) < 0.75) & (num_viewed > 0), recent, category)
+    category = np.where((rng.random(num_examples) < 0.75) & (seen > 0), recent, category)
     item = shop.draw(category, rng)
 
     age_band = rng.integers(0, len(AGE_BANDS), users)
     age_band[rng.random(users) < 0.05] = -1
-    columns: dict[str, NDArray[Any]] = {
+    of_list: dict[str, NDArray[Any]] = {
         "user_id": user + FIRST_USER_ID,
         "timestamp": timestamp,
         "age_band": age_band[user],
         "region": rng.integers(0, len(REGIONS), users)[user],
         "membership": rng.choice(3, users, p=[0.6, 0.28, 0.12])[user],
         "account_age_days": np.round(np.exp(rng.normal(5.5, 1.2, users)))[user],
-        "days_since_order": np.round(np.exp(rng.normal(2.5, 1.3, num_examples)), 1),
-        "device": rng.choice(3, num_examples, p=[0.55, 0.1, 0.35]),
-        "surface": rng.choice(len(SURFACES), num_examples, p=[0.4, 0.15, 0.2, 0.25]),
+        "days_since_order": np.round(np.exp(rng.normal(2.5, 1.3, lists)), 1),
+        "device": rng.choice(3, lists, p=[0.55, 0.1, 0.35]),
+        "surface": rng.choice(len(SURFACES), lists, p=[0.4, 0.15, 0.2, 0.25]),
         "hour": timestamp // 3600 % 24,
+    }
+    columns = {name: values[shown] for name, values in of_list.items()} | {
         "item_id": item + FIRST_ITEM_ID,
         "category": category,
         "brand": shop.brand[item],
@@ -146,11 +161,15 @@ def _draw(num_examples: int, rng: np.random.Generator) -> dict[str, NDArray[Any]
         "rating": np.round(np.clip(rng.normal(4.1, 0.5, num_examples), 1.0, 5.0), 1),
     }
     columns["rating"][rng.random(num_examples) < 0.15] = np.nan
-    columns["viewed_category"] = _history(viewed_category, user, num_viewed, MAX_VIEWED)
-    columns["viewed_reaction"] = _history(reaction, user, num_viewed, MAX_VIEWED)
-    columns["viewed_length"] = np.minimum(num_viewed, MAX_VIEWED).astype(np.int32)
-    columns["searched_category"] = _history(searched_category, user, num_searched, MAX_SEARCHED)
-    columns["searched_length"] = np.minimum(num_searched, MAX_SEARCHED).astype(np.int32)
+    histories = {
+        "viewed_category": _history(viewed_category, user, num_viewed, MAX_VIEWED),
+        "viewed_reaction": _history(reaction, user, num_viewed, MAX_VIEWED),
+        "viewed_length": np.minimum(num_viewed, MAX_VIEWED).astype(np.int32),
+        "searched_category": _history(searched_category, user, num_searched, MAX_SEARCHED),
+        "searched_length": np.minimum(num_searched, MAX_SEARCHED).astype(np.int32),
+    }
+    columns |= {name: values[shown] for name, values in histories.items()}
+    columns |= {LIST_COLUMN: shown} if list_size > 1 else {}
     # The equation reads the numbers exactly as they are stored.
     return {name: v.astype(np.float32) if v.dtype.kind == "f" else v for name, v in columns.items()}
 

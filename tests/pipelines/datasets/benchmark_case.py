@@ -6,9 +6,9 @@ from pathlib import Path
 
 import tensorflow_datasets as tfds
 
+from pipelines.building import build_ranker
 from pipelines.config import load_config
 from pipelines.input import open_source
-from pipelines.training import build_ranker
 
 CONFIGS = Path(__file__).parents[3] / "pipelines" / "configs"
 

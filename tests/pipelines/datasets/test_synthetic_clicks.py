@@ -53,6 +53,26 @@ def test_labels_do_not_leak_into_features():
     assert_same(some, other)
 
 
+def test_items_of_a_list_differ_in_what_is_the_items_alone():
+    log = simulate(3000, seed=4, list_size=10)
+    theirs = {*schema().candidate, *LABELS, *PROBABILITY_COLUMNS.values()}
+    for name, values in log.items():
+        by_list = values.reshape(300, 10, -1)
+        assert (by_list == by_list[:, :1]).all() == (name not in theirs), name
+    assert len(set(log["list_id"].tolist())) == 300
+    assert 60 < len(set(log["user_id"].tolist())) < 76
+    lists = [set(split["list_id"].tolist()) for split in split_by_time(log).values()]
+    assert not lists[0] & lists[1] and not lists[1] & lists[2]
+    with pytest.raises(ValueError, match=r"`list_size` must divide `num_examples`\. Received: 7, of 100"):
+        simulate(100, list_size=7)
+
+
+def test_the_schema_of_lists_names_them():
+    assert schema().request is None and schema(lists=True).request == "list_id"
+    options = {config.name: config.schema_options for config in Builder.BUILDER_CONFIGS}
+    assert options["lists"] == options["few_lists"] == {"lists": True} and not options["default"]["lists"]
+
+
 @pytest.mark.parametrize("num_examples", [1, 2, 11, 100])
 def test_any_size(num_examples):
     log = simulate(num_examples, seed=num_examples)

@@ -5,23 +5,25 @@ from typing import Any
 
 from tf_interformer._keras import keras, ops
 from tf_interformer.backbones._targets import Targets
-from tf_interformer.backbones.base import Backbone
+from tf_interformer.backbones.base import Backbone, State
 from tf_interformer.layers._common import (
     Tensor,
     build_sublayer,
     histories_read,
     read_history,
+    rows_of,
     sequence_shape,
     stack_tokens,
     tokens_shape,
 )
+from tf_interformer.tokens import Tokens
 
 
 class BehaviourSequence(Targets, Backbone):
     """Base of the models in which each sequence meets the target in a layer of its own.
 
     The representation is `[features, flattened || what each sequence came to]`. A subclass implements
-    `sequence_layer`.
+    `sequence_layer`; a layer that does a part of its work before it meets the target has a method `before_target`.
 
     Args:
         tasks: list of str. Names of the tasks; they share the representation. Defaults to `("label",)`.
@@ -47,7 +49,8 @@ class BehaviourSequence(Targets, Backbone):
         batch, tokens, width = tokens_shape(input_shape["features"])
         self.sequence_layers = []
         self.stand_ins = {}
-        for i, name in enumerate(sorted(input_shape["sequences"])):
+        self._sequence_names = sorted(input_shape["sequences"])
+        for i, name in enumerate(self._sequence_names):
             shape = sequence_shape(input_shape["sequences"][name], name)
             self._check_targets(name, shape[2] or 0, tokens or 0, width or 0)
             missing = self.targets[name].count(-1)
@@ -62,6 +65,10 @@ class BehaviourSequence(Targets, Backbone):
                 self.sequence_layers[i], {"sequence": shape, "lengths": (batch,), "target": (batch, shape[2])}
             )
         super().build(input_shape)
+
+    @property
+    def caches_users(self) -> bool:
+        return any(hasattr(layer, "before_target") for layer in self.sequence_layers)
 
     def _check_targets(self, name: str, event: int, tokens: int, width: int) -> None:
         if name not in self.targets:
@@ -80,19 +87,30 @@ class BehaviourSequence(Targets, Backbone):
                 f"`targets[{name!r}]` must be indices of the {tokens} feature tokens, or -1. Received: {chosen}"
             )
 
-    def call(self, inputs: dict[str, Any], training: bool | None = None) -> dict[str, Tensor]:
-        features = stack_tokens(inputs["features"])
-        parts = [ops.reshape(features, (-1, features.shape[1] * features.shape[2]))]
-        for i, name in enumerate(sorted(inputs["sequences"])):
-            sequence, lengths = read_history(inputs["sequences"][name], inputs["lengths"][name])
-            given = {key: inputs[key][name] for key in self.shared_parts if key in inputs}
-            x = {"sequence": sequence, "lengths": lengths, "target": self._target(name, features), **given}
-            with histories_read():
-                parts.append(self.sequence_layers[i](x, training=training))
-        return self.for_each_task(ops.concatenate(parts, axis=1) if len(parts) > 1 else parts[0])
+    def user_side(self, tokens: Tokens, training: bool | None = None) -> State:
+        """Returns for each sequence the events, and what its layer makes of them before it meets the target."""
+        state: State = {}
+        for i, (layer, name) in enumerate(zip(self.sequence_layers, sorted(tokens["sequences"]), strict=True)):
+            sequence, lengths = read_history(tokens["sequences"][name], tokens["lengths"][name])
+            found = {"sequence": sequence, "lengths": lengths}
+            if hasattr(layer, "before_target"):
+                with histories_read():
+                    found |= layer.before_target(found, training=training)
+            state |= {f"{part}_{i}": value for part, value in found.items()}
+        return state
 
-    # What `shared` adds for the sequence layers.
-    shared_parts: tuple[str, ...] = ()
+    def candidate_side(
+        self, tokens: Tokens, state: State, row: Tensor | None = None, training: bool | None = None
+    ) -> dict[str, Tensor]:
+        features = stack_tokens(tokens["features"])
+        parts = [ops.reshape(features, (-1, features.shape[1] * features.shape[2]))]
+        state = rows_of(state, row)
+        for i, (layer, name) in enumerate(zip(self.sequence_layers, self._sequence_names, strict=True)):
+            given = {part.removesuffix(f"_{i}"): value for part, value in state.items() if part.endswith(f"_{i}")}
+            x = {**given, "target": self._target(name, features)}
+            with histories_read():
+                parts.append(layer(x, training=training))
+        return self.for_each_task(ops.concatenate(parts, axis=1) if len(parts) > 1 else parts[0])
 
     def _target(self, name: str, features: Tensor) -> Tensor:
         """The target of a sequence, `[batch, fields * dim]`, its fields in the order of an event's."""

@@ -4,19 +4,20 @@ from collections.abc import Sequence
 from typing import Any
 
 from tf_interformer._keras import keras, ops
-from tf_interformer.backbones.base import Backbone, sequences_of
+from tf_interformer.backbones.base import Backbone, State, sequences_of
 from tf_interformer.layers._common import (
     Tensor,
     build_sublayer,
     check_choice,
     check_rate,
     check_units,
+    rows_of,
     stack_tokens,
     tokens_shape,
 )
-from tf_interformer.layers._token_norm import TokenNorm
 from tf_interformer.layers.mlp import MLP
 from tf_interformer.layers.sequence_pooling import POOLINGS, SequencePooling
+from tf_interformer.tokens import Tokens
 
 
 class InteractionOnly(Backbone):
@@ -72,23 +73,24 @@ class InteractionOnly(Backbone):
             self.pooling = SequencePooling(width, self.sequence_pooling, dtype=self.dtype_policy, name="pooling")
             build_sublayer(self.pooling, sequences_of(input_shape))
         if self.entry_norm:
-            self.token_norm = self.part(TokenNorm(soft=True, dtype=self.dtype_policy, name="token_norm"), tokens, width)
+            self.token_norm = self.part(self.make_norm("token_norm"), tokens, width)
         self.build_parts(tokens, width)
         super().build(input_shape)
 
-    def shared(self, tokens: dict[str, Any]) -> dict[str, Any]:
+    def user_side(self, tokens: Tokens, training: bool | None = None) -> State:
         return {} if self.pooling is None else {"pooled": self.pooling(sequences_of(tokens))}
 
-    def tokens_of(self, inputs: dict[str, Any]) -> Tensor:
+    def joined(self, tokens: Tokens, state: State, row: Tensor | None) -> Tensor:
         """Returns the features' tokens and then the sequences', `[batch, tokens, width]`."""
-        tokens = stack_tokens(inputs["features"])
+        x = stack_tokens(tokens["features"])
         if self.pooling is not None:
-            pooled = inputs["pooled"] if "pooled" in inputs else self.shared(inputs)["pooled"]
-            tokens = ops.concatenate([tokens, pooled], axis=1)
-        return self.token_norm(tokens) if self.entry_norm else tokens
+            x = ops.concatenate([x, rows_of(state["pooled"], row)], axis=1)
+        return self.token_norm(x) if self.entry_norm else x
 
-    def call(self, inputs: dict[str, Any], training: bool | None = None) -> dict[str, Tensor]:
-        return self.for_each_task(self.interact(self.tokens_of(inputs), training))
+    def candidate_side(
+        self, tokens: Tokens, state: State, row: Tensor | None = None, training: bool | None = None
+    ) -> dict[str, Tensor]:
+        return self.for_each_task(self.interact(self.joined(tokens, state, row), training))
 
     def token_names(self, feature_names: Sequence[str], sequence_names: Sequence[str]) -> list[str]:
         """Returns the names of all tokens in their order: features, sequences."""

@@ -1,16 +1,12 @@
 """Behavior Sequence Transformer."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
 from tf_interformer._keras import register
-from tf_interformer.backbones.baselines._behaviour_sequence import BehaviourSequence
-from tf_interformer.layers._common import check_choice, check_positive, check_rate
-from tf_interformer.layers.sequences.sequence_transformer import POOLINGS, SequenceTransformer
+from tf_interformer.backbones.baselines._one_sequence_layer import OneSequenceLayer
+from tf_interformer.layers.sequences.sequence_transformer import SequenceTransformer
 
 
 @register
-class BST(BehaviourSequence):
+class BST(OneSequenceLayer):
     """Behavior Sequence Transformer: events and target through a Transformer (arXiv 1905.06874).
 
     The representation is the features, flattened, and beside them what each sequence came to.
@@ -49,45 +45,4 @@ class BST(BehaviourSequence):
         [Behavior Sequence Transformer, arXiv 1905.06874](https://arxiv.org/abs/1905.06874)
     """
 
-    def __init__(
-        self,
-        tasks: Sequence[str] = ("label",),
-        targets: Mapping[str, Sequence[int]] | None = None,
-        num_blocks: int = 1,
-        num_heads: int = 4,
-        ffn_dim: int | None = None,
-        pooling: str = "mean",
-        max_positions: int = 128,
-        dropout: float = 0.0,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(tasks=tasks, targets=targets, **kwargs)
-        self.num_blocks = check_positive("num_blocks", num_blocks)
-        self.num_heads = check_positive("num_heads", num_heads)
-        self.ffn_dim = None if ffn_dim is None else check_positive("ffn_dim", ffn_dim)
-        self.pooling = check_choice("pooling", pooling, POOLINGS)
-        self.max_positions = check_positive("max_positions", max_positions)
-        self.dropout = check_rate("dropout", dropout)
-
-    def sequence_layer(self, name: str) -> SequenceTransformer:
-        return SequenceTransformer(
-            self.num_blocks,
-            self.num_heads,
-            self.ffn_dim,
-            self.pooling,
-            self.max_positions,
-            self.dropout,
-            dtype=self.dtype_policy,
-            name=name,
-        )
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "num_blocks": self.num_blocks,
-            "num_heads": self.num_heads,
-            "ffn_dim": self.ffn_dim,
-            "pooling": self.pooling,
-            "max_positions": self.max_positions,
-            "dropout": self.dropout,
-        }
+    layer_class = SequenceTransformer

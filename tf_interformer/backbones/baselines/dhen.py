@@ -40,5 +40,5 @@ class DHEN(OneInteraction):
         [InterFormer, arXiv 2411.09852](https://arxiv.org/abs/2411.09852)
     """
 
-    interaction_class = DHENInteraction
+    layer_class = DHENInteraction
     model_defaults = {"num_layers": 2}

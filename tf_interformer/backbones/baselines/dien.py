@@ -1,18 +1,12 @@
 """Deep Interest Evolution Network."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
 from tf_interformer._keras import register
-from tf_interformer.backbones.base import sequences_of
-from tf_interformer.backbones.baselines._behaviour_sequence import BehaviourSequence
-from tf_interformer.layers._common import Tensor
-from tf_interformer.layers.sequences._common import check_weight
+from tf_interformer.backbones.baselines._one_sequence_layer import OneSequenceLayer
 from tf_interformer.layers.sequences.interest_evolution import InterestEvolution
 
 
 @register
-class DIEN(BehaviourSequence):
+class DIEN(OneSequenceLayer):
     """Deep Interest Evolution Network: GRU, target attention, AUGRU (arXiv 1809.03672).
 
     The representation is the features, flattened, and beside them what each sequence came to.
@@ -48,35 +42,8 @@ class DIEN(BehaviourSequence):
         [Deep Interest Evolution Network, arXiv 1809.03672](https://arxiv.org/abs/1809.03672)
     """
 
-    def __init__(
-        self,
-        tasks: Sequence[str] = ("label",),
-        targets: Mapping[str, Sequence[int]] | None = None,
-        auxiliary_weight: float = 1.0,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(tasks=tasks, targets=targets, **kwargs)
-        self.auxiliary_weight = check_weight("auxiliary_weight", auxiliary_weight)
+    layer_class = InterestEvolution
 
     @property
     def compiled_training(self) -> bool:
         return False
-
-    shared_parts = ("interests",)
-
-    def shared(self, tokens: dict[str, Any]) -> dict[str, Any]:
-        tokens = sequences_of(tokens)
-        found: dict[str, Tensor] = {}
-        for layer, name in zip(self.sequence_layers, sorted(tokens["sequences"]), strict=True):
-            x = {"sequence": tokens["sequences"][name], "lengths": tokens["lengths"][name]}
-            found[name] = layer.interests(x)
-        return {**tokens, "interests": found}
-
-    def sequence_layer(self, name: str) -> InterestEvolution:
-        return InterestEvolution(self.auxiliary_weight, dtype=self.dtype_policy, name=name)
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "auxiliary_weight": self.auxiliary_weight,
-        }

@@ -1,17 +1,12 @@
 """Deep Multi-Interest Network."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
 from tf_interformer._keras import register
-from tf_interformer.backbones.baselines._behaviour_sequence import BehaviourSequence
-from tf_interformer.layers._common import check_positive, check_rate, check_units
-from tf_interformer.layers.sequences._common import check_weight
+from tf_interformer.backbones.baselines._one_sequence_layer import OneSequenceLayer
 from tf_interformer.layers.sequences.multi_interest import MultiInterest
 
 
 @register
-class DMIN(BehaviourSequence):
+class DMIN(OneSequenceLayer):
     """Deep Multi-Interest Network: refined events, then one interest per attention head (CIKM 2020).
 
     The representation is the features, flattened, and beside them what each sequence came to.
@@ -52,53 +47,8 @@ class DMIN(BehaviourSequence):
         [Deep Multi-Interest Network, CIKM 2020](https://doi.org/10.1145/3340531.3412092)
     """
 
-    def __init__(
-        self,
-        tasks: Sequence[str] = ("label",),
-        targets: Mapping[str, Sequence[int]] | None = None,
-        num_interests: int = 4,
-        num_heads: int = 4,
-        ffn_dim: int | None = None,
-        attention_units: Sequence[int] = (36,),
-        auxiliary_weight: float = 0.0,
-        max_positions: int = 128,
-        dropout: float = 0.0,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(tasks=tasks, targets=targets, **kwargs)
-        self.num_interests = check_positive("num_interests", num_interests)
-        self.num_heads = check_positive("num_heads", num_heads)
-        self.ffn_dim = None if ffn_dim is None else check_positive("ffn_dim", ffn_dim)
-        self.attention_units = check_units("attention_units", attention_units)
-        self.auxiliary_weight = check_weight("auxiliary_weight", auxiliary_weight)
-        self.max_positions = check_positive("max_positions", max_positions)
-        self.dropout = check_rate("dropout", dropout)
+    layer_class = MultiInterest
 
     @property
     def compiled_training(self) -> bool:
-        return not self.auxiliary_weight
-
-    def sequence_layer(self, name: str) -> MultiInterest:
-        return MultiInterest(
-            self.num_interests,
-            self.num_heads,
-            self.ffn_dim,
-            self.attention_units,
-            self.auxiliary_weight,
-            self.max_positions,
-            self.dropout,
-            dtype=self.dtype_policy,
-            name=name,
-        )
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "num_interests": self.num_interests,
-            "num_heads": self.num_heads,
-            "ffn_dim": self.ffn_dim,
-            "attention_units": list(self.attention_units),
-            "auxiliary_weight": self.auxiliary_weight,
-            "max_positions": self.max_positions,
-            "dropout": self.dropout,
-        }
+        return not self.layer_config["auxiliary_weight"]

@@ -1,17 +1,12 @@
 """Deep Match to Rank."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
 from tf_interformer._keras import register
-from tf_interformer.backbones.baselines._behaviour_sequence import BehaviourSequence
-from tf_interformer.layers._common import check_positive
-from tf_interformer.layers.sequences._common import check_weight
+from tf_interformer.backbones.baselines._one_sequence_layer import OneSequenceLayer
 from tf_interformer.layers.sequences.match_to_rank import MatchToRank
 
 
 @register
-class DMR(BehaviourSequence):
+class DMR(OneSequenceLayer):
     """Deep Match to Rank: how well user and item match is an input of the ranking (AAAI 2020).
 
     The representation is the features, flattened, and beside them what each sequence came to.
@@ -50,33 +45,8 @@ class DMR(BehaviourSequence):
         [Deep Match to Rank, AAAI 2020](https://doi.org/10.1609/aaai.v34i01.5346)
     """
 
-    def __init__(
-        self,
-        tasks: Sequence[str] = ("label",),
-        targets: Mapping[str, Sequence[int]] | None = None,
-        attention_dim: int | None = None,
-        auxiliary_weight: float = 0.1,
-        max_positions: int = 128,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(tasks=tasks, targets=targets, **kwargs)
-        self.attention_dim = None if attention_dim is None else check_positive("attention_dim", attention_dim)
-        self.auxiliary_weight = check_weight("auxiliary_weight", auxiliary_weight)
-        self.max_positions = check_positive("max_positions", max_positions)
+    layer_class = MatchToRank
 
     @property
     def compiled_training(self) -> bool:
-        return not self.auxiliary_weight
-
-    def sequence_layer(self, name: str) -> MatchToRank:
-        return MatchToRank(
-            self.attention_dim, self.auxiliary_weight, self.max_positions, dtype=self.dtype_policy, name=name
-        )
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "attention_dim": self.attention_dim,
-            "auxiliary_weight": self.auxiliary_weight,
-            "max_positions": self.max_positions,
-        }
+        return not self.layer_config["auxiliary_weight"]

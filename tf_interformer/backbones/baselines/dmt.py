@@ -1,17 +1,12 @@
 """Deep Multifaceted Transformers."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
 from tf_interformer._keras import register
-from tf_interformer.backbones.base import sequences_of
-from tf_interformer.backbones.baselines._behaviour_sequence import BehaviourSequence
-from tf_interformer.layers._common import Tensor, check_positive, check_rate
+from tf_interformer.backbones.baselines._one_sequence_layer import OneSequenceLayer
 from tf_interformer.layers.sequences.interest_decoder import InterestDecoder
 
 
 @register
-class DMT(BehaviourSequence):
+class DMT(OneSequenceLayer):
     """Deep Multifaceted Transformers: an encoder per kind of behaviour, decoded by the target (CIKM 2020).
 
     The representation is the features, flattened, and beside them what each sequence came to.
@@ -51,55 +46,4 @@ class DMT(BehaviourSequence):
         [Deep Multifaceted Transformers, CIKM 2020](https://doi.org/10.1145/3340531.3412697)
     """
 
-    def __init__(
-        self,
-        tasks: Sequence[str] = ("label",),
-        targets: Mapping[str, Sequence[int]] | None = None,
-        num_encoder_blocks: int = 1,
-        num_decoder_blocks: int = 1,
-        num_heads: int = 4,
-        ffn_dim: int | None = None,
-        max_positions: int = 128,
-        dropout: float = 0.0,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(tasks=tasks, targets=targets, **kwargs)
-        self.num_encoder_blocks = check_positive("num_encoder_blocks", num_encoder_blocks)
-        self.num_decoder_blocks = check_positive("num_decoder_blocks", num_decoder_blocks)
-        self.num_heads = check_positive("num_heads", num_heads)
-        self.ffn_dim = None if ffn_dim is None else check_positive("ffn_dim", ffn_dim)
-        self.max_positions = check_positive("max_positions", max_positions)
-        self.dropout = check_rate("dropout", dropout)
-
-    shared_parts = ("encoded",)
-
-    def shared(self, tokens: dict[str, Any]) -> dict[str, Any]:
-        tokens = sequences_of(tokens)
-        found: dict[str, Tensor] = {}
-        for layer, name in zip(self.sequence_layers, sorted(tokens["sequences"]), strict=True):
-            x = {"sequence": tokens["sequences"][name], "lengths": tokens["lengths"][name]}
-            found[name] = layer.encode(x)
-        return {**tokens, "encoded": found}
-
-    def sequence_layer(self, name: str) -> InterestDecoder:
-        return InterestDecoder(
-            self.num_encoder_blocks,
-            self.num_decoder_blocks,
-            self.num_heads,
-            self.ffn_dim,
-            self.max_positions,
-            self.dropout,
-            dtype=self.dtype_policy,
-            name=name,
-        )
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "num_encoder_blocks": self.num_encoder_blocks,
-            "num_decoder_blocks": self.num_decoder_blocks,
-            "num_heads": self.num_heads,
-            "ffn_dim": self.ffn_dim,
-            "max_positions": self.max_positions,
-            "dropout": self.dropout,
-        }
+    layer_class = InterestDecoder

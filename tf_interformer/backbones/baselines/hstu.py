@@ -1,16 +1,12 @@
 """Hierarchical Sequential Transduction Units."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
 from tf_interformer._keras import register
-from tf_interformer.backbones.baselines._behaviour_sequence import BehaviourSequence
-from tf_interformer.layers._common import check_positive, check_rate
+from tf_interformer.backbones.baselines._one_sequence_layer import OneSequenceLayer
 from tf_interformer.layers.sequences.target_transducer import TargetTransducer
 
 
 @register
-class HSTU(BehaviourSequence):
+class HSTU(OneSequenceLayer):
     """Hierarchical Sequential Transduction Units over events and target (arXiv 2402.17152).
 
     The representation is the features, flattened, and beside them what each sequence came to.
@@ -47,32 +43,4 @@ class HSTU(BehaviourSequence):
         [Actions Speak Louder than Words, arXiv 2402.17152](https://arxiv.org/abs/2402.17152)
     """
 
-    def __init__(
-        self,
-        tasks: Sequence[str] = ("label",),
-        targets: Mapping[str, Sequence[int]] | None = None,
-        num_blocks: int = 2,
-        num_heads: int = 4,
-        max_positions: int = 128,
-        dropout: float = 0.0,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(tasks=tasks, targets=targets, **kwargs)
-        self.num_blocks = check_positive("num_blocks", num_blocks)
-        self.num_heads = check_positive("num_heads", num_heads)
-        self.max_positions = check_positive("max_positions", max_positions)
-        self.dropout = check_rate("dropout", dropout)
-
-    def sequence_layer(self, name: str) -> TargetTransducer:
-        return TargetTransducer(
-            self.num_blocks, self.num_heads, self.max_positions, self.dropout, dtype=self.dtype_policy, name=name
-        )
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "num_blocks": self.num_blocks,
-            "num_heads": self.num_heads,
-            "max_positions": self.max_positions,
-            "dropout": self.dropout,
-        }
+    layer_class = TargetTransducer

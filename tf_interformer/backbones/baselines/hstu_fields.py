@@ -40,5 +40,5 @@ class FieldHSTU(OneInteraction):
     """
 
     fewest_tokens = 1
-    interaction_class = HSTUInteraction
+    layer_class = HSTUInteraction
     model_defaults = {"num_layers": 2}

@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from tf_interformer._keras import ops, register
+from tf_interformer.backbones.base import State
 from tf_interformer.backbones.baselines._interaction_only import InteractionOnly, flatten
 from tf_interformer.layers._common import Tensor, tokens_shape
 from tf_interformer.layers.interactions.hcnet import HCNetInteraction
+from tf_interformer.tokens import Tokens
 
 
 @register
@@ -83,16 +85,18 @@ class MemoNet(InteractionOnly):
     def build_parts(self, tokens: int, width: int) -> None:
         self.part(self.memory, len(self.fields or range(self._features)), width)
 
-    def call(self, inputs: dict[str, Any], training: bool | None = None) -> dict[str, Tensor]:
-        if "ids" not in inputs:
+    def candidate_side(
+        self, tokens: Tokens, state: State, row: Tensor | None = None, training: bool | None = None
+    ) -> dict[str, Tensor]:
+        if "ids" not in tokens:
             raise ValueError('MemoNet remembers pairs of ids: pass "ids": [batch, N]. Received: tokens without ids')
-        tokens, ids = self.tokens_of(inputs), inputs["ids"]
-        features = tokens[:, : self._features]
+        joined, ids = self.joined(tokens, state, row), tokens["ids"]
+        features = joined[:, : self._features]
         if self.fields is not None:
             features = ops.stack([features[:, i] for i in self.fields], axis=1)
             ids = ops.stack([ids[:, i] for i in self.fields], axis=1)
         memory = self.memory({"tokens": features, "ids": ids})
-        return self.for_each_task(ops.concatenate([flatten(tokens), flatten(memory)], axis=1))
+        return self.for_each_task(ops.concatenate([flatten(joined), flatten(memory)], axis=1))
 
     def representation_size(self, input_shape: Any) -> int:
         _, features, width = tokens_shape(input_shape["features"])

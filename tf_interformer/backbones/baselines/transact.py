@@ -1,16 +1,12 @@
 """TransAct."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
 from tf_interformer._keras import register
-from tf_interformer.backbones.baselines._behaviour_sequence import BehaviourSequence
-from tf_interformer.layers._common import check_positive, check_rate
+from tf_interformer.backbones.baselines._one_sequence_layer import OneSequenceLayer
 from tf_interformer.layers.sequences.candidate_transformer import CandidateTransformer
 
 
 @register
-class TransAct(BehaviourSequence):
+class TransAct(OneSequenceLayer):
     """TransAct: every event beside the candidate, through a Transformer (arXiv 2306.00248).
 
     The representation is the features, flattened, and beside them what each sequence came to.
@@ -49,41 +45,4 @@ class TransAct(BehaviourSequence):
         [TransAct, arXiv 2306.00248](https://arxiv.org/abs/2306.00248)
     """
 
-    def __init__(
-        self,
-        tasks: Sequence[str] = ("label",),
-        targets: Mapping[str, Sequence[int]] | None = None,
-        num_blocks: int = 2,
-        num_heads: int = 2,
-        ffn_dim: int = 32,
-        num_recent_tokens: int = 10,
-        dropout: float = 0.0,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(tasks=tasks, targets=targets, **kwargs)
-        self.num_blocks = check_positive("num_blocks", num_blocks)
-        self.num_heads = check_positive("num_heads", num_heads)
-        self.ffn_dim = check_positive("ffn_dim", ffn_dim)
-        self.num_recent_tokens = check_positive("num_recent_tokens", num_recent_tokens)
-        self.dropout = check_rate("dropout", dropout)
-
-    def sequence_layer(self, name: str) -> CandidateTransformer:
-        return CandidateTransformer(
-            self.num_blocks,
-            self.num_heads,
-            self.ffn_dim,
-            self.num_recent_tokens,
-            self.dropout,
-            dtype=self.dtype_policy,
-            name=name,
-        )
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "num_blocks": self.num_blocks,
-            "num_heads": self.num_heads,
-            "ffn_dim": self.ffn_dim,
-            "num_recent_tokens": self.num_recent_tokens,
-            "dropout": self.dropout,
-        }
+    layer_class = CandidateTransformer

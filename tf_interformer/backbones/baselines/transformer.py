@@ -44,5 +44,5 @@ class FieldTransformer(OneInteraction):
     """
 
     fewest_tokens = 1
-    interaction_class = TransformerInteraction
+    layer_class = TransformerInteraction
     model_defaults = {"num_layers": 2}

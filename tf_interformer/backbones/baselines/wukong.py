@@ -41,5 +41,5 @@ class Wukong(OneInteraction):
         [Wukong, arXiv 2403.02545](https://arxiv.org/abs/2403.02545)
     """
 
-    interaction_class = WukongInteraction
+    layer_class = WukongInteraction
     model_defaults = {"num_layers": 3}

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tf_interformer._keras import keras, ops, register
+from tf_interformer._keras import ops, register
 from tf_interformer.layers._common import (
     Shape,
     Tensor,
@@ -12,7 +12,7 @@ from tf_interformer.layers._common import (
     stack_tokens,
     tokens_shape,
 )
-from tf_interformer.layers._token_norm import TokenNorm
+from tf_interformer.layers._soft_norms import WithSoftNorms
 from tf_interformer.layers.interactions.cross import CrossInteraction
 from tf_interformer.layers.interactions.dot import DotInteraction
 from tf_interformer.layers.linear_compression import LinearCompression
@@ -20,7 +20,7 @@ from tf_interformer.layers.mlp import MLP
 
 
 @register
-class DHENInteraction(keras.layers.Layer):
+class DHENInteraction(WithSoftNorms):
     """DHEN with the ensemble of InterFormer's experiments: inner products beside a low-rank cross network.
 
     `X' = LN(Ensemble_i Interaction_i(X) + ShortCut(X))`, layer by layer. The ensemble lays the tokens of the two
@@ -32,6 +32,7 @@ class DHENInteraction(keras.layers.Layer):
         rank: int or `None`. Rank of the cross network. Defaults to `32`.
         cross_layers: int. Layers of the cross network. Defaults to `1`.
         shortcut: str. `"mlp"` or `"identity"`. Defaults to `"mlp"`.
+        norm_epsilon: float. What the norms add to the variance, see `Backbone`. Defaults to `1.0`.
 
     Input shape: `[batch, tokens, dim]` with at least two tokens, or a list of tensors `[batch, dim]`.
     Output shape: `[batch, tokens, dim]`.
@@ -73,7 +74,7 @@ class DHENInteraction(keras.layers.Layer):
             self.dots.append(DotInteraction(dtype=policy, name=f"dot_{i}"))
             self.crosses.append(CrossInteraction(self.cross_layers, self.rank, dtype=policy, name=f"cross_{i}"))
             self.ensembles.append(LinearCompression(tokens, dtype=policy, name=f"ensemble_{i}"))
-            self.norms.append(TokenNorm(soft=True, dtype=policy, name=f"norm_{i}"))
+            self.norms.append(self.make_norm(f"norm_{i}"))
             for layer in (self.dots[i], self.crosses[i], self.norms[i]):
                 build_sublayer(layer, shape)
             build_sublayer(self.ensembles[i], (shape[0], 2 * tokens, width))

@@ -3,14 +3,18 @@
 import json
 from typing import Any
 
-from tf_interformer._keras import keras, register
+from tf_interformer._keras import register
 from tf_interformer.layers._common import Shape, Tensor, build_sublayer, check_positive
+from tf_interformer.layers._soft_norms import WithSoftNorms
 from tf_interformer.layers.dual_enhanced_attention import attention_shape, split_ids
 from tf_interformer.layers.dual_enhanced_attention_block import DualEnhancedAttentionBlock
 
+# What is not passed on to the blocks as it is.
+OWN = ("name", "dtype", "trainable", "norm_epsilon")
+
 
 @register
-class DualEnhancedAttentionInteraction(keras.layers.Layer):
+class DualEnhancedAttentionInteraction(WithSoftNorms):
     """Layers of Dual Enhanced Attention (arXiv 2503.11233) as an interaction of tokens.
 
     It remembers pairs of ids, so an Interaction Arch passes it the ids along with the tokens.
@@ -18,7 +22,7 @@ class DualEnhancedAttentionInteraction(keras.layers.Layer):
     Args:
         num_layers: int. Defaults to `1`.
         num_heads, ffn_dim, ffn_activation, dropout, combo, collapse_avoiding, fusion, value_embedding, combo_config,
-            collapse_config: see `DualEnhancedAttentionBlock`.
+            collapse_config, norm_epsilon: see `DualEnhancedAttentionBlock`.
 
     Input: `{"tokens": [batch, N, dim], "ids": [batch, N]}`; without `combo` also the tokens alone or a list of tensors
         `[batch, dim]`.
@@ -40,19 +44,19 @@ class DualEnhancedAttentionInteraction(keras.layers.Layer):
     needs_ids = True
 
     def __init__(self, num_layers: int = 1, **kwargs: Any) -> None:
-        own = {key: kwargs.pop(key) for key in ("name", "dtype", "trainable") if key in kwargs}
+        own = {key: kwargs.pop(key) for key in OWN if key in kwargs}
         super().__init__(**own)
         self.num_layers = check_positive("num_layers", num_layers)
         # A layer's config is the block's, of which it checks and completes the arguments.
         block = DualEnhancedAttentionBlock(**kwargs).get_config()
-        self._block_config = json.dumps({k: v for k, v in block.items() if k not in ("name", "dtype", "trainable")})
+        self._block_config = json.dumps({k: v for k, v in block.items() if k not in OWN})
         self._combo = block["combo"]
 
     def build(self, input_shape: Any) -> None:
         shape = attention_shape(input_shape)
         self.blocks = []
         for i in range(self.num_layers):
-            config = json.loads(self._block_config)
+            config = {**json.loads(self._block_config), "norm_epsilon": self.norm_epsilon}
             self.blocks.append(DualEnhancedAttentionBlock(**config, dtype=self.dtype_policy, name=f"block_{i}"))
             build_sublayer(self.blocks[i], shape)
         super().build(input_shape)

@@ -2,13 +2,14 @@
 
 from typing import Any
 
-from tf_interformer._keras import keras, register
+from tf_interformer._keras import register
 from tf_interformer.layers._common import Shape, Tensor, stack_tokens, tokens_shape
 from tf_interformer.layers._hiformer_blocks import HiformerBlocks, Ranks
+from tf_interformer.layers._soft_norms import WithSoftNorms
 
 
 @register
-class HiformerInteraction(HiformerBlocks, keras.layers.Layer):
+class HiformerInteraction(HiformerBlocks, WithSoftNorms):
     """Layers of Hiformer on the tokens, `X <- HiformerBlock(X)`, for any Interaction Arch.
 
     There is no task token and nothing is pruned: every token goes on. See `backbones.Hiformer` for the whole model.
@@ -30,6 +31,8 @@ class HiformerInteraction(HiformerBlocks, keras.layers.Layer):
         activation: str or callable. Of the feed-forward networks. Defaults to `"gelu"`.
         norm: str. `"post"` or `"pre"`. Defaults to `"post"`.
         dropout: float. Rate after each attention and feed-forward network. Defaults to `0.0`.
+        norm_epsilon: float. What the norms of `"post"`, where residuals join, add to the variance, see `Backbone`.
+            Defaults to `1.0`.
 
     Input shape: `[batch, tokens, dim]`, or a list of tensors `[batch, dim]`.
     Output shape: `[batch, tokens, dim]`.

@@ -13,13 +13,13 @@ from tf_interformer.layers._common import (
     stack_tokens,
     tokens_shape,
 )
-from tf_interformer.layers._token_norm import TokenNorm
+from tf_interformer.layers._soft_norms import WithSoftNorms
 from tf_interformer.layers.mlp import MLP
 from tf_interformer.layers.multi_head_attention import MultiHeadAttention
 
 
 @register
-class TransformerInteraction(keras.layers.Layer):
+class TransformerInteraction(WithSoftNorms):
     """Encoder layers of the Transformer over tokens: `Z = LN(X + MHA(X))`, `X' = LN(Z + FFN(Z))`.
 
     Positions, if any, are learned: the tokens of a model always come in the same order, so that the position says
@@ -34,6 +34,8 @@ class TransformerInteraction(keras.layers.Layer):
         norm: str. `"post"` as printed, or `"pre"`: `Z = X + MHA(LN(X))`, `X' = Z + FFN(LN(Z))`. Defaults to `"post"`.
         positions: bool. Add a learned vector for each position first. Defaults to `False`.
         dropout: float. Rate after each attention and feed-forward network. Defaults to `0.0`.
+        norm_epsilon: float. What the norms of `"post"`, where residuals join, add to the variance, see `Backbone`.
+            Defaults to `1.0`.
 
     Input shape: `[batch, tokens, dim]`, or a list of tensors `[batch, dim]`.
     Output shape: `[batch, tokens, dim]`.
@@ -83,9 +85,9 @@ class TransformerInteraction(keras.layers.Layer):
             units = (self.ffn_dim or 4 * width, width)
             soft = self.norm == "post"  # else it is inside the branch
             self.attentions.append(MultiHeadAttention(self.num_heads, False, dtype=policy, name=f"attention_{i}"))
-            self.attention_norms.append(TokenNorm(soft=soft, dtype=policy, name=f"attention_norm_{i}"))
+            self.attention_norms.append(self.make_norm(f"attention_norm_{i}", soft))
             self.ffns.append(MLP(units, activation=self.activation, dtype=policy, name=f"ffn_{i}"))
-            self.ffn_norms.append(TokenNorm(soft=soft, dtype=policy, name=f"ffn_norm_{i}"))
+            self.ffn_norms.append(self.make_norm(f"ffn_norm_{i}", soft))
             for layer in (self.attentions[i], self.attention_norms[i], self.ffns[i], self.ffn_norms[i]):
                 build_sublayer(layer, shape)
         self.dropout_layer = None

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from tf_interformer._keras import keras, ops, register
+from tf_interformer._keras import ops, register
 from tf_interformer.layers._common import (
     Shape,
     Tensor,
@@ -13,13 +13,14 @@ from tf_interformer.layers._common import (
     stack_tokens,
     tokens_shape,
 )
+from tf_interformer.layers._soft_norms import WithSoftNorms
 from tf_interformer.layers._token_norm import TokenNorm
 from tf_interformer.layers.linear_compression import LinearCompression
 from tf_interformer.layers.mlp import MLP
 
 
 @register
-class WukongInteraction(keras.layers.Layer):
+class WukongInteraction(WithSoftNorms):
     """Layers of Wukong: `X' = LN([FMB(X) || LCB(X)] + X)` (section 3).
 
     The factorization machine block is `FMB(X) = reshape(MLP(LN(flatten(X (X^T Y)))))`, which is `X X^T` times a
@@ -36,6 +37,7 @@ class WukongInteraction(keras.layers.Layer):
             their number stays, as an Interaction Arch needs it. Defaults to `None`.
         rank: int. k. Defaults to `8`.
         units: list of int. Hidden layers of each FMB's MLP. Defaults to `(128,)`.
+        norm_epsilon: float. What the norms where residuals join add to the variance, see `Backbone`. Defaults to `1.0`.
 
     Input shape: `[batch, tokens, dim]` with at least two tokens, or a list of tensors `[batch, dim]`.
     Output shape: `[batch, fm_tokens + linear_tokens, dim]`.
@@ -88,7 +90,7 @@ class WukongInteraction(keras.layers.Layer):
             build_sublayer(self.mlps[i], (batch, before * self.rank))
             self.compressions.append(LinearCompression(linear_tokens, dtype=policy, name=f"compression_{i}"))
             build_sublayer(self.compressions[i], (batch, before, width))
-            self.norms.append(TokenNorm(soft=True, dtype=policy, name=f"norm_{i}"))
+            self.norms.append(self.make_norm(f"norm_{i}"))
             build_sublayer(self.norms[i], (batch, after, width))
         if after != tokens:  # of the first layer alone: the others keep the number
             self.shortcuts.append(LinearCompression(after, dtype=policy, name="shortcut"))

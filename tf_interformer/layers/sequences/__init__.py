@@ -2,6 +2,7 @@
 
 from tf_interformer.layers.sequences.attentional_gru import AttentionalGRU
 from tf_interformer.layers.sequences.candidate_transformer import CandidateTransformer
+from tf_interformer.layers.sequences.event_merging import EventMerging
 from tf_interformer.layers.sequences.hstu_block import HSTUBlock
 from tf_interformer.layers.sequences.interest_decoder import InterestDecoder
 from tf_interformer.layers.sequences.interest_evolution import InterestEvolution
@@ -17,6 +18,7 @@ from tf_interformer.layers.sequences.transformer_block import TransformerBlock
 __all__ = [
     "AttentionalGRU",
     "CandidateTransformer",
+    "EventMerging",
     "HSTUBlock",
     "InterestDecoder",
     "InterestEvolution",

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tf_interformer._keras import keras, ops, register
+from tf_interformer._keras import ops, register
 from tf_interformer.layers._common import (
     Shape,
     Tensor,
@@ -12,6 +12,7 @@ from tf_interformer.layers._common import (
     read_history,
     valid_positions,
 )
+from tf_interformer.layers._soft_norms import WithSoftNorms
 from tf_interformer.layers.mlp import MLP
 from tf_interformer.layers.recent_tokens import RecentTokens
 from tf_interformer.layers.sequences._common import check_target
@@ -22,7 +23,7 @@ LOWEST = -1e4
 
 
 @register
-class CandidateTransformer(keras.layers.Layer):
+class CandidateTransformer(WithSoftNorms):
     """TransAct: every event has the candidate beside it, then a Transformer encoder without positions.
 
     The output is the vectors of the most recent events, flattened, and a linear map of the maximum over all events.
@@ -37,6 +38,7 @@ class CandidateTransformer(keras.layers.Layer):
         ffn_dim: int. Hidden width of the blocks. Defaults to `32`.
         num_recent_tokens: int. Columns that are kept. Defaults to `10`.
         dropout: float. Defaults to `0.0`.
+        norm_epsilon: float. What the norms where residuals join add to the variance, see `Backbone`. Defaults to `1.0`.
 
     Input: `{"sequence": [batch, time, dim], "lengths": [batch], "target": [batch, dim]}`. Padding may hold anything.
     Output shape: `[batch, (num_recent_tokens + 1) * 2 * dim]`.
@@ -81,7 +83,13 @@ class CandidateTransformer(keras.layers.Layer):
         for i in range(self.num_blocks):
             self.blocks.append(
                 TransformerBlock(
-                    self.num_heads, self.ffn_dim, "relu", dropout=self.dropout, dtype=policy, name=f"block_{i}"
+                    self.num_heads,
+                    self.ffn_dim,
+                    "relu",
+                    dropout=self.dropout,
+                    norm_epsilon=self.norm_epsilon,
+                    dtype=policy,
+                    name=f"block_{i}",
                 )
             )
             build_sublayer(self.blocks[i], shapes)

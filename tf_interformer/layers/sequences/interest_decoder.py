@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tf_interformer._keras import keras, ops, register
+from tf_interformer._keras import ops, register
 from tf_interformer.layers._common import (
     Shape,
     Tensor,
@@ -11,13 +11,14 @@ from tf_interformer.layers._common import (
     check_rate,
     read_history,
 )
+from tf_interformer.layers._soft_norms import WithSoftNorms
 from tf_interformer.layers.sequences._common import check_target
 from tf_interformer.layers.sequences.recency_positions import RecencyPositions
 from tf_interformer.layers.sequences.transformer_block import TransformerBlock
 
 
 @register
-class InterestDecoder(keras.layers.Layer):
+class InterestDecoder(WithSoftNorms):
     """DMT: a Transformer encoder over one kind of behaviour, and a decoder whose query is the target.
 
     Several sequences are several kinds of behaviour, each with a layer of its own.
@@ -32,9 +33,10 @@ class InterestDecoder(keras.layers.Layer):
         ffn_dim: int or `None`. Hidden width; `None` means the width of an event. Defaults to `None`.
         max_positions: int. See `RecencyPositions`. Defaults to `128`.
         dropout: float. Defaults to `0.0`.
+        norm_epsilon: float. What the norms where residuals join add to the variance, see `Backbone`. Defaults to `1.0`.
 
     Input: `{"sequence": [batch, time, dim], "lengths": [batch], "target": [batch, dim]}`, optionally with
-    `"encoded": [batch, time, dim]`, what `encode` returned. Padding may hold anything.
+    `"encoded": [batch, time, dim]`, what `before_target` returned. Padding may hold anything.
     Output shape: `[batch, dim]`.
 
     Raises:
@@ -83,7 +85,13 @@ class InterestDecoder(keras.layers.Layer):
     def _blocks(self, name: str, count: int, shapes: Any) -> list[TransformerBlock]:
         blocks = [
             TransformerBlock(
-                self.num_heads, self.ffn_dim, "relu", dropout=self.dropout, dtype=self.dtype_policy, name=f"{name}_{i}"
+                self.num_heads,
+                self.ffn_dim,
+                "relu",
+                dropout=self.dropout,
+                norm_epsilon=self.norm_epsilon,
+                dtype=self.dtype_policy,
+                name=f"{name}_{i}",
             )
             for i in range(count)
         ]
@@ -91,16 +99,16 @@ class InterestDecoder(keras.layers.Layer):
             build_sublayer(block, shapes)
         return blocks
 
-    def encode(self, inputs: dict[str, Tensor], training: bool | None = None) -> Tensor:
-        """Returns the encoded events `[batch, time, dim]`, which do not depend on the target."""
+    def before_target(self, inputs: dict[str, Tensor], training: bool | None = None) -> dict[str, Tensor]:
+        """Returns the encoded events, which do not depend on the target: `"encoded"`."""
         x, lengths = read_history(inputs["sequence"], inputs["lengths"])
         x = x + self.positions({"sequence": x, "lengths": lengths})
         for block in self.encoder:
             x = block({"sequence": x, "lengths": lengths}, training=training)
-        return x
+        return {"encoded": x}
 
     def call(self, inputs: dict[str, Tensor], training: bool | None = None) -> Tensor:
-        x = inputs["encoded"] if "encoded" in inputs else self.encode(inputs, training)
+        x = (inputs if "encoded" in inputs else self.before_target(inputs, training))["encoded"]
         query = ops.expand_dims(inputs["target"], 1)
         for block in self.decoder:
             query = block({"sequence": x, "lengths": inputs["lengths"], "query": query}, training=training)

@@ -32,7 +32,7 @@ class InterestEvolution(keras.layers.Layer):
         auxiliary_weight: float. Weight of the auxiliary loss; 0 for none. Defaults to `1.0`.
 
     Input: `{"sequence": [batch, time, dim], "lengths": [batch], "target": [batch, dim]}`, optionally with
-    `"interests": [batch, time, dim]`, what `interests` returned.
+    `"interests": [batch, time, dim]`, what `before_target` returned.
     Output shape: `[batch, dim]`; zeros for an empty history. Padding may hold anything.
 
     Raises:
@@ -67,14 +67,14 @@ class InterestEvolution(keras.layers.Layer):
         build_sublayer(self.evolution, {**shapes, "attention": (batch, time)})
         super().build(input_shape)
 
-    def interests(self, inputs: dict[str, Tensor]) -> Tensor:
-        """Returns the states of the extractor `[batch, time, dim]`, which do not depend on the target."""
-        return self.extractor({"sequence": inputs["sequence"], "lengths": inputs["lengths"]})
+    def before_target(self, inputs: dict[str, Tensor], training: bool | None = None) -> dict[str, Tensor]:
+        """Returns the states of the extractor, which do not depend on the target: `"interests"`."""
+        return {"interests": self.extractor({"sequence": inputs["sequence"], "lengths": inputs["lengths"]})}
 
     def call(self, inputs: dict[str, Tensor], training: bool | None = None) -> Tensor:
         events, lengths = read_history(inputs["sequence"], inputs["lengths"])
-        given = inputs["interests"] if "interests" in inputs else self.interests(inputs)
-        interests = read_history(given, lengths)[0]
+        given = inputs if "interests" in inputs else self.before_target(inputs)
+        interests = read_history(given["interests"], lengths)[0]
         if training and self.auxiliary_weight:
             self.add_loss(self.auxiliary_weight * next_event_loss(interests, events, lengths))
         query = project(inputs["target"], ops.transpose(ops.convert_to_tensor(self.attention_kernel)))

@@ -13,7 +13,7 @@ from tf_interformer.layers._common import (
     check_units,
     read_history,
 )
-from tf_interformer.layers._token_norm import TokenNorm
+from tf_interformer.layers._soft_norms import WithSoftNorms
 from tf_interformer.layers.sequences._common import check_target, check_weight, next_event_loss
 from tf_interformer.layers.sequences.recency_positions import RecencyPositions
 from tf_interformer.layers.sequences.sequence_attention import SequenceAttention
@@ -22,7 +22,7 @@ from tf_interformer.layers.sequences.transformer_block import TransformerBlock
 
 
 @register
-class MultiInterest(keras.layers.Layer):
+class MultiInterest(WithSoftNorms):
     """Behaviour refiner and multi-interest extractor of DMIN.
 
     A causal Transformer block refines the events, `Z`. A second self-attention keeps its heads apart: head h gives
@@ -41,6 +41,7 @@ class MultiInterest(keras.layers.Layer):
         auxiliary_weight: float. Weight of the auxiliary loss, in training only; 0 for none. Defaults to `0.0`.
         max_positions: int. See `RecencyPositions`. Defaults to `128`.
         dropout: float. Rate in the refiner. Defaults to `0.0`.
+        norm_epsilon: float. What the norms where residuals join add to the variance, see `Backbone`. Defaults to `1.0`.
 
     Input: `{"sequence": [batch, time, dim], "lengths": [batch], "target": [batch, dim]}`. Padding may hold anything.
     Output shape: `[batch, num_interests * dim]`; zeros for an empty history.
@@ -86,7 +87,13 @@ class MultiInterest(keras.layers.Layer):
         policy, heads, hidden = self.dtype_policy, self.num_interests, self.ffn_dim or width
         shapes = {"sequence": (batch, time, width), "lengths": (batch,)}
         self.refiner = TransformerBlock(
-            self.num_heads, self.ffn_dim, causal=True, dropout=self.dropout, dtype=policy, name="refiner"
+            self.num_heads,
+            self.ffn_dim,
+            causal=True,
+            dropout=self.dropout,
+            norm_epsilon=self.norm_epsilon,
+            dtype=policy,
+            name="refiner",
         )
         build_sublayer(self.refiner, shapes)
         self.extractor = SequenceAttention(heads, project_output=False, dtype=policy, name="extractor")
@@ -102,8 +109,8 @@ class MultiInterest(keras.layers.Layer):
             setattr(self, name, self.add_weight(name=name, shape=shape, initializer=initializer))
         for name, size in {"hidden_biases": hidden, "output_biases": width}.items():
             setattr(self, name, self.add_weight(name=name, shape=(heads, 1, size), initializer="zeros"))
-        self.head_norm = TokenNorm(soft=True, dtype=policy, name="head_norm")
-        self.output_norm = TokenNorm(soft=True, dtype=policy, name="output_norm")
+        self.head_norm = self.make_norm("head_norm")
+        self.output_norm = self.make_norm("output_norm")
         for norm in (self.head_norm, self.output_norm):
             build_sublayer(norm, (batch, heads, time, width))
         self.positions = RecencyPositions(width, self.max_positions, dtype=policy, name="positions")

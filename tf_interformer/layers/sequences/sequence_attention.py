@@ -29,12 +29,13 @@ class SequenceAttention(keras.layers.Layer):
         num_heads: int. H; must divide the width. Defaults to `4`.
         causal: bool. Events attend to themselves and older ones only; not with a query. Defaults to `False`.
         project_output: bool. Join the heads by a last projection; otherwise they stay apart. Defaults to `True`.
+        window: int or `None`. Events attend to those fewer places away; not with a query. Defaults to `None`: to all.
 
     Input: `{"sequence": [batch, time, dim], "lengths": [batch]}`, optionally with `"query": [batch, Q, dim]`.
     Output shape: `[batch, Q or time, dim]`, or `[batch, heads, Q or time, dim / heads]` without the last projection.
 
     Raises:
-        ValueError: If `num_heads` does not divide the width, or there are a query and `causal`.
+        ValueError: If `num_heads` does not divide the width, or there are a query and `causal` or `window`.
 
     Example:
 
@@ -46,18 +47,29 @@ class SequenceAttention(keras.layers.Layer):
         [Attention Is All You Need, arXiv 1706.03762](https://arxiv.org/abs/1706.03762)
     """
 
-    def __init__(self, num_heads: int = 4, causal: bool = False, project_output: bool = True, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        num_heads: int = 4,
+        causal: bool = False,
+        project_output: bool = True,
+        window: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.num_heads = check_positive("num_heads", num_heads)
         self.causal = causal
         self.project_output = project_output
+        self.window = None if window is None else check_positive("window", window)
 
     def build(self, input_shape: Any) -> None:
         width = sequence_shape(input_shape["sequence"])[2] or 0
         check_heads(width, self.num_heads)
         queried = "query" in input_shape
-        if queried and self.causal:
-            raise ValueError("`causal` needs queries that are the events. Received: causal=True and a query")
+        if queried and (self.causal or self.window is not None):
+            raise ValueError(
+                "`causal` and `window` need queries that are the events. "
+                f"Received: causal={self.causal}, window={self.window} and a query"
+            )
         widths = {"query_kernel": width, "kv_kernel": 2 * width} if queried else {"qkv_kernel": 3 * width}
         if self.project_output:
             widths["output_kernel"] = width
@@ -77,9 +89,12 @@ class SequenceAttention(keras.layers.Layer):
             keys, values = self._heads(project(sequence, self.kv_kernel), 2)
         scores = wide(ops.matmul(queries * head**-0.5, ops.transpose(keys, (0, 1, 3, 2))))  # [B, H, Q, T]
         valid = valid_positions(lengths, time)[:, None, None, :]
-        if self.causal:
-            order = ops.arange(time)
-            valid = ops.logical_and(valid, (order[None, :] <= order[:, None])[None, None])
+        if self.causal or self.window is not None:
+            back = ops.arange(time)[:, None] - ops.arange(time)[None, :]
+            if self.causal:
+                valid = ops.logical_and(valid, (back >= 0)[None, None])
+            if self.window is not None:
+                valid = ops.logical_and(valid, (ops.abs(back) < self.window)[None, None])
         bias = ops.where(valid, ops.zeros((), scores.dtype), ops.cast(MASKED, scores.dtype))
         weights = softmax(scores + bias) * ops.cast(valid, scores.dtype)
         weights = ops.cast(weights, values.dtype)
@@ -108,4 +123,5 @@ class SequenceAttention(keras.layers.Layer):
             "num_heads": self.num_heads,
             "causal": self.causal,
             "project_output": self.project_output,
+            "window": self.window,
         }

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tf_interformer._keras import keras, ops, register
+from tf_interformer._keras import ops, register
 from tf_interformer.layers._common import (
     Shape,
     Tensor,
@@ -13,6 +13,7 @@ from tf_interformer.layers._common import (
     masked_mean,
     read_history,
 )
+from tf_interformer.layers._soft_norms import WithSoftNorms
 from tf_interformer.layers.recent_tokens import RecentTokens
 from tf_interformer.layers.sequences._common import append_target, check_target
 from tf_interformer.layers.sequences.recency_positions import RecencyPositions
@@ -22,7 +23,7 @@ POOLINGS = ("mean", "target")
 
 
 @register
-class SequenceTransformer(keras.layers.Layer):
+class SequenceTransformer(WithSoftNorms):
     """Sequence part of BST: events and target as one sequence through Transformer blocks.
 
     The target follows the last event, each of them with a learned position beside it (concatenated, as an input
@@ -38,6 +39,7 @@ class SequenceTransformer(keras.layers.Layer):
         pooling: str. `"mean"` over events and target, or `"target"`, the target's vector. Defaults to `"mean"`.
         max_positions: int. See `RecencyPositions`. Defaults to `128`.
         dropout: float. Defaults to `0.0`.
+        norm_epsilon: float. What the norms where residuals join add to the variance, see `Backbone`. Defaults to `1.0`.
 
     Input: `{"sequence": [batch, time, dim], "lengths": [batch], "target": [batch, dim]}`. Padding may hold anything.
     Output shape: `[batch, 2 * dim]`.
@@ -86,7 +88,14 @@ class SequenceTransformer(keras.layers.Layer):
         self.blocks = []
         for i in range(self.num_blocks):
             self.blocks.append(
-                TransformerBlock(self.num_heads, self.ffn_dim, dropout=self.dropout, dtype=policy, name=f"block_{i}")
+                TransformerBlock(
+                    self.num_heads,
+                    self.ffn_dim,
+                    dropout=self.dropout,
+                    norm_epsilon=self.norm_epsilon,
+                    dtype=policy,
+                    name=f"block_{i}",
+                )
             )
             build_sublayer(self.blocks[i], shapes)
         self.latest = RecentTokens(1, dtype=policy, name="latest")

@@ -12,13 +12,13 @@ from tf_interformer.layers._common import (
     read_history,
     sequence_shape,
 )
-from tf_interformer.layers._token_norm import TokenNorm
+from tf_interformer.layers._soft_norms import WithSoftNorms
 from tf_interformer.layers.mlp import MLP
 from tf_interformer.layers.sequences.sequence_attention import SequenceAttention
 
 
 @register
-class TransformerBlock(keras.layers.Layer):
+class TransformerBlock(WithSoftNorms):
     """A Transformer block: `S' = LN(X + MHA(X))`, `F = LN(S' + FFN(S'))` with a hidden layer.
 
     Given a query, it is a decoder's block without attention among the queries: X is the query, and attends to the
@@ -30,6 +30,7 @@ class TransformerBlock(keras.layers.Layer):
         activation: str or callable. Defaults to `"leaky_relu"`.
         causal: bool. Events attend to themselves and older ones only. Defaults to `False`.
         dropout: float. Rate after the attention and the feed-forward network. Defaults to `0.0`.
+        norm_epsilon: float. What the norms where residuals join add to the variance, see `Backbone`. Defaults to `1.0`.
 
     Input: `{"sequence": [batch, time, dim], "lengths": [batch]}`, optionally with `"query": [batch, Q, dim]`.
     Output shape: `[batch, Q or time, dim]`. What stands at padded positions has no meaning.
@@ -70,8 +71,8 @@ class TransformerBlock(keras.layers.Layer):
         self.attention = SequenceAttention(self.num_heads, self.causal, dtype=policy, name="attention")
         build_sublayer(self.attention, input_shape)
         self.feed_forward = MLP((self.ffn_dim or width, width), self.activation, dtype=policy, name="feed_forward")
-        self.attention_norm = TokenNorm(soft=True, dtype=policy, name="attention_norm")
-        self.output_norm = TokenNorm(soft=True, dtype=policy, name="output_norm")
+        self.attention_norm = self.make_norm("attention_norm")
+        self.output_norm = self.make_norm("output_norm")
         for layer in (self.feed_forward, self.attention_norm, self.output_norm):
             build_sublayer(layer, shape)
         self.dropout_layer = None

@@ -459,13 +459,15 @@ ABLATIONS = [path for path in ABLATIONS if path.stem != "history"]  # names triv
 
 @pytest.mark.parametrize("path", ABLATIONS, ids=lambda path: path.stem)
 def test_every_variant_of_the_ablations_makes_a_model(path):
-    name = {"simulated": "synthetic", "default": "kuairand_raw"}.get(path.stem, f"kuairand_{path.stem}")
+    others = {"simulated": "synthetic", "default": "kuairand_raw", "request": "kuairand_raw"}
+    name = others.get(path.stem, f"kuairand_{path.stem}")
     config = path.parents[1] / f"{name}.yaml"
     _, variants = ablate.variants_of([str(config)], None, str(path), ["training.jit_compile=false"])
     small = learned_schema()
     # The configurations name fields by their place among KuaiRand's.
     more = [Categorical(f"more_{i}", vocabulary=("a", "b")) for i in range(12)]
-    schema = FeatureSchema(features=[*small.features, *more], sequences=small.sequences, labels=small.labels)
+    parts = {"features": [*small.features, *more], "sequences": small.sequences, "labels": small.labels}
+    schema = FeatureSchema(**parts, candidate=["item"])
     sizes = {v.name: build_ranker(load_config(*v[1:]), schema, 1000).count_params() for v in variants}
     assert len(sizes) == len(variants) > 1
 

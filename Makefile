@@ -144,17 +144,21 @@ lint: $(READY)
 	$(BIN)/mypy tf_interformer pipelines serving benchmarks
 	$(BIN)/lint-imports setup.cfg
 
-# In two runs each: TensorFlow keeps the graphs of every model, so that a process of all tests grows past ten gigabytes.
+# In three runs each: TensorFlow keeps the graphs of every model, so that a process of all tests grows past ten gigabytes.
 PROGRAMS := tests/pipelines tests/serving
+MODELS := tests/backbones tests/layers tests/tfrs
+OTHERS := $(PROGRAMS:%=--ignore=%) $(MODELS:%=--ignore=%)
 PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
 
 test-keras3: $(READY)
 	TF_USE_LEGACY_KERAS=0 $(PYTEST) $(PROGRAMS)
-	TF_USE_LEGACY_KERAS=0 $(PYTEST) $(PROGRAMS:%=--ignore=%)
+	TF_USE_LEGACY_KERAS=0 $(PYTEST) $(MODELS)
+	TF_USE_LEGACY_KERAS=0 $(PYTEST) $(OTHERS)
 
 test-legacy: $(READY)
 	TF_USE_LEGACY_KERAS=1 $(PYTEST) $(PROGRAMS)
-	TF_USE_LEGACY_KERAS=1 $(PYTEST) $(PROGRAMS:%=--ignore=%)
+	TF_USE_LEGACY_KERAS=1 $(PYTEST) $(MODELS)
+	TF_USE_LEGACY_KERAS=1 $(PYTEST) $(OTHERS)
 
 MUTANTS ?= tf_interformer.*
 

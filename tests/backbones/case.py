@@ -1,6 +1,16 @@
-"""Inputs that the tests of the backbones share."""
+"""Inputs, and the contract, that the tests of the backbones share."""
 
 import numpy as np
+
+from tests.layer_case import (
+    assert_config_round_trip,
+    assert_every_weight_learns,
+    assert_half_precision,
+    assert_no_leak_across_the_batch,
+    scramble,
+    tensors,
+)
+from tf_interformer._tensorflow import tf
 
 LENGTHS = {"a": np.array([6, 2, 0, 0], "int32"), "b": np.array([3, 4, 1, 0], "int32")}
 
@@ -34,3 +44,16 @@ def with_garbage(inputs, seed=1, scale=1e4):
         garbage = scale * rng.normal(size=sequence.shape)
         sequences[name] = np.where(padded[:, :, None], garbage, sequence).astype(sequence.dtype)
     return {**inputs, "sequences": sequences}
+
+
+def check_backbone(make, inputs):
+    """The contract of a backbone that `make(**kwargs)` makes anew."""
+    layer = make()
+    layer(tensors(inputs))
+    scramble(layer, scale=0.2)
+    shapes = tf.nest.map_structure(lambda x: (None, *x.shape[1:]), inputs)
+    assert layer.compute_output_shape(shapes)["label"] == (None, layer(tensors(inputs))["label"].shape[1])
+    assert_config_round_trip(layer, inputs)
+    assert_no_leak_across_the_batch(layer, inputs)
+    assert_every_weight_learns(layer, inputs)
+    assert_half_precision(make, inputs)

@@ -6,14 +6,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.backbones.case import LENGTHS, batch, with_garbage
+from tests.backbones.case import LENGTHS, batch, check_backbone, with_garbage
 from tests.layer_case import (
     assert_close,
-    assert_config_round_trip,
     assert_every_weight_learns,
     assert_graph_and_xla,
-    assert_half_precision,
-    assert_no_leak_across_the_batch,
     assert_saves,
     gradients,
     scramble,
@@ -87,14 +84,7 @@ def label(layer, inputs):
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_contract(name):
-    inputs = batch()
-    layer = made(name, inputs)
-    shapes = tf.nest.map_structure(lambda x: (None, *x.shape[1:]), inputs)
-    assert layer.compute_output_shape(shapes)["label"] == (None, label(layer, inputs).shape[1])
-    assert_config_round_trip(layer, inputs)
-    assert_no_leak_across_the_batch(layer, inputs)
-    assert_every_weight_learns(layer, inputs)
-    assert_half_precision(partial(make, name), inputs)
+    check_backbone(partial(make, name), batch())
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -5,8 +5,10 @@
 """
 
 import argparse
+import contextlib
 import importlib.util
 import itertools
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -18,8 +20,10 @@ import tensorflow as tf
 from benchmarks import standard_work
 from benchmarks.results import write
 from benchmarks.timing import side_by_side
+from serving.graph_session import GraphSession
 from tf_interformer import Ranker
 from tf_interformer._keras import keras
+from tf_interformer.export import export_saved_model
 from tf_interformer.preprocessing import ROW_COLUMN
 from tf_interformer.schema import FeatureSchema
 
@@ -84,7 +88,7 @@ def _step(ranker: Ranker, batches: Iterator[standard_work.Batch]) -> object:
 
 
 def scoring(rows: int, items: int, rounds: int) -> list[dict[str, Any]]:
-    """Returns a row for each way to score one user's items, as an exported model does.
+    """Returns a row for each way to score one user's items by an exported model, as TensorFlow Serving runs it.
 
     Args:
         rows: int. Rows of all embedding tables together.
@@ -92,28 +96,25 @@ def scoring(rows: int, items: int, rounds: int) -> list[dict[str, Any]]:
         rounds: int. Measurements of each.
     """
     schema = standard_work.schema(rows).replace(candidate=CANDIDATE)
-    columns = {name: tf.constant(value) for name, value in standard_work.raw_columns(schema, items).items()}
+    columns = standard_work.raw_columns(schema, items)
     request = {name: value if name in CANDIDATE else value[:1] for name, value in columns.items()}
-    task, calls, scores = schema.tasks[0], {}, {}
-    for flow in FLOWS:
-        served = made(schema, flow).served
-        given = {"rows": (served.logits, {**columns, **_repeated(request, items)})}
-        given["request"] = served.candidate_logits, request
-        if flow == "request":
-            state = served.state({name: value for name, value in request.items() if name not in CANDIDATE})
-            given["known user"] = served.state_logits, {**request, **state}
-        for form, (function, inputs) in given.items():
-            graph = tf.function(function)
-            scores[flow, form] = graph(inputs)[task].numpy()
-            calls[f"{flow}, {form}"] = lambda graph=graph, inputs=inputs: graph(inputs)[task].numpy()
-            difference = float(np.abs(scores[flow, form] - scores[flow, "rows"]).max())
-            if difference > 1e-4:
-                raise RuntimeError(f"{flow}, {form}: scores differ from those of rows by {difference}")
-    return _beside(side_by_side(calls, rounds), "printed, rows")
-
-
-def _repeated(request: dict[str, Any], items: int) -> dict[str, Any]:
-    return {name: tf.repeat(value, items, axis=0) for name, value in request.items() if name not in CANDIDATE}
+    user = {name: value for name, value in request.items() if name not in CANDIDATE}
+    repeated = {name: np.repeat(value, items, axis=0) for name, value in user.items()}
+    calls: dict[str, Callable[[], object]] = {}
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
+        for flow in FLOWS:
+            exported = export_saved_model(made(schema, flow), Path(folder, flow), say=lambda _: None)
+            session = stack.enter_context(GraphSession(exported))
+            given = {"rows": ("serving_default", {**columns, **repeated}), "request": ("score_candidates", request)}
+            if flow == "request":
+                given["known user"] = "score_known_user", {**request, **session.run("embed_user", user)}
+            expected = session.run(*given["rows"])["logit"]
+            for form, (signature, inputs) in given.items():
+                difference = float(np.abs(session.run(signature, inputs)["logit"] - expected).max())
+                if difference > 1e-4:
+                    raise RuntimeError(f"{flow}, {form}: scores differ from those of rows by {difference}")
+                calls[f"{flow}, {form}"] = partial(session.run, signature, inputs)
+        return _beside(side_by_side(calls, rounds), "printed, rows")
 
 
 def _beside(seconds: dict[str, float], base: str) -> list[dict[str, Any]]:

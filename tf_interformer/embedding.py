@@ -74,7 +74,8 @@ class TokenEmbedder(EmbedderParts):
         has none; with numeric features or a `match` also `"numbers"`, all of them as they come, `[B, M]`.
 
         With `by_side` also `"compared"` name -> `[B, T, C * D]`, what a `match` or `distance` says of each event, and
-        `"user_features"` `[R, U, D]`, the tokens of the user alone.
+        in a batch of requests `"user_features"` `[R, U, D]` and `"candidate_features"` `[B, C, D]`, the tokens of
+        either alone.
 
         In a batch of requests, whose column `_row` `[B]` says which row of the user's columns each example is of, these
         have a row for each of R users, and the candidate's one for each example. The sequences have R rows then, too,
@@ -153,6 +154,8 @@ class TokenEmbedder(EmbedderParts):
                 tokens["compared"] = {name: self.drop(x, training=training) for name, x in tokens["compared"].items()}
             if "user_features" in tokens:
                 tokens["user_features"] = self.drop(tokens["user_features"], training=training)
+            if "candidate_features" in tokens:
+                tokens["candidate_features"] = self.drop(tokens["candidate_features"], training=training)
         return tokens
 
     def _tokens(
@@ -188,14 +191,17 @@ class TokenEmbedder(EmbedderParts):
             if compares:
                 compared[sequence.name] = _joined(compares, axis=-1)
         made: Tokens = {"features": ops.concatenate(features, axis=1), "sequences": sequences, "lengths": lengths}
-        made["ids"] = self._ids({key: spread(key, inputs[key]) for key in self._one_id if key}, made["features"])
+        # All tokens need not be made to tell how many examples there are.
+        examples = made["features"] if row is None else row
+        made["ids"] = self._ids({key: spread(key, inputs[key]) for key in self._one_id if key}, examples)
         if numbers:
             made["numbers"] = together
         if compared:
             made["compared"] = compared
-        users = [token for token, own in tokens if not own]
-        if self.by_side and row is not None and users:
-            made["user_features"] = _joined(users, axis=1)
+        if self.by_side and row is not None:
+            made["candidate_features"] = _joined([token for token, own in tokens if own], axis=1)
+            if users := [token for token, own in tokens if not own]:
+                made["user_features"] = _joined(users, axis=1)
         return made
 
     def _token(self, column: EncodedColumn, inputs: Mapping[str, Any], rows: Mapping[str, Any]) -> Any:
@@ -223,8 +229,8 @@ class TokenEmbedder(EmbedderParts):
         """For each feature token behind the dense ones the column of its id, or nothing where it has none, or many."""
         return [c.name if c.is_id and c.pooling is None else "" for c in self._token_columns]
 
-    def _ids(self, inputs: Mapping[str, Any], features: Any) -> Any:
-        none = ops.zeros((ops.shape(features)[0],), "int32")
+    def _ids(self, inputs: Mapping[str, Any], examples: Any) -> Any:
+        none = ops.zeros((ops.shape(examples)[0],), "int32")
         dense = [none] * (self.dense_tokens * len(self._numbers))
         return ops.stack([*dense, *(ops.cast(inputs[c], "int32") if c else none for c in self._one_id)], axis=1)
 

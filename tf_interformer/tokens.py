@@ -21,6 +21,7 @@ class Tokens(_Needed, total=False):
         ids: `[N, F]`, the id behind each feature token, 0 where it has none. For layers that remember pairs of ids.
         numbers: `[N, M]`, the numeric features as they come.
         user_features: `[R, U, dim]`, those of the feature tokens that are the user's and the context's.
+        candidate_features: `[N, C, dim]`, those that are the candidate's.
         compared: Name -> `[N, time, width]`, what is told of each event by comparing it with the candidate, where that
             is not in the sequences.
         row: `[N]`, int32: which of the R users each example is of.
@@ -41,6 +42,7 @@ class Tokens(_Needed, total=False):
     ids: Any
     numbers: Any
     user_features: Any
+    candidate_features: Any
     compared: dict[str, Any]
     row: Any
     linear: Any

@@ -289,6 +289,25 @@ def test_interactions(name, config, tokens):
     close(as_list, got)
 
 
+@pytest.mark.parametrize("own, others", [(2, 3), (1, 4), (3, 1)])
+@pytest.mark.parametrize("name", ["dot", "dcn_v2", "dhen"])
+def test_tokens_that_examples_share(name, own, others):
+    """Four examples of two users, and all four of one."""
+    layer = interactions.get(name, dtype="float64", **({"rank": 3} if name != "dot" else {}))
+    tokens, shared = TOKENS[:, :own], TOKENS[:2, ::-1][:, :others]
+    row = np.array([1, 0, 0, 1], "int32")
+    got = run(layer, {"tokens": tokens, "shared": shared, "row": row})
+    naive = partial(reference.dhen, epsilon=1.0) if name == "dhen" else reference.INTERACTIONS[name]
+
+    def expected(row):
+        every = np.concatenate([tokens, shared[row]], axis=1)
+        return [naive([list(token) for token in x], weights_of(layer), shared=others) for x in every]
+
+    close(got, expected(row))
+    of_one = {"tokens": tokens, "shared": shared[:1], "row": 0 * row}
+    close(layer(tensors(of_one)), expected(0 * row))
+
+
 def test_unknown_interactions_and_what_comes_instead():
     with pytest.raises(ValueError, match=r"dcn_v2.*dhen.*Received: 'dhenn'"):
         interactions.get("dhenn")

@@ -21,6 +21,7 @@ LENGTHS = np.array([7, 3, 1, 0], "int32")
 HISTORY = {"sequence": normal(4, 7, 6), "lengths": LENGTHS}
 SUMMARY = normal(4, 3, 6)
 BOTH = {"features": TOKENS, **HISTORY}
+SHARED = {"tokens": TOKENS, "shared": SUMMARY}
 EVENTS = {
     "sequences": {"long": normal(4, 7, 4), "short": normal(4, 3, 5)},
     "lengths": {"long": LENGTHS, "short": np.array([0, 3, 2, 1], "int32")},
@@ -165,6 +166,11 @@ CASES = {
     "dot": (layers.DotInteraction, {}, TOKENS),
     "dot_even": (layers.DotInteraction, {}, TOKENS[:, :4]),
     "dot_pair": (layers.DotInteraction, {}, TOKENS[:, :2]),
+    "dot_shared": (layers.DotInteraction, {}, SHARED),
+    "dcn_shared": (layers.CrossInteraction, {"num_layers": 2}, SHARED),
+    "dcn_low_rank_shared": (layers.CrossInteraction, {"rank": 3}, SHARED),
+    "dhen_shared": (layers.DHENInteraction, {"num_layers": 2, "rank": 4}, SHARED),
+    "dhen_identity_shared": (layers.DHENInteraction, {"shortcut": "identity", "rank": 4}, SHARED),
     "dcn": (layers.CrossInteraction, {"num_layers": 2}, TOKENS),
     "dcn_low_rank": (layers.CrossInteraction, {"num_layers": 2, "rank": 3}, TOKENS),
     "dhen": (layers.DHENInteraction, {"num_layers": 2, "rank": 4}, TOKENS),

@@ -35,6 +35,25 @@ def test_others_get_the_tokens_alone():
     np.testing.assert_array_equal(with_ids, arch({"features": features}))
 
 
+@pytest.mark.parametrize("name", ["dhen", "autoint"])
+def test_tokens_of_users_stand_behind_all_others(name):
+    arch = layers.InteractionArch(name)
+    rng = np.random.default_rng(0)
+    given = {
+        "features": rng.normal(size=(3, 3, 4)).astype("float32"),
+        "summary": rng.normal(size=(3, 1, 4)).astype("float32"),
+        "shared": rng.normal(size=(2, 2, 4)).astype("float32"),
+        "row": np.array([1, 0, 1], "int32"),
+    }
+    outputs = np.asarray(arch(given))
+    by_rows = {**given, "shared": given["shared"][given["row"]]}
+    del by_rows["row"]
+    np.testing.assert_allclose(outputs, arch(by_rows), rtol=1e-5, atol=1e-6)
+    if name == "autoint":
+        together = np.concatenate([given["summary"], by_rows["shared"]], axis=1)
+        np.testing.assert_array_equal(outputs, arch({"features": given["features"], "summary": together}))
+
+
 @pytest.mark.parametrize("name", STACKED)
 def test_an_interaction_has_as_many_layers_as_it_is_told(name):
     weights = []

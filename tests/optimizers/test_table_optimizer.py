@@ -108,7 +108,7 @@ def test_weights_of_the_optimizer(data):
 def test_equal_parts_equal_the_whole(data):
     """Tables and network by an optimiser each, of one kind: as one optimiser for both."""
     one = make(LazyAdamW(0.02, weight_decay=0.1, global_clipnorm=0.1))
-    parts = (LazyAdamW(0.02, weight_decay=0.1), keras.optimizers.AdamW(0.02, weight_decay=0.1))
+    parts = (LazyAdamW(0.02, weight_decay=0.1), LazyAdamW(0.02, weight_decay=0.1))
     two = make(TableOptimizer(*parts, global_clipnorm=0.1))
     np.testing.assert_allclose(fit(two, data, 2), fit(one, data, 2), rtol=1e-6)
     for a, b in zip(values(one), values(two), strict=True):

@@ -182,8 +182,21 @@ def pffn(summary, tokens, hyper):
     return [[sum(matrix[i][j] * token[j] for j in range(width)) for i in range(width)] for token in tokens]
 
 
-def dot(tokens, weights):
-    """Inner products of the pairs: first all neighbours of the circle, then all tokens two apart, ..."""
+def dot(tokens, weights, shared=0):
+    """Inner products of the pairs: first all neighbours of the circle, then all tokens two apart, ...
+
+    Where the last tokens are shared: those pairs of the others, those of each with the shared ones, and, by a kernel of
+    their own, the pairs of these.
+    """
+    own, others = tokens[: len(tokens) - shared], tokens[len(tokens) - shared :]
+    products = circle(own) + [inner(a, b) for a in own for b in others]
+    made = dense(products, weights["kernel"], weights["bias"])
+    if shared > 1:
+        made = [a + b for a, b in zip(made, dense(circle(others), weights["shared_kernel"], None), strict=True)]
+    return unflatten(made, len(tokens))
+
+
+def circle(tokens):
     count = len(tokens)
     products = []
     seen = set()
@@ -192,11 +205,15 @@ def dot(tokens, weights):
             j = (i + distance) % count
             if frozenset((i, j)) not in seen:
                 seen.add(frozenset((i, j)))
-                products.append(sum(a * b for a, b in zip(tokens[i], tokens[j], strict=True)))
-    return unflatten(dense(products, weights["kernel"], weights["bias"]), count)
+                products.append(inner(tokens[i], tokens[j]))
+    return products
 
 
-def dcn_v2(tokens, weights):
+def inner(a, b):
+    return sum(x * y for x, y in zip(a, b, strict=True))
+
+
+def dcn_v2(tokens, weights, shared=0):
     """`x_{l+1} = x_0 * (W x_l + b) + x_l`, `W` full or of low rank."""
     start = [value for token in tokens for value in token]
     x = list(start)
@@ -220,13 +237,13 @@ def layer_norm(token, weights, epsilon=USUAL):
     ]
 
 
-def dhen(tokens, weights, epsilon=USUAL):
+def dhen(tokens, weights, epsilon=USUAL, shared=0):
     """`X' = Norm(Ensemble_i Interaction_i(X) + ShortCut(X))`, DOT and DCN side by side, then LCE.
 
     Without a shortcut's weights it is the identity.
     """
     for i in range(len(weights["dots"])):
-        modules = dot(tokens, weights["dots"][i]) + dcn_v2(tokens, weights["crosses"][i])
+        modules = dot(tokens, weights["dots"][i], shared if i == 0 else 0) + dcn_v2(tokens, weights["crosses"][i])
         ensemble = lce(modules, weights["ensembles"][i]["kernel"])
         short = [mlp(token, weights["shortcuts"][i]) for token in tokens] if weights["shortcuts"] else tokens
         tokens = [
@@ -287,10 +304,14 @@ def join(tokens, branch, norm):
     return soft([[a + b for a, b in zip(x, y, strict=True)] for x, y in zip(tokens, branch, strict=True)], norm)
 
 
-def soft_interaction(tokens, summary, arch, interaction):
+def soft_interaction(tokens, summary, arch, interaction, shared=()):
     """An Interaction Arch with its residual."""
-    soft_dhen = {**INTERACTIONS, "dhen": lambda tokens, weights: dhen(tokens, weights, SOFT)}
-    return join(tokens, interaction_arch(tokens, summary, arch, soft_dhen[interaction]), arch["norm"])
+    soft_dhen = {**INTERACTIONS, "dhen": lambda tokens, weights, shared: dhen(tokens, weights, SOFT, shared)}
+
+    def interact(tokens, weights):
+        return soft_dhen[interaction](tokens, weights, len(shared))
+
+    return join(tokens, interaction_arch(tokens, summary + list(shared), arch, interact), arch["norm"])
 
 
 def soft_sequence(summary, cls, behaviours, arch, heads):
@@ -376,10 +397,10 @@ def interformer_by_request(
         block, own = weights["user_blocks"][layer], weights["candidate_blocks"][layer]
         features_summary = cls if layer == 0 else soft_summary(users, block["cross_arch"])
         summary = s_sum(block["cross_arch"], cls)
-        beside = (soft_summary(users, block["cross_arch"]) if told == "summary" else users) + summary + answer(own)
-        theirs = soft_interaction(theirs, beside, own["interaction_arch"], interaction)
+        shared = (soft_summary(users, block["cross_arch"]) if told == "summary" else users) + summary
+        theirs = soft_interaction(theirs, answer(own), own["interaction_arch"], interaction, shared)
         users = soft_interaction(users, summary, block["interaction_arch"], interaction)
         cls, behaviours = soft_sequence(features_summary, cls, behaviours, block["sequence_arch"], heads)
     final = weights["final_cross_arch"]
     last = soft_summary(users, final) if told == "summary" else users
-    return np.array(theirs + last + s_sum(final, cls) + answer(weights["candidate_blocks"][layers])).reshape(-1)
+    return np.array(theirs + answer(weights["candidate_blocks"][layers]) + last + s_sum(final, cls)).reshape(-1)

@@ -5,7 +5,8 @@ from typing import Any
 
 from tf_interformer._keras import ops
 from tf_interformer.backbones.base import State
-from tf_interformer.layers._common import Tensor, histories_read, masked_mean, rows_of
+from tf_interformer.layers._common import Tensor, histories_read, masked_mean, rows_of, stack_tokens
+from tf_interformer.layers._shared_tokens import flat
 from tf_interformer.layers.candidate_block import CandidateBlock
 from tf_interformer.layers.compared_events import ComparedEvents
 from tf_interformer.layers.interformer_block import InterFormerBlock
@@ -19,8 +20,8 @@ class RequestForm:
 
     User's side, for each layer: `X_sum, S_sum = CrossArch(X_u, S)`, `X_u' = InteractionArch([X_u || S_sum])`,
     `S' = SequenceArch(X_sum, [S_CLS || S])`. Candidate's side, for each layer: `P = TargetPooling(x_c, S + R)`
-    with a learned `R` for how recent an event is, `X_c' = InteractionArch([X_c || X_sum || S_sum || P])`. What comes
-    out is `[X_c || X_sum || S_sum || P]` behind the last layer. With `user_tokens="tokens"` the user's tokens `X_u`
+    with a learned `R` for how recent an event is, `X_c' = InteractionArch([X_c || P || X_sum || S_sum])`. What comes
+    out is `[X_c || P || X_sum || S_sum]` behind the last layer. With `user_tokens="tokens"` the user's tokens `X_u`
     stand in the place of their summary.
     """
 
@@ -36,6 +37,7 @@ class RequestForm:
     candidate_tokens: tuple[int, ...]
     dtype_policy: Any
     norm_epsilon: float
+    feature_norm: Any
     _add: Callable[..., Any]
     _block: Callable[[int], InterFormerBlock]
     _cross_arch: Callable[..., Any]
@@ -131,11 +133,14 @@ class RequestForm:
             found[f"user_{self.num_layers}"] = ops.concatenate([tokens, summaries["sequence"]], axis=1)
         return found
 
-    def _candidate_side_of_request(
-        self, features: Tensor, tokens: Tokens, state: State, row: Tensor | None, training: bool | None
-    ) -> Tensor:
-        """All tokens that come out, `[N, tokens, width]`, for the normalised feature tokens."""
-        x: dict[str, Any] = {"features": chosen(features, self.candidate_tokens), "lengths": state["lengths"]}
+    def _parts_of_request(
+        self, tokens: Tokens, state: State, row: Tensor | None, training: bool | None
+    ) -> dict[str, Tensor]:
+        """What comes out, flat: the candidate's own, `[N, any]`, and what is told of the user, `[R, any]`."""
+        own = tokens.get("candidate_features")
+        if own is None:
+            own = chosen(stack_tokens(tokens["features"]), self.candidate_tokens)
+        x: dict[str, Any] = {"features": self.feature_norm(own), "lengths": state["lengths"]}
         if row is not None:
             x["row"] = row
         if "ids" in tokens:
@@ -148,7 +153,7 @@ class RequestForm:
                 "events": state["sequence_0"],
             }
             x["compared"] = self.compared_events(told)
-        answer = []
+        out = []
         with histories_read():
             for i, block in enumerate(self.candidate_blocks):
                 asking = chosen(x["features"], self._asking)
@@ -158,8 +163,10 @@ class RequestForm:
                     given["sequence"] = state[f"sequence_{i}"]
                 made = block(given, training=training)
                 x["features"] = made.get("features", x["features"])
-                answer = [made["answer"]] if "answer" in made else []
-        return ops.concatenate([x["features"], rows_of(state[f"user_{self.num_layers}"], row), *answer], axis=1)
+                out = [x["features"], *([made["answer"]] if "answer" in made else [])]
+        told = flat(state[f"user_{self.num_layers}"])
+        parts = {"tokens": flat(ops.concatenate(out, axis=1) if len(out) > 1 else out[0]), "shared": told}
+        return parts if row is None else {**parts, "row": row}
 
     def _tokens_of_request(self, tokens: int) -> int:
         """How many tokens come out beside the summary of the events, for so many feature tokens."""

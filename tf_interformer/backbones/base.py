@@ -94,9 +94,21 @@ class Backbone(WithSoftNorms):
         """
         raise NotImplementedError
 
-    def call(self, inputs: Tokens, training: bool | None = None) -> dict[str, Tensor]:
+    def candidate_parts(
+        self, tokens: Tokens, state: State, row: Tensor | None = None, training: bool | None = None
+    ) -> dict[str, Any]:
+        """`candidate_side`, with what the examples of one user have in common kept apart.
+
+        A representation is then `{"tokens": [N, own], "shared": [R, rest], "row": [N]}` in place of the two side by
+        side, so that what stands behind the backbone can multiply the rest once for each user. By default nothing is
+        apart.
+        """
+        return self.candidate_side(tokens, state, row, training=training)
+
+    def call(self, inputs: Tokens, training: bool | None = None, apart: bool = False) -> dict[str, Any]:
         state = self.user_side(inputs, training=training)
-        return self.candidate_side(inputs, state, inputs.get("row"), training=training)
+        side = self.candidate_parts if apart else self.candidate_side
+        return side(inputs, state, inputs.get("row"), training=training)
 
     def for_each_task(self, representation: Tensor) -> dict[str, Tensor]:
         """Returns the same representation for every task."""

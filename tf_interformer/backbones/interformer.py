@@ -26,6 +26,7 @@ from tf_interformer.layers._common import (
     stack_tokens,
     tokens_shape,
 )
+from tf_interformer.layers._shared_tokens import SharedTokens
 from tf_interformer.layers._token_norm import EPSILON, SOFT_EPSILON
 from tf_interformer.layers.cross_arch import AGGREGATIONS, CrossArch
 from tf_interformer.layers.gating import ACTIVATIONS
@@ -70,7 +71,7 @@ class InterFormer(RequestForm, Targets, Backbone):
                           X_u <-- S_sum <-- S
         candidate's side  X_c <-- [X_sum || S_sum || P],  P = TargetPooling(x_c, S)     for each candidate
 
-    in each layer, and the representation is `[X_c || X_sum || S_sum || P]` behind the last. As in the paper, the sides
+    in each layer, and the representation is `[X_c || P || X_sum || S_sum]` behind the last. As in the paper, the sides
     meet through summaries. What a schema's `match` or `distance` tells of each event is seen by `P` alone, for
     which it changes the event (`ComparedEvents`). Without user tokens the mean of the events is one.
 
@@ -400,10 +401,10 @@ class InterFormer(RequestForm, Targets, Backbone):
     def candidate_side(
         self, tokens: Tokens, state: State, row: Tensor | None = None, training: bool | None = None
     ) -> dict[str, Tensor]:
-        features = stack_tokens(tokens["features"])
         if self._by_request:
-            x = self._candidate_side_of_request(self.feature_norm(features), tokens, state, row, training)
-            return self.for_each_task(ops.reshape(x, (-1, x.shape[1] * x.shape[2])))
+            made = SharedTokens.of(self._parts_of_request(tokens, state, row, training))
+            return self.for_each_task(made.together())
+        features = stack_tokens(tokens["features"])
         state = rows_of(state, row)
         if "pooled" in state:
             features = ops.concatenate([features, state["pooled"]], axis=1)
@@ -416,6 +417,13 @@ class InterFormer(RequestForm, Targets, Backbone):
             summaries = [self._sole(given, training)]
         x = ops.concatenate(summaries, axis=1) if len(summaries) > 1 else summaries[0]
         return self.for_each_task(ops.reshape(x, (-1, x.shape[1] * x.shape[2])))
+
+    def candidate_parts(
+        self, tokens: Tokens, state: State, row: Tensor | None = None, training: bool | None = None
+    ) -> dict[str, Any]:
+        if not self._by_request:
+            return self.candidate_side(tokens, state, row, training)
+        return self.for_each_task(self._parts_of_request(tokens, state, row, training))
 
     def _sole(self, state: dict[str, Tensor], training: bool | None) -> Tensor:
         for arch in self.interaction_arches:

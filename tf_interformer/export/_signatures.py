@@ -14,9 +14,9 @@ from tf_interformer._output_names import output_name
 from tf_interformer.ranker import Ranker
 from tf_interformer.schema._name import STATE_PREFIX
 
-# The method names by which TensorFlow Serving finds the signatures of its Classify and Regress calls.
 # In a user's state: of which weights it is.
 _MODEL = f"{STATE_PREFIX}model"
+# The method names by which TensorFlow Serving finds the signatures of its Classify and Regress calls.
 METHOD_NAMES = {"classify": "tensorflow/serving/classify", "regress": "tensorflow/serving/regress"}
 
 

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import numpy as np
+
 from tf_interformer._keras import ops
 from tf_interformer.layers._common import Tensor, project, softmax, valid_positions
 from tf_interformer.layers._recording import record
@@ -29,12 +31,18 @@ def pool_by_scores(layer: Any, sequence: Tensor, lengths: Tensor, scores: Tensor
     pooled = ops.matmul(ops.cast(weights, sequence.dtype), sequence)  # [B, k H, D]
     pooled = ops.where(valid[:, :1, None], pooled, ops.zeros_like(pooled))
 
-    value_kernel = by_head(layer.value_kernel, sequence, (width, heads, width // heads))
-    output_kernel = by_head(layer.output_kernel, sequence, (heads, width // heads, width))
-    kernel = ops.reshape(ops.einsum("dhe,hef->hdf", value_kernel, output_kernel), (heads * width, width))
+    value_kernel = ops.reshape(for_each_head(ops.cast(layer.value_kernel, pooled.dtype), heads, 0), (-1, width))
+    kernel = ops.matmul(value_kernel, ops.cast(layer.output_kernel, pooled.dtype))
     return project(ops.reshape(pooled, (-1, count, heads * width)), kernel)
 
 
-def by_head(kernel: Tensor, sequence: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """A kernel in the precision of the sequence, in another shape."""
-    return ops.reshape(ops.cast(kernel, sequence.dtype), shape)
+def for_each_head(kernel: Tensor, heads: int, axis: int) -> Tensor:
+    """`[..., H E]` with an axis more, on which each of the H heads has its own E columns and zeros in the others'.
+
+    A product by what comes out is one of each head by itself. Kernels are few, and one product of them is faster than
+    many small ones between transposes.
+    """
+    width = kernel.shape[-1]
+    own = np.repeat(np.eye(heads), width // heads, axis=1)  # [H, H E]
+    own = own.reshape(heads, *[1] * (len(kernel.shape) - 1 - axis), width)
+    return ops.expand_dims(kernel, axis) * ops.convert_to_tensor(own, dtype=kernel.dtype)

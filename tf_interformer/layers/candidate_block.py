@@ -27,7 +27,7 @@ class CandidateBlock(WithSoftNorms):
     """What a candidate asks of the user's history, and its interaction with the answer and the user's tokens.
 
         P = gate(LN(TargetPooling(x_c, S)))
-        X_c' = InteractionArch([X_c || U || P])
+        X_c' = InteractionArch([X_c || P || U])
 
     with the candidate's tokens `X_c`, of which `x_c` are its question, the events `S` and the tokens `U` of the user's
     side. These are as they are whoever the candidate is, and so each user has one row of them, whose candidates are
@@ -93,22 +93,22 @@ class CandidateBlock(WithSoftNorms):
                 self.gate = Gating(self.gating, self.gating_units, dtype=self.dtype_policy, name="gate")
                 build_sublayer(self.gate, answer)
         if self.interaction_arch is not None:
-            others = tokens_shape(input_shape["user"])[1] or 0
-            others += self.target_pooling.num_tokens if self.target_pooling is not None else 0
-            shapes = {"features": (batch, tokens, width), "summary": (batch, others, width)}
+            shapes = {"features": (batch, tokens, width), "shared": input_shape["user"]}
+            if self.target_pooling is not None:
+                shapes["summary"] = (batch, self.target_pooling.num_tokens, width)
             build_sublayer(self.interaction_arch, shapes)
         super().build(input_shape)
 
     def call(self, inputs: dict[str, Any], training: bool | None = None) -> dict[str, Tensor]:
         row = inputs.get("row")
         made = {}
-        beside = [rows_of(inputs["user"], row)] if self.interaction_arch is not None else []
         if self.target_pooling is not None:
             made["answer"] = self._answer(inputs, row)
-            beside.append(made["answer"])
         if self.interaction_arch is not None:
-            x: dict[str, Tensor] = {name: inputs[name] for name in ("features", "ids") if name in inputs}
-            x["summary"] = ops.concatenate(beside, axis=1) if len(beside) > 1 else beside[0]
+            x: dict[str, Tensor] = {name: inputs[name] for name in ("features", "ids", "row") if name in inputs}
+            x["shared"] = inputs["user"]
+            if "answer" in made:
+                x["summary"] = made["answer"]
             made["features"] = self.interaction_arch(x, training=training)
         return made
 

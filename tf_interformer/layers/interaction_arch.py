@@ -13,6 +13,7 @@ from tf_interformer.layers._common import (
     check_choice,
     check_rate,
     check_units,
+    rows_of,
     small,
     tokens_shape,
 )
@@ -43,6 +44,9 @@ class InteractionArch(WithSoftNorms):
     Input: `{"features": [batch, N, dim], "summary": [batch, M, dim]}`, or the features alone. With `"ids"`, int
         `[batch, n]` for the first `n` of the features, an interaction that has `needs_ids = True` is called with
         `{"tokens": [batch, N + M, dim], "ids": [batch, N + M]}`, in which further tokens have id 0.
+        With `"shared"`, `[R, S, dim]`, tokens of R users stand behind all others; `"row"`, int `[batch]`, says whose
+        each example is, else R is the batch. An interaction that has `takes_shared = True` is called with `{"tokens":
+        [batch, N + M, dim], "shared": [R, S, dim], "row": [batch]}` and computes once what belongs to these alone.
     Output shape: `[batch, N, dim]`.
 
     Raises:
@@ -81,9 +85,12 @@ class InteractionArch(WithSoftNorms):
 
     def build(self, input_shape: Any) -> None:
         batch, tokens, width = _features_shape(input_shape)
-        total = tokens
+        own = tokens
         if "summary" in input_shape:
-            total += tokens_shape(input_shape["summary"])[1] or 0
+            own += tokens_shape(input_shape["summary"])[1] or 0
+        total = own
+        if "shared" in input_shape:
+            total += tokens_shape(input_shape["shared"])[1] or 0
         policy = self.dtype_policy
         identifier = json.loads(self._interaction)
         config = {
@@ -91,7 +98,10 @@ class InteractionArch(WithSoftNorms):
             **(json.loads(self._interaction_config) or {}),
         }
         self.interaction = interactions.get(identifier, **config, dtype=policy, name="interaction")
-        build_sublayer(self.interaction, (batch, total, width))
+        given: Any = (batch, total, width)
+        if total > own and self._takes_shared:
+            given = {"tokens": (batch, own, width), "shared": input_shape["shared"]}
+        build_sublayer(self.interaction, given)
         if self.mlp_form == "lce":
             self.mlp: Any = LinearCompression(tokens, dtype=policy, name="mlp")
             build_sublayer(self.mlp, (batch, total, width))
@@ -109,25 +119,33 @@ class InteractionArch(WithSoftNorms):
         super().build(input_shape)
 
     def call(self, inputs: Any, training: bool | None = None) -> Tensor:
-        features = inputs["features"] if isinstance(inputs, dict) else inputs
-        tokens = features
-        if isinstance(inputs, dict) and "summary" in inputs:
-            tokens = ops.concatenate([features, inputs["summary"]], axis=1)
-        shape = ops.shape(features)
-        if isinstance(inputs, dict) and "ids" in inputs and getattr(self.interaction, "needs_ids", False):
-            ids = ops.cast(inputs["ids"], "int32")
-            rest = tokens.shape[1] - ids.shape[1]
-            tokens = {"tokens": tokens, "ids": ops.pad(ids, ((0, 0), (0, rest)))}
-            mixed = self.interaction(tokens)
-            tokens = tokens["tokens"]
-        else:
-            mixed = self.interaction(tokens)
+        given = inputs if isinstance(inputs, dict) else {"features": inputs}
+        features = given["features"]
+        own = ops.concatenate([features, given["summary"]], axis=1) if "summary" in given else features
+        mixed = self.interaction(self._tokens(own, given))
         if self.mlp_form == "flatten":
-            mixed = ops.reshape(mixed, (-1, tokens.shape[1] * tokens.shape[2]))
-        mixed = ops.reshape(self.mlp(mixed), (-1, *shape[1:]))
+            mixed = ops.reshape(mixed, (-1, mixed.shape[1] * mixed.shape[2]))
+        mixed = ops.reshape(self.mlp(mixed), (-1, *features.shape[1:]))
         if self.dropout_layer is not None:
             mixed = self.dropout_layer(mixed, training=training)
         return self.norm(features + mixed) if self.residual else mixed
+
+    @property
+    def _takes_shared(self) -> bool:
+        return getattr(self.interaction, "takes_shared", False)
+
+    def _tokens(self, own: Tensor, given: dict[str, Any]) -> Any:
+        """All tokens, as the interaction takes them."""
+        tokens = own
+        if "shared" in given:
+            shared = {name: given[name] for name in ("shared", "row") if name in given}
+            if self._takes_shared:
+                return {"tokens": own, **shared}
+            tokens = ops.concatenate([own, rows_of(given["shared"], given.get("row"))], axis=1)
+        if "ids" in given and getattr(self.interaction, "needs_ids", False):
+            ids = ops.cast(given["ids"], "int32")
+            return {"tokens": tokens, "ids": ops.pad(ids, ((0, 0), (0, tokens.shape[1] - ids.shape[1])))}
+        return tokens
 
     def compute_output_shape(self, input_shape: Any) -> Shape:
         return _features_shape(input_shape)

@@ -47,7 +47,9 @@ class LinearCompression(keras.layers.Layer):
         super().build(input_shape)
 
     def call(self, inputs: Tensor) -> Tensor:
-        return ops.einsum("bnd,nm->bmd", stack_tokens(inputs), self.kernel)
+        tokens = stack_tokens(inputs)
+        # As a product for each example: an einsum would transpose all of them, twice.
+        return ops.matmul(ops.transpose(ops.cast(self.kernel, tokens.dtype)), tokens)
 
     def compute_output_shape(self, input_shape: Any) -> Shape:
         batch, _, width = tokens_shape(input_shape)

@@ -14,6 +14,7 @@ from tf_interformer.layers._common import (
     project,
     shape_of,
 )
+from tf_interformer.layers._shared_tokens import SharedTokens
 
 
 @register
@@ -35,7 +36,9 @@ class MLP(keras.layers.Layer):
         final_bias_initializer: str or initializer. Of the last layer's bias; a gate starts at one. Defaults to
             `"zeros"`.
 
-    Input shape: `[batch, ..., dim]`. Output shape: `[batch, ..., units[-1]]`.
+    Input shape: `[batch, ..., dim]`; or `{"tokens": [batch, own], "shared": [R, rest], "row": [batch]}`, of which the
+        rest is multiplied once for each of the R users whose examples share it.
+    Output shape: `[batch, ..., units[-1]]`.
 
     Raises:
         ValueError: If `units` is empty or holds anything but positive integers.
@@ -97,7 +100,7 @@ class MLP(keras.layers.Layer):
         x = inputs
         last = len(self.units) - 1
         for i in range(len(self.units)):
-            x = project(x, self.kernels[i])
+            x = SharedTokens.of(x).product(self.kernels[i]) if isinstance(x, dict) else project(x, self.kernels[i])
             if self.use_bias:
                 x = x + ops.cast(self.biases[i], x.dtype)
             x = self.final_activation(x) if i == last else self.activation(x)

@@ -3,7 +3,7 @@
 from typing import Any
 
 from tf_interformer._keras import keras, ops, register
-from tf_interformer.layers._attention_pooling import by_head, pool_by_scores
+from tf_interformer.layers._attention_pooling import for_each_head, pool_by_scores
 from tf_interformer.layers._common import (
     Shape,
     Tensor,
@@ -78,10 +78,9 @@ class PoolingByAttention(WithSoftNorms):
     def call(self, inputs: dict[str, Tensor]) -> Tensor:
         sequence, lengths = read_history(inputs["sequence"], inputs["lengths"])
         width, heads, seeds = sequence.shape[-1], self.num_heads, self.num_tokens
-        head = width // heads
-        key_kernel = by_head(self.key_kernel, sequence, (width, heads, head))
-        queries = by_head(self.seeds, sequence, (seeds, heads, head)) * head**-0.5
-        score_kernel = ops.reshape(ops.einsum("dhe,khe->dkh", key_kernel, queries), (width, seeds * heads))
+        queries = ops.cast(self.seeds, sequence.dtype) * (width // heads) ** -0.5
+        queries = ops.reshape(for_each_head(queries, heads, 1), (seeds * heads, width))
+        score_kernel = ops.matmul(ops.cast(self.key_kernel, sequence.dtype), ops.transpose(queries))
         scores = ops.transpose(wide(project(sequence, score_kernel)), (0, 2, 1))  # [B, k H, T]
         tokens = pool_by_scores(self, sequence, lengths, scores)
         if self.full:

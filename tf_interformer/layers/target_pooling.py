@@ -3,7 +3,7 @@
 from typing import Any
 
 from tf_interformer._keras import keras, ops, register
-from tf_interformer.layers._attention_pooling import by_head, pool_by_scores
+from tf_interformer.layers._attention_pooling import for_each_head, pool_by_scores
 from tf_interformer.layers._common import (
     Shape,
     Tensor,
@@ -79,14 +79,19 @@ class TargetPooling(keras.layers.Layer):
     def call(self, inputs: dict[str, Tensor]) -> Tensor:
         sequence, lengths = read_history(inputs["sequence"], inputs["lengths"])
         width, heads, count = sequence.shape[-1], self.num_heads, self.num_tokens
-        head = width // heads
-        queries = project(inputs["target"], self.query_kernel)
+        # `W_K` is applied to what makes the queries: no key for each event, and one product for each candidate.
+        kernel = ops.cast(self.query_kernel, sequence.dtype)
         if self.seeds:
-            queries = queries + ops.cast(self.seed_queries, queries.dtype)
-        queries = ops.reshape(queries, (-1, count, heads, head)) * head**-0.5
-        # `W_K` is applied to the queries: no key for each event.
-        keys = by_head(self.key_kernel, sequence, (width, heads, head))
-        queries = ops.reshape(ops.einsum("bkhe,dhe->bkhd", queries, keys), (-1, count * heads, width))
+            seeds = ops.expand_dims(ops.cast(self.seed_queries, sequence.dtype), 0)
+            kernel = ops.concatenate([kernel, seeds], axis=0)
+        kernel = ops.reshape(kernel, (-1, count, width)) * (width // heads) ** -0.5
+        kernel = project(for_each_head(kernel, heads, 2), ops.transpose(self.key_kernel))
+        kernel = ops.reshape(kernel, (-1, count * heads * width))
+        target = inputs["target"]
+        queries = project(target, kernel[: target.shape[1]])
+        if self.seeds:
+            queries = queries + kernel[target.shape[1] :]
+        queries = ops.reshape(queries, (-1, count * heads, width))
         if inputs.get("row") is not None:
             if sequence.shape[0] == 1:  # all ask the same history: one product, no copies of it
                 queries = ops.reshape(queries, (1, -1, width))

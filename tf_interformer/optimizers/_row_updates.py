@@ -1,7 +1,8 @@
 """What lets an optimiser of either Keras update the rows of a batch alone."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from tf_interformer._keras import LEGACY, keras, keras_backend, ops
@@ -46,7 +47,16 @@ class RowUpdates(keras.optimizers.Optimizer):
         if rows is not None or self.for_whole_tables:
             self._update_rows(variable, rows, ops.cast(values, variable.dtype), rate)
         else:
-            super().update_step(gradient, variable, *learning_rate)
+            self._update_all(variable, gradient, *learning_rate)
+
+    def _update_all(self, variable: Any, gradient: Any, *learning_rate: Any) -> None:
+        """Update what is no table."""
+        super().update_step(gradient, variable, *learning_rate)
+
+    @contextmanager
+    def _step(self) -> Iterator[None]:
+        """Within it lie the updates of all variables by one step."""
+        yield
 
     def _rows(self, gradient: Any, variable: Any) -> tuple[Any, Any]:
         """The rows that the batch has read, as `_update_rows` takes them, and the gradient that goes with them."""
@@ -142,6 +152,10 @@ class RowUpdates(keras.optimizers.Optimizer):
                 super().apply(unscaled, trainable_variables)
             finally:
                 self.loss_scale_factor = scale
+
+        def _backend_update_step(self, grads: Any, trainable_variables: Any, learning_rate: Any) -> None:
+            with self._step():
+                super()._backend_update_step(grads, trainable_variables, learning_rate)
 
         def _clip_gradients(self, grads: Sequence[Any]) -> Sequence[Any]:
             if keras_backend() != "tensorflow":

@@ -1,7 +1,8 @@
 """One optimiser for the embedding tables, another for the network."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from tf_interformer._keras import LEGACY, keras, register
@@ -99,6 +100,14 @@ class TableOptimizer(RowUpdates):
         if not isinstance(optimizer, RowUpdates) and self._decays(optimizer, variable):
             self._decay(variable, optimizer.weight_decay, rate[0] if rate else optimizer.learning_rate)
         optimizer.update_step(gradient, variable, *rate)
+
+    @contextmanager
+    def _step(self) -> Iterator[None]:
+        with ExitStack() as stack:
+            for part in (self.tables, self.network):
+                if isinstance(part, RowUpdates):
+                    stack.enter_context(part._step())
+            yield
 
     if LEGACY:
 

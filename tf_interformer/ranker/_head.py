@@ -116,13 +116,21 @@ class Head:
         return {"linear": ops.squeeze(self.linear_embedder(inputs, training=training)["features"], axis=-1)}
 
     def logits(self, representations: Mapping[str, Any], tokens: Tokens, training: bool | None) -> dict[str, Any]:
-        """Logit per task `[N, 1]`, float32 or wider."""
+        """Logit per task `[N, 1]`, float32 or wider.
+
+        Args:
+            representations: Task -> `[N, any]`, or what `Backbone.candidate_parts` makes of it.
+            tokens: Of which they were made.
+            training: As of `call`.
+        """
         given: Mapping[str, Any] = tokens
         logits = {}
         for task, tower in self.towers.items():
             x = representations[task]
             if self.tower_numbers:
-                x = ops.concatenate([x, given["numbers"]], axis=-1)
+                own = x["tokens"] if isinstance(x, dict) else x
+                own = ops.concatenate([own, given["numbers"]], axis=-1)
+                x = {**x, "tokens": own} if isinstance(x, dict) else own
             logits[task] = wide(tower(x, training=training))
             if self.linear_terms:
                 terms: list[Any] = [layer(given[of]) for of, layer in self.linear_maps[task].items()]

@@ -11,6 +11,7 @@ from tf_interformer._names import safe_name
 from tf_interformer._tensorflow import tf
 from tf_interformer._traced_columns import TracedColumns
 from tf_interformer.layers._common import wide
+from tf_interformer.layers._shared_tokens import SharedTokens
 from tf_interformer.schema._name import ROW_COLUMN, STATE_PREFIX
 
 if TYPE_CHECKING:
@@ -39,9 +40,9 @@ class Served:
         """Of a raw batch `logits`, and per task what the backbone returns, float32 or wider."""
         ranker = self._ranker
         tokens = ranker.tokens(ranker.preprocessor(raw, serving=True), training=False)
-        representations = ranker.backbone(tokens, training=False)
+        representations = ranker.backbone(tokens, training=False, apart=True)
         logits = ranker.corrected(ranker.head.logits(representations, tokens, training=False))
-        return logits, {task: wide(value) for task, value in representations.items()}
+        return logits, {task: wide(SharedTokens.of(value).together()) for task, value in representations.items()}
 
     def candidate_logits(self, raw: Mapping[str, Any]) -> dict[str, Any]:
         """Logit per task `[N, 1]` of N candidates of one user.
@@ -110,7 +111,7 @@ class Served:
         ranker = self._ranker
         tokens = ranker.tokens(self._request(raw))
         state = {name.removeprefix(STATE_PREFIX): value for name, value in raw.items() if name.startswith(STATE_PREFIX)}
-        representations = ranker.backbone.candidate_side(tokens, state, tokens["row"], training=False)
+        representations = ranker.backbone.candidate_parts(tokens, state, tokens["row"], training=False)
         return ranker.corrected(ranker.head.logits(representations, tokens, training=False))
 
     def probabilities(self, name: str, raw: Mapping[str, Any], signature: Mapping[str, Any]) -> dict[str, Any]:

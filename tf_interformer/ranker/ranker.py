@@ -175,7 +175,7 @@ class Ranker(KerasModel):
 
     def _network(self, tokens: Tokens, training: bool | None) -> dict[str, Any]:
         """Everything behind the embedding tables."""
-        return self.head.logits(self.backbone(tokens, training=training), tokens, training)
+        return self.head.logits(self.backbone(tokens, training=training, apart=True), tokens, training)
 
     def compute_output_shape(self, input_shape: Any = None) -> dict[str, tuple[int | None, int]]:
         return dict.fromkeys(self.schema.tasks, (None, 1))

@@ -9,9 +9,8 @@ from tf_interformer.layers._common import (
     build_sublayer,
     check_choice,
     check_positive,
-    stack_tokens,
-    tokens_shape,
 )
+from tf_interformer.layers._shared_tokens import SharedTokens, shared_shapes
 from tf_interformer.layers._soft_norms import WithSoftNorms
 from tf_interformer.layers.interactions.cross import CrossInteraction
 from tf_interformer.layers.interactions.dot import DotInteraction
@@ -34,7 +33,8 @@ class DHENInteraction(WithSoftNorms):
         shortcut: str. `"mlp"` or `"identity"`. Defaults to `"mlp"`.
         norm_epsilon: float. What the norms add to the variance, see `Backbone`. Defaults to `1.0`.
 
-    Input shape: `[batch, tokens, dim]` with at least two tokens, or a list of tensors `[batch, dim]`.
+    Input shape: `[batch, tokens, dim]` with at least two tokens, or a list of tensors `[batch, dim]`; or, where many
+        examples share some tokens, a dict as of the two modules.
     Output shape: `[batch, tokens, dim]`.
 
     Raises:
@@ -49,6 +49,8 @@ class DHENInteraction(WithSoftNorms):
         [DHEN, arXiv 2203.11014](https://arxiv.org/abs/2203.11014)
         [InterFormer, arXiv 2411.09852](https://arxiv.org/abs/2411.09852)
     """
+
+    takes_shared = True
 
     def __init__(
         self,
@@ -65,7 +67,7 @@ class DHENInteraction(WithSoftNorms):
         self.shortcut = check_choice("shortcut", shortcut, ("mlp", "identity"))
 
     def build(self, input_shape: Any) -> None:
-        shape = tokens_shape(input_shape)
+        shape, _ = shared_shapes(input_shape)
         _, tokens, width = shape
         tokens, width = tokens or 0, width or 0
         policy = self.dtype_policy
@@ -75,24 +77,28 @@ class DHENInteraction(WithSoftNorms):
             self.crosses.append(CrossInteraction(self.cross_layers, self.rank, dtype=policy, name=f"cross_{i}"))
             self.ensembles.append(LinearCompression(tokens, dtype=policy, name=f"ensemble_{i}"))
             self.norms.append(self.make_norm(f"norm_{i}"))
-            for layer in (self.dots[i], self.crosses[i], self.norms[i]):
-                build_sublayer(layer, shape)
+            for layer in (self.dots[i], self.crosses[i]):
+                build_sublayer(layer, input_shape if i == 0 else shape)
+            build_sublayer(self.norms[i], shape)
             build_sublayer(self.ensembles[i], (shape[0], 2 * tokens, width))
             if self.shortcut == "mlp":
                 self.shortcuts.append(MLP((width,), dtype=policy, name=f"shortcut_{i}"))
                 build_sublayer(self.shortcuts[i], shape)
         super().build(input_shape)
 
-    def call(self, inputs: Tensor) -> Tensor:
-        x = stack_tokens(inputs)
+    def call(self, inputs: Any) -> Tensor:
+        given = SharedTokens.of(inputs)
+        x = given.own
         for i in range(self.num_layers):
-            modules = ops.concatenate([self.dots[i](x), self.crosses[i](x)], axis=1)
-            short = self.shortcuts[i](x) if self.shortcut == "mlp" else x
-            x = self.norms[i](self.ensembles[i](modules) + short)
+            shared = i == 0 and given.shared is not None
+            short: Any = self.shortcuts[i] if self.shortcut == "mlp" else lambda tokens: tokens
+            beside = SharedTokens(short(x), short(given.shared) if shared else None, given.row).together()
+            modules = [module(inputs if shared else x) for module in (self.dots[i], self.crosses[i])]
+            x = self.norms[i](self.ensembles[i](ops.concatenate(modules, axis=1)) + beside)
         return x
 
     def compute_output_shape(self, input_shape: Any) -> Shape:
-        return tokens_shape(input_shape)
+        return shared_shapes(input_shape)[0]
 
     def get_config(self) -> dict[str, Any]:
         return {

@@ -3,8 +3,9 @@
 from typing import Any
 
 from tf_interformer._keras import keras, ops, register
-from tf_interformer.layers._common import Shape, Tensor, stack_tokens, tokens_shape
-from tf_interformer.layers._pairs import circle_pairs
+from tf_interformer.layers._common import Shape, Tensor, fresh
+from tf_interformer.layers._pairs import circle_pairs, pair_count
+from tf_interformer.layers._shared_tokens import SharedTokens, shared_shapes
 
 
 @register
@@ -15,7 +16,12 @@ class DotInteraction(keras.layers.Layer):
     different tokens once. Row `p` of `W` belongs to a pair in the order `(0, 1), (1, 2), .., (N-1, 0), (0, 2),
     (1, 3), ..`: first all neighbours, then all tokens two apart, and so on around the circle of tokens.
 
-    Input shape: `[batch, tokens, dim]` with at least two tokens, or a list of tensors `[batch, dim]`.
+    With tokens `U` that many examples share, given as `{"tokens": [N, own, dim], "shared": [R, S, dim], "row": [N]}`,
+    what belongs to pairs of these is computed once for each of the R: `W` is in two parts, one for the pairs of own
+    tokens, around their circle, and of `(own_0, U_0), (own_0, U_1), .., (own_1, U_0), ..`, and one for the pairs of U,
+    around theirs.
+
+    Input shape: `[batch, tokens, dim]` with at least two tokens, or a list of tensors `[batch, dim]`, or this dict.
     Output shape: `[batch, tokens, dim]`.
 
     Raises:
@@ -31,24 +37,43 @@ class DotInteraction(keras.layers.Layer):
         [InterFormer, arXiv 2411.09852](https://arxiv.org/abs/2411.09852)
     """
 
+    # Whether it is called with what users share apart.
+    takes_shared = True
+
     def build(self, input_shape: Any) -> None:
-        _, tokens, width = tokens_shape(input_shape)
+        (_, tokens, width), shared = shared_shapes(input_shape)
         tokens, width = tokens or 0, width or 0
         if tokens < 2:
             raise ValueError(f"Inner products need at least two tokens. Received: {tokens}")
-        pairs = tokens * (tokens - 1) // 2
+        pairs, once = pair_count(tokens), pair_count(shared)
         # An inner product of tokens of unit variance has the variance `width`.
         initializer = keras.initializers.RandomNormal(stddev=(pairs * width) ** -0.5)
-        self.kernel = self.add_weight(name="kernel", shape=(pairs, tokens * width), initializer=initializer)
+        shape = (pairs - once, tokens * width)
+        self.kernel = self.add_weight(name="kernel", shape=shape, initializer=fresh(initializer))
+        self.shared_kernel = None
+        if once:
+            shape = (once, tokens * width)
+            self.shared_kernel = self.add_weight(name="shared_kernel", shape=shape, initializer=fresh(initializer))
         self.bias = self.add_weight(name="bias", shape=(tokens * width,), initializer="zeros")
         super().build(input_shape)
 
-    def call(self, inputs: Tensor) -> Tensor:
-        x = stack_tokens(inputs)
-        _, tokens, width = ops.shape(x)
-        gram = ops.matmul(x, ops.transpose(x, (0, 2, 1)))
-        output = ops.matmul(circle_pairs(gram, tokens), self.kernel)
-        return ops.reshape(output + ops.cast(self.bias, output.dtype), (-1, tokens, width))
+    def call(self, inputs: Any) -> Tensor:
+        x = SharedTokens.of(inputs)
+        _, tokens, width = x.own.shape
+        pairs = [_inner_products(x.own)] if tokens > 1 else []
+        if x.shared is not None:
+            pairs.append(x.products())
+            tokens += x.shared.shape[1]
+        output = ops.matmul(ops.concatenate(pairs, axis=1) if len(pairs) > 1 else pairs[0], self.kernel)
+        beside = ops.cast(self.bias, output.dtype)
+        if self.shared_kernel is not None:
+            beside = x.broadcast(ops.matmul(_inner_products(x.shared), self.shared_kernel) + beside)
+        output = output + beside
+        return ops.reshape(output, (-1, tokens, width))
 
     def compute_output_shape(self, input_shape: Any) -> Shape:
-        return tokens_shape(input_shape)
+        return shared_shapes(input_shape)[0]
+
+
+def _inner_products(tokens: Tensor) -> Tensor:
+    return circle_pairs(ops.matmul(tokens, ops.transpose(tokens, (0, 2, 1))), tokens.shape[1])

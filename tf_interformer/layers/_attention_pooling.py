@@ -13,7 +13,7 @@ from tf_interformer.layers.multi_head_attention import MASKED
 def pool_by_scores(layer: Any, sequence: Tensor, lengths: Tensor, scores: Tensor) -> Tensor:
     """Pools `[B, T, D]` by the scores `[B, k H, T]` of k queries with H heads each: `[B, k, D]`.
 
-    With scores `[1, N k H, T]`, those of N examples with one history: `[N, k, D]`.
+    With scores `[N k H, T]`, those of N examples with one history `[1, T, D]`: `[N, k, D]`.
 
     `W_V` is applied to what was pooled: the same numbers without a value for every event.
 
@@ -26,10 +26,14 @@ def pool_by_scores(layer: Any, sequence: Tensor, lengths: Tensor, scores: Tensor
     heads, count = layer.num_heads, layer.num_tokens
     valid = valid_positions(lengths, time)
     bias = ops.where(valid, ops.zeros((), scores.dtype), ops.cast(MASKED, scores.dtype))
-    weights = softmax(scores + bias[:, None, :])
+    found = ops.cast(valid[:, :1], sequence.dtype)  # nothing, in an empty history
+    if len(scores.shape) == 2:  # plain products, of which a processor makes one operation with what is added
+        bias, sequence = bias[0], sequence[0]
+    else:
+        bias, found = bias[:, None, :], found[:, None, :]
+    weights = softmax(scores + bias)
     record(layer, lambda: ops.transpose(ops.reshape(weights, (-1, count, heads, time)), (0, 2, 1, 3)))
-    pooled = ops.matmul(ops.cast(weights, sequence.dtype), sequence)  # [B, k H, D]
-    pooled = ops.where(valid[:, :1, None], pooled, ops.zeros_like(pooled))
+    pooled = ops.matmul(ops.cast(weights, sequence.dtype), sequence) * found  # [B, k H, D]
 
     value_kernel = ops.reshape(for_each_head(ops.cast(layer.value_kernel, pooled.dtype), heads, 0), (-1, width))
     kernel = ops.matmul(value_kernel, ops.cast(layer.output_kernel, pooled.dtype))

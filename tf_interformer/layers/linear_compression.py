@@ -48,8 +48,7 @@ class LinearCompression(keras.layers.Layer):
 
     def call(self, inputs: Tensor) -> Tensor:
         tokens = stack_tokens(inputs)
-        # As a product for each example: an einsum would transpose all of them, twice.
-        return ops.matmul(ops.transpose(ops.cast(self.kernel, tokens.dtype)), tokens)
+        return mix(tokens, ops.cast(self.kernel, tokens.dtype))
 
     def compute_output_shape(self, input_shape: Any) -> Shape:
         batch, _, width = tokens_shape(input_shape)
@@ -61,3 +60,9 @@ class LinearCompression(keras.layers.Layer):
             "num_tokens": self.num_tokens,
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
         }
+
+
+def mix(tokens: Tensor, kernel: Tensor) -> Tensor:
+    """`[B, N, D]` mixed by a kernel `[N, M]` to `[B, M, D]`."""
+    # A product for each example: an einsum would transpose all of them, twice.
+    return ops.matmul(ops.transpose(kernel), tokens)

@@ -91,14 +91,14 @@ class TargetPooling(keras.layers.Layer):
         queries = project(target, kernel[: target.shape[1]])
         if self.seeds:
             queries = queries + kernel[target.shape[1] :]
-        queries = ops.reshape(queries, (-1, count * heads, width))
-        if inputs.get("row") is not None:
-            if sequence.shape[0] == 1:  # all ask the same history: one product, no copies of it
-                queries = ops.reshape(queries, (1, -1, width))
-            else:
-                sequence, lengths = rows_of(sequence, inputs["row"]), rows_of(lengths, inputs["row"])
-        scores = wide(ops.matmul(queries, ops.transpose(sequence, (0, 2, 1))))  # [B, k H, T]
-        return pool_by_scores(self, sequence, lengths, scores)
+        row = inputs.get("row")
+        if row is not None and sequence.shape[0] == 1:  # all ask the same history: no copies of it
+            scores = ops.matmul(ops.reshape(queries, (-1, width)), ops.transpose(sequence[0]))  # [N k H, T]
+        else:
+            sequence, lengths = rows_of(sequence, row), rows_of(lengths, row)
+            queries = ops.reshape(queries, (-1, count * heads, width))
+            scores = ops.matmul(queries, ops.transpose(sequence, (0, 2, 1)))  # [B, k H, T]
+        return pool_by_scores(self, sequence, lengths, wide(scores))
 
     def compute_output_shape(self, input_shape: Any) -> Shape:
         _, _, width = sequence_shape(input_shape["sequence"])

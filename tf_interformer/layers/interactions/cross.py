@@ -59,7 +59,11 @@ class CrossInteraction(keras.layers.Layer):
         super().build(input_shape)
 
     def call(self, inputs: Any) -> Tensor:
-        given = SharedTokens.of(inputs)
+        parts = self.parts(SharedTokens.of(inputs))
+        return ops.concatenate(parts, axis=1) if len(parts) > 1 else parts[0]
+
+    def parts(self, given: SharedTokens) -> list[Tensor]:
+        """What becomes of the own tokens, `[N, own, dim]`, and of those that are shared, likewise."""
         start = given.sides()
         x = start
         for i in range(self.num_layers):
@@ -75,8 +79,7 @@ class CrossInteraction(keras.layers.Layer):
             made = [first * (more + bias) for first, more, bias in zip(start, mixed, biases, strict=True)]
             x = made if i == 0 else [more + before for more, before in zip(made, x, strict=True)]
         width = given.own.shape[2]
-        tokens = [ops.reshape(part, (-1, part.shape[1] // width, width)) for part in x]
-        return ops.concatenate(tokens, axis=1) if len(tokens) > 1 else tokens[0]
+        return [ops.reshape(part, (-1, part.shape[1] // width, width)) for part in x]
 
     def compute_output_shape(self, input_shape: Any) -> Shape:
         return shared_shapes(input_shape)[0]

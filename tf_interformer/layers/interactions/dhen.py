@@ -14,7 +14,7 @@ from tf_interformer.layers._shared_tokens import SharedTokens, shared_shapes
 from tf_interformer.layers._soft_norms import WithSoftNorms
 from tf_interformer.layers.interactions.cross import CrossInteraction
 from tf_interformer.layers.interactions.dot import DotInteraction
-from tf_interformer.layers.linear_compression import LinearCompression
+from tf_interformer.layers.linear_compression import LinearCompression, mix
 from tf_interformer.layers.mlp import MLP
 
 
@@ -90,12 +90,28 @@ class DHENInteraction(WithSoftNorms):
         given = SharedTokens.of(inputs)
         x = given.own
         for i in range(self.num_layers):
-            shared = i == 0 and given.shared is not None
-            short: Any = self.shortcuts[i] if self.shortcut == "mlp" else lambda tokens: tokens
-            beside = SharedTokens(short(x), short(given.shared) if shared else None, given.row).together()
-            modules = [module(inputs if shared else x) for module in (self.dots[i], self.crosses[i])]
-            x = self.norms[i](self.ensembles[i](ops.concatenate(modules, axis=1)) + beside)
+            if i == 0 and given.shared is not None:
+                mixed = self._mixed(given)
+            else:
+                modules = ops.concatenate([self.dots[i](x), self.crosses[i](x)], axis=1)
+                mixed = self.ensembles[i](modules) + self._short(i, x)
+            x = self.norms[i](mixed)
         return x
+
+    def _short(self, i: int, tokens: Tensor) -> Tensor:
+        return self.shortcuts[i](tokens) if self.shortcut == "mlp" else tokens
+
+    def _mixed(self, given: SharedTokens) -> Tensor:
+        """Ensemble and shortcut of the first layer; what of them is of shared tokens alone is made once and added."""
+        own, once = self.dots[0].parts(given)
+        count = given.own.shape[1]
+        tokens = own.shape[1]
+        kernel = ops.cast(self.ensembles[0].kernel, own.dtype)
+        # The shortcut of the own tokens is mixed in as it is.
+        short = ops.concatenate([kernel, ops.eye(count, tokens, dtype=own.dtype)], axis=0)
+        modules = ops.concatenate([own, *self.crosses[0].parts(given), self._short(0, given.own)], axis=1)
+        passed = ops.pad(self._short(0, given.shared), ((0, 0), (count, 0), (0, 0)))
+        return mix(modules, short) + given.broadcast(mix(once, kernel[:tokens]) + passed)
 
     def compute_output_shape(self, input_shape: Any) -> Shape:
         return shared_shapes(input_shape)[0]

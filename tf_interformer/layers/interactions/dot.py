@@ -59,17 +59,21 @@ class DotInteraction(keras.layers.Layer):
 
     def call(self, inputs: Any) -> Tensor:
         x = SharedTokens.of(inputs)
+        own, once = self.parts(x)
+        return own + x.broadcast(once)
+
+    def parts(self, x: SharedTokens) -> tuple[Tensor, Tensor]:
+        """What comes of the pairs with an own token, `[N, tokens, dim]`, and of all others, `[R or 1, tokens, dim]`."""
         _, tokens, width = x.own.shape
         pairs = [_inner_products(x.own)] if tokens > 1 else []
         if x.shared is not None:
             pairs.append(x.products())
             tokens += x.shared.shape[1]
-        output = ops.matmul(ops.concatenate(pairs, axis=1) if len(pairs) > 1 else pairs[0], self.kernel)
-        beside = ops.cast(self.bias, output.dtype)
+        own = ops.matmul(ops.concatenate(pairs, axis=1) if len(pairs) > 1 else pairs[0], self.kernel)
+        once = ops.expand_dims(ops.cast(self.bias, own.dtype), 0)
         if self.shared_kernel is not None:
-            beside = x.broadcast(ops.matmul(_inner_products(x.shared), self.shared_kernel) + beside)
-        output = output + beside
-        return ops.reshape(output, (-1, tokens, width))
+            once = ops.matmul(_inner_products(x.shared), self.shared_kernel) + once
+        return ops.reshape(own, (-1, tokens, width)), ops.reshape(once, (-1, tokens, width))
 
     def compute_output_shape(self, input_shape: Any) -> Shape:
         return shared_shapes(input_shape)[0]

@@ -87,20 +87,23 @@ class FusedTables:
             columns = [place for place in wanted if str(place.width) == width]
             if not columns:
                 continue
-            ids = [_as_matrix(inputs[column.key]) for column in columns]  # each [B, values]
+            matrices = [_as_matrix(inputs[column.key]) for column in columns]  # each [B, values]
+            widths = [matrix.shape[1] for matrix in matrices]
+            ends, offsets = (
+                np.repeat(np.array(numbers, "int32"), widths)
+                for numbers in ([place.rows for place in columns], [place.offset for place in columns])
+            )
+            ids = ops.concatenate(matrices, axis=1)  # all at once: what a graph for few rows costs is its operations
             # An id past its vocabulary must not read another feature's rows.
-            safe = [ops.where((i >= 0) & (i < column.rows), i, 1) for i, column in zip(ids, columns, strict=True)]
-            shifted = [i + column.offset for i, column in zip(safe, columns, strict=True)]
-            rows = take_rows(table, ops.concatenate(shifted, axis=1))  # [B, all values, width]
-            present = ops.expand_dims(ops.concatenate(ids, axis=1) != 0, axis=-1)
-            rows = ops.cast(rows, dtype) * ops.cast(present, dtype)
+            safe = ops.where(ops.logical_and(ids >= 0, ids < ends), ids, 1) + offsets
+            rows = take_rows(table, safe)  # [B, all values, width]
+            rows = ops.cast(rows, dtype) * ops.cast(ops.expand_dims(ids != 0, axis=-1), dtype)
             if penalised:
                 penalty = penalty + ops.sum(ops.square(ops.cast(rows, "float32")), axis=(1, 2))
             if width in projections:
                 rows = projections[width](rows)
             # One split, whose gradient is one concatenation; slices would each pad theirs to the full width.
-            ends = np.cumsum([matrix.shape[1] for matrix in ids])[:-1].tolist()
-            parts = ops.split(rows, ends, axis=1) if ends else [rows]
+            parts = ops.split(rows, np.cumsum(widths)[:-1].tolist(), axis=1) if widths[1:] else [rows]
             found |= {column.key: part for column, part in zip(columns, parts, strict=True)}
         return found, penalty
 

@@ -1,6 +1,8 @@
 """From ids and floats to tokens: one gather per embedding width."""
 
 from collections.abc import Callable, Iterable, Mapping
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -173,7 +175,10 @@ class TokenEmbedder(EmbedderParts):
         for column in self._token_columns:
             tokens.append((self._token(column, inputs, rows), column.side == "candidate"))
         row = inputs.get(ROW_COLUMN)
-        features = [token if own else rows_of(token, row) for token, own in tokens]
+        features = []
+        for own, neighbours in groupby(tokens, key=itemgetter(1)):  # those of the user by one gather
+            part = _joined([token for token, _ in neighbours], axis=1)
+            features.append(part if own else rows_of(part, row))
         sequences, lengths, compared = {}, {}, {}
         for sequence in self.schema.sequences:
             length = ops.cast(inputs[sequence.length_column], "int32")
@@ -190,7 +195,7 @@ class TokenEmbedder(EmbedderParts):
             lengths[sequence.name] = length
             if compares:
                 compared[sequence.name] = _joined(compares, axis=-1)
-        made: Tokens = {"features": ops.concatenate(features, axis=1), "sequences": sequences, "lengths": lengths}
+        made: Tokens = {"features": _joined(features, axis=1), "sequences": sequences, "lengths": lengths}
         # All tokens need not be made to tell how many examples there are.
         examples = made["features"] if row is None else row
         made["ids"] = self._ids({key: spread(key, inputs[key]) for key in self._one_id if key}, examples)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -32,15 +32,19 @@ def multiplications(call: Callable[..., Any], *specs: Any) -> int:
 
 
 def _of_graph(graph: Any) -> int:
-    """Counts what the outputs need: TensorFlow leaves out the rest when it runs the graph."""
-    waiting = [tensor.op for tensor in graph.outputs]
-    needed = set()
+    return sum(_of(operation) for operation in needed(graph))
+
+
+def needed(graph: Any) -> Iterator[tf.Operation]:
+    """What the outputs of a function's graph, and its updates of variables, need: TensorFlow runs nothing else."""
+    waiting = [tensor.op for tensor in graph.outputs] + list(graph.control_outputs)
+    seen = set()
     while waiting:
         operation = waiting.pop()
-        if operation not in needed:
-            needed.add(operation)
-            waiting += [tensor.op for tensor in operation.inputs]
-    return sum(_of(operation) for operation in needed)
+        if operation not in seen:
+            seen.add(operation)
+            yield operation
+            waiting += [tensor.op for tensor in operation.inputs] + list(operation.control_inputs)
 
 
 def _of(operation: tf.Operation) -> int:

@@ -6,7 +6,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-from tf_interformer._keras import LEGACY, keras, ops
+from tf_interformer._keras import LEGACY, keras, keras_backend, ops
+from tf_interformer._tensorflow import tf
 
 Tensor = Any
 Shape = tuple[int | None, ...]
@@ -199,6 +200,8 @@ def rows_of(values: Any, row: Tensor | None) -> Any:
         return values
     if isinstance(values, dict):
         return {name: rows_of(value, row) for name, value in values.items()}
+    if keras_backend() == "tensorflow":
+        return tf.gather(values, row)  # Keras's has four operations more, for negative indices
     return ops.take(values, row, axis=0)
 
 

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import numpy as np
+
 from tf_interformer._keras import ops, register
 from tf_interformer.layers._common import (
     Shape,
@@ -108,7 +110,7 @@ class DHENInteraction(WithSoftNorms):
         tokens = own.shape[1]
         kernel = ops.cast(self.ensembles[0].kernel, own.dtype)
         # The shortcut of the own tokens is mixed in as it is.
-        short = ops.concatenate([kernel, ops.eye(count, tokens, dtype=own.dtype)], axis=0)
+        short = ops.concatenate([kernel, ops.convert_to_tensor(np.eye(count, tokens), dtype=own.dtype)], axis=0)
         modules = ops.concatenate([own, *self.crosses[0].parts(given), self._short(0, given.own)], axis=1)
         passed = ops.pad(self._short(0, given.shared), ((0, 0), (count, 0), (0, 0)))
         return mix(modules, short) + given.broadcast(mix(once, kernel[:tokens]) + passed)

@@ -43,6 +43,7 @@ ONCE = (
     "tests/benchmarks/test_planted",
     "tests/benchmarks/test_published_ablations",
     "tests/benchmarks/test_trivago_rules",
+    "tests/benchmarks/test_work",
     "tests/columns/test_columns",
     "tests/compression/test_low_rank.py::test_a_low_rank_model",
     "tests/compression/test_low_rank.py::test_all_heads",

@@ -49,8 +49,11 @@ def test_the_leaderboard_of_trivago():
     found, _ = leaderboard_of("trivago_leaderboard")
     rows = {row["model"]: row for row in found["rows"]}
     lead = partial(lead_of, rows)
-    bare = {name for name in rows if name not in ("lightgbm", "interformer_made", "interformer")}
+    asked = read_plan(ROOT / "pipelines/configs/compare/trivago.yaml").models
+    assert set(rows) == {model.name for model in asked}
+    bare = {name for name in rows if not name.startswith("interformer") and name != "lightgbm"}
     assert min(rows["interformer"]["auc"]) > max(max(rows[name]["auc"]) for name in bare)
+    assert abs(lead("auc", "interformer", "interformer_printed")) < 0.001  # "level with the default"
     words = [
         f"by {lead('auc', 'interformer', 'dcn_v2'):.4f} AUC and {lead('gauc', 'interformer', 'dcn_v2'):.4f} gAUC",
         f"by {lead('auc', 'interformer', 'lightgbm_comparisons'):.4f} AUC before the trees",

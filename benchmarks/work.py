@@ -1,8 +1,8 @@
 """What a training step and a score are made of, counted and not timed: the same on every machine.
 
 `python -m benchmarks.work --output work.json`: operations of the graphs, multiplications of their matrix products and
-the largest tensor, on the standard work. A test holds them against docs/results/work.json, so that a change that makes a
-step or a score dearer is seen, on whatever machine.
+the largest tensor, on the standard work. A test holds them against docs/results/work.json, so that a change that makes
+a step or a score dearer is seen, on whatever machine.
 """
 
 import argparse

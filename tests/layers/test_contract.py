@@ -39,6 +39,7 @@ APART = {
 }
 CASES = {
     "mlp": (layers.MLP, {"units": [8, 5], "final_activation": "tanh"}, TOKENS),
+    "mlp_shared": (layers.MLP, {"units": [8, 5]}, {"tokens": TOKENS[:, 0], "shared": SUMMARY[:, 0]}),
     "token_norm": (TokenNorm, {}, TOKENS),
     "rms_norm": (TokenNorm, {"rms": True}, TOKENS),
     "soft_norm": (TokenNorm, {"soft": True, "start": 0.5}, TOKENS),

@@ -56,7 +56,6 @@ def circle_pairs(gram: Tensor, tokens: int) -> Tensor:
 @cache
 def _choice(tokens: int) -> np.ndarray:
     """What takes the pairs, in the order of `circle_pairs`, out of a flat `[N, N]`: zeros and ones `[N N, pairs]`."""
-    places = np.arange(tokens)
-    around = [(i, (i + distance) % tokens) for distance in range(1, (tokens + 1) // 2) for i in places]
+    around = [(i, (i + distance) % tokens) for distance in range(1, (tokens + 1) // 2) for i in range(tokens)]
     opposite = [(i, i + tokens // 2) for i in range(tokens // 2)] if tokens % 2 == 0 else []
-    return np.eye(tokens * tokens)[:, [i * tokens + j for i, j in around + opposite]]
+    return np.eye(tokens * tokens)[:, np.array([i * tokens + j for i, j in around + opposite])]

@@ -13,10 +13,10 @@ from tf_interformer.layers._common import (
     check_choice,
     check_rate,
     check_units,
-    rows_of,
     small,
     tokens_shape,
 )
+from tf_interformer.layers._shared_tokens import SharedTokens
 from tf_interformer.layers._soft_norms import WithSoftNorms
 from tf_interformer.layers.linear_compression import LinearCompression
 from tf_interformer.layers.mlp import MLP
@@ -138,10 +138,9 @@ class InteractionArch(WithSoftNorms):
         """All tokens, as the interaction takes them."""
         tokens = own
         if "shared" in given:
-            shared = {name: given[name] for name in ("shared", "row") if name in given}
             if self._takes_shared:
-                return {"tokens": own, **shared}
-            tokens = ops.concatenate([own, rows_of(given["shared"], given.get("row"))], axis=1)
+                return {"tokens": own, **{name: given[name] for name in ("shared", "row") if name in given}}
+            tokens = SharedTokens(own, given["shared"], given.get("row")).together()
         if "ids" in given and getattr(self.interaction, "needs_ids", False):
             ids = ops.cast(given["ids"], "int32")
             return {"tokens": tokens, "ids": ops.pad(ids, ((0, 0), (0, tokens.shape[1] - ids.shape[1])))}

@@ -75,7 +75,7 @@ class MLP(keras.layers.Layer):
         self.final_bias_initializer = keras.initializers.get(final_bias_initializer)
 
     def build(self, input_shape: Any) -> None:
-        shape = shape_of(input_shape)
+        shape = _shape(input_shape)
         if shape[-1] is None:
             raise ValueError(f"The last axis of the input of an MLP must be known. Received: shape {shape}")
         widths = (shape[-1], *self.units)
@@ -109,7 +109,7 @@ class MLP(keras.layers.Layer):
         return x
 
     def compute_output_shape(self, input_shape: Any) -> Shape:
-        return (*shape_of(input_shape)[:-1], self.units[-1])
+        return (*_shape(input_shape)[:-1], self.units[-1])
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -123,3 +123,11 @@ class MLP(keras.layers.Layer):
             "final_kernel_initializer": keras.initializers.serialize(self.final_kernel_initializer),
             "final_bias_initializer": keras.initializers.serialize(self.final_bias_initializer),
         }
+
+
+def _shape(input_shape: Any) -> Shape:
+    """The shape of the input, or of what a dict holds side by side."""
+    if not isinstance(input_shape, dict):
+        return shape_of(input_shape)
+    batch, own = shape_of(input_shape["tokens"])
+    return batch, (own or 0) + (shape_of(input_shape["shared"])[1] or 0)

@@ -15,6 +15,10 @@ SAMPLED = (Label("click", negative_rate=0.5),)
 MODELS: dict[str, dict[str, Any]] = {
     "interformer": {"backbone_config": {"num_layers": 1, "num_heads": 2}, "tower_numbers": True},
     "interformer_printed": {"backbone_config": {"num_layers": 1, "num_heads": 2, "rotary": "joint", "faithful": True}},
+    "interformer_request": {
+        "backbone_config": {"num_layers": 1, "num_heads": 2, "candidate_flow": "request"},
+        "tower_numbers": True,
+    },
     "hiformer": {
         "backbone": "hiformer",
         "backbone_config": {"num_layers": 2, "num_heads": 2, "rank_k": 2, "rank_v": 4},

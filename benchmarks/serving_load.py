@@ -33,6 +33,7 @@ from tensorflow_serving.apis import predict_pb2
 from benchmarks.results import write
 from benchmarks.timing import side_by_side
 from serving.server.model import LoadedModel
+from serving.server.tensorflow_model import TensorFlowModel
 from tf_interformer import Categorical, FeatureSchema, Label, Numeric, Ranker, Sequence
 from tf_interformer.export import export_saved_model
 from tf_interformer.export.example_rows import example_rows
@@ -253,7 +254,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         base = given.base or make_model(Path(folder))
         newest = max((path for path in base.iterdir() if path.name.isdigit()), key=lambda path: int(path.name))
-        model = LoadedModel(newest)
+        model = TensorFlowModel(newest)
         requests, limit = requests_for(model), in_process(model, 200)
         model.close()
         for row in limit:

@@ -21,7 +21,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -46,8 +46,14 @@ OVERLOAD = {"callers": 128, "max_queue": 32, "max_batch": 8}
 _HTTP = {200: "OK", 429: "RESOURCE_EXHAUSTED", 503: "UNAVAILABLE", 504: "DEADLINE_EXCEEDED"}
 
 
-def make_model(folder: Path) -> Path:
-    """Exports an InterFormer of two layers, width 16, over 8 features and a history of 50 events."""
+def make_model(folder: Path, candidate: tuple[str, ...] = (), beside: Callable[..., object] | None = None) -> Path:
+    """Exports an InterFormer of two layers, width 16, over 8 features and a history of 50 events.
+
+    Args:
+        folder: Where its folder is made.
+        candidate: Features of the candidates. Defaults to none.
+        beside: As of `export_saved_model`. Defaults to nothing.
+    """
     item = Categorical(name="item", hash_buckets=10_000)
     fields = [Categorical(name=f"field_{place}", dtype="int64", hash_buckets=1000) for place in range(6)]
     event = Categorical(name="item", table="item")
@@ -55,9 +61,10 @@ def make_model(folder: Path) -> Path:
         features=(item, *fields, Numeric(name="price", mean=0.0, std=1.0)),
         sequences=(Sequence(name="viewed", fields=(event,), max_length=50),),
         labels=(Label(name="click", mean=0.1),),
+        candidate=candidate,
     )
     ranker = Ranker(schema, backbone_config={"num_layers": 2}, embedding={"dim": 16})
-    export_saved_model(ranker, folder / NAME)
+    export_saved_model(ranker, folder / NAME, beside=beside)
     return folder / NAME
 
 

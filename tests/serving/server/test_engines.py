@@ -189,11 +189,13 @@ def test_requests_are_checked_alike(servers):
         assert told[0] == told[1] and told[0][0] == grpc.StatusCode.INVALID_ARGUMENT
 
 
-def test_what_is_no_text_is_refused(fast):
+def test_what_is_no_text_is_refused(servers, fast):
     raw = example_rows(SCHEMA, 2) | {"item": np.array([b"item_1", b"\xff\xfe"], object)}
     with pytest.raises(grpc.RpcError, match="does not fit the model: column 'item' must hold text") as caught:
         fast.predict("serving_default", raw)
     assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+    unknown = raw | {"item": np.array([b"item_1", b"never seen"], object)}
+    agree(*(arrays(servers[0].predict("serving_default", columns)) for columns in (raw, unknown)))
 
 
 def test_metadata_name_what_can_be_asked(servers, fast):
@@ -231,12 +233,13 @@ def wait_until(condition):
 
 
 def test_versions_come_and_go(base, tmp_path):
-    """One without its files is reported until they are there, and nothing is kept of one that is gone."""
+    """One without its files is reported until they are there, and of one that is gone the memory is free."""
     folder = tmp_path / "clicks"
     shutil.copytree(base / "1", folder / "1")
     with running(folder, engine="onnxruntime", poll_seconds=0.02) as client:
         states = client.server.service.versions
-        old = weakref.ref(states.get().model)
+        model = states.get().model
+        old = [weakref.ref(session) for session in model._sessions.values()]
         shutil.copytree(base / "1", tmp_path / "2")
         (tmp_path / "2" / "assets.extra" / "requests.onnx").unlink()
         (tmp_path / "2").rename(folder / "2")
@@ -248,7 +251,7 @@ def test_versions_come_and_go(base, tmp_path):
             shutil.copy(base / "1" / "assets.extra" / "requests.onnx", folder / "2" / "assets.extra" / ".new")
             (folder / "2" / "assets.extra" / ".new").rename(folder / "2" / "assets.extra" / "requests.onnx")
             wait_until(lambda: [status.state for status in states.statuses()] == ["AVAILABLE", "END"])
-            wait_until(lambda: old() is None)
+            wait_until(lambda: [session() for session in old] == [None, None])
         finally:
             gc.enable()
         response = client.predict("score_candidates", candidate_rows(SCHEMA, 3))

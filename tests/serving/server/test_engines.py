@@ -194,7 +194,7 @@ def test_what_is_no_text_is_refused(servers, fast):
     with pytest.raises(grpc.RpcError, match="does not fit the model: column 'item' must hold text") as caught:
         fast.predict("serving_default", raw)
     assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
-    unknown = raw | {"item": np.array([b"item_1", b"never seen"], object)}
+    unknown = raw | {"item": np.array([b"item_1", b"seen by nobody"], object)}
     agree(*(arrays(servers[0].predict("serving_default", columns)) for columns in (raw, unknown)))
 
 

@@ -88,9 +88,11 @@ def test_what_is_wrong_is_refused(server):
     user, items, _ = request()
     state = arrays(server.predict("embed_user", user))
     long = {"viewed_length": np.array([7], np.int32)}
+    wide = {name: np.repeat(user[name][:, :1], 7, axis=1) for name in ("viewed_item", "viewed_tag")}
     two = {name: np.concatenate([value, value]) for name, value in state.items()}
     for signature, columns, message in (
         ("embed_user", {**user, **long}, "input 'viewed_length' exceeds the 6 events in 'viewed_"),
+        ("embed_user", {**user, **wide}, "input 'viewed_item' may hold at most 6 events in a row. Received: 7"),
         ("embed_user", {**user, **items}, r"unknown inputs \['item', 'price', 'tags'\]"),
         ("score_known_user", {**user, **items, **state, **long}, "input 'viewed_length' exceeds the 6 events"),
         ("score_known_user", {**user, **items}, r"missing inputs \['user_state/"),

@@ -21,9 +21,9 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import grpc
 import numpy as np
@@ -32,7 +32,10 @@ from tensorflow_serving.apis import predict_pb2
 
 from benchmarks.results import write
 from benchmarks.timing import side_by_side
+from serving.onnx_version import write_files
+from serving.server.engines import loader
 from serving.server.model import LoadedModel
+from serving.server.options import Engine
 from tf_interformer import Categorical, FeatureSchema, Label, Numeric, Ranker, Sequence
 from tf_interformer.export import export_saved_model
 from tf_interformer.export.example_rows import example_rows
@@ -45,8 +48,14 @@ OVERLOAD = {"callers": 128, "max_queue": 32, "max_batch": 8}
 _HTTP = {200: "OK", 429: "RESOURCE_EXHAUSTED", 503: "UNAVAILABLE", 504: "DEADLINE_EXCEEDED"}
 
 
-def make_model(folder: Path) -> Path:
-    """Exports an InterFormer of two layers, width 16, over 8 features and a history of 50 events."""
+def make_model(folder: Path, candidate: tuple[str, ...] = (), beside: Callable[..., object] | None = None) -> Path:
+    """Exports an InterFormer of two layers, width 16, over 8 features and a history of 50 events.
+
+    Args:
+        folder: Where its folder is made.
+        candidate: Features of the candidates. Defaults to none.
+        beside: As of `export_saved_model`. Defaults to nothing.
+    """
     item = Categorical(name="item", hash_buckets=10_000)
     fields = [Categorical(name=f"field_{place}", dtype="int64", hash_buckets=1000) for place in range(6)]
     event = Categorical(name="item", table="item")
@@ -54,9 +63,10 @@ def make_model(folder: Path) -> Path:
         features=(item, *fields, Numeric(name="price", mean=0.0, std=1.0)),
         sequences=(Sequence(name="viewed", fields=(event,), max_length=50),),
         labels=(Label(name="click", mean=0.1),),
+        candidate=candidate,
     )
     ranker = Ranker(schema, backbone_config={"num_layers": 2}, embedding={"dim": 16})
-    export_saved_model(ranker, folder / NAME)
+    export_saved_model(ranker, folder / NAME, beside=beside)
     return folder / NAME
 
 
@@ -242,6 +252,10 @@ def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--base", type=Path, help="folder of an exported model's versions (default: makes a small one)")
+    engine_help = (
+        "what computes the scores; a model of --base needs `export --onnx` for onnxruntime (default: tensorflow)"
+    )
+    parser.add_argument("--engine", choices=get_args(Engine), default="tensorflow", help=engine_help)
     parser.add_argument("--connections", type=int, nargs="+", default=list(CONNECTIONS))
     parser.add_argument("--seconds", type=float, default=5.0, help="for each figure, at most 60 (default: 5)")
     parser.add_argument("--overload", type=float, default=10.0, metavar="SECONDS", help="at most 60 (default: 10)")
@@ -251,16 +265,16 @@ def main() -> None:
     tf.get_logger().setLevel("ERROR")
     seconds, overload = min(given.seconds, 60.0), min(given.overload, 60.0)
     with tempfile.TemporaryDirectory() as folder:
-        base = given.base or make_model(Path(folder))
+        base = given.base or make_model(Path(folder), beside=write_files if given.engine == "onnxruntime" else None)
         newest = max((path for path in base.iterdir() if path.name.isdigit()), key=lambda path: int(path.name))
-        model = LoadedModel(newest)
+        model = loader(given.engine)(newest)
         requests, limit = requests_for(model), in_process(model, 200)
         model.close()
         for row in limit:
             print(f"in process, {row['rows']} rows: {row['rows_per_second']:.0f} rows/s", flush=True)
-        rows = []
+        rows, engine = [], ["--engine", given.engine]
         for batching in (True, False):
-            with server(base, *([] if batching else ["--no-batching"])) as addresses:
+            with server(base, *engine, *([] if batching else ["--no-batching"])) as addresses:
                 for protocol in ("grpc", "rest"):
                     for count in given.connections:
                         figures = asyncio.run(measured(protocol, count, addresses, requests, seconds, given.most))
@@ -269,14 +283,20 @@ def main() -> None:
         under_overload = []
         if overload > 0:
             queue = ["--max-queue", str(OVERLOAD["max_queue"]), "--max-batch", str(OVERLOAD["max_batch"])]
-            with server(base, *queue) as addresses:
+            with server(base, *engine, *queue) as addresses:
                 for protocol in ("grpc", "rest"):
                     figures = asyncio.run(overloaded(protocol, addresses, requests, overload, given.most))
                     under_overload.append({"protocol": protocol, **OVERLOAD, "seconds": overload, **figures})
                     print(f"overload, {protocol}: {json.dumps(figures)}", flush=True)
     if given.output:
         machine = {"processor": platform.machine(), "cores": os.cpu_count(), "tensorflow": tf.__version__}
-        result = {"machine": machine, "in_process": limit, "served": rows, "overload": under_overload}
+        result = {
+            "machine": machine,
+            "engine": given.engine,
+            "in_process": limit,
+            "served": rows,
+            "overload": under_overload,
+        }
         write(given.output, result)
 
 

@@ -2,15 +2,17 @@
 
     tf-interformer agreement runs/demo --rows 10000
 
-In process, reloaded from a `.keras` file, the SavedModel in Python and in TensorFlow's C++ session, over gRPC and REST
-from `serving.serve`, and ONNX. Ends with 1 where a probability differs by more than 1e-5: the graphs are optimised
-differently, and how far float32 then rounds apart depends on the processor.
+In process, reloaded from a `.keras` file, the SavedModel in Python and in TensorFlow's C++ session, over gRPC and
+REST from `serving.serve`, by either engine, and ONNX. Ends with 1 where a probability differs by more than 1e-5: the
+graphs are optimised differently, and how far float32 then rounds apart depends on the processor.
 """
 
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +24,8 @@ from tqdm import tqdm
 from pipelines.config import load_config
 from pipelines.options import add_data
 from serving.encoder import Encoder
-from serving.onnx import export_onnx, open_session
+from serving.onnx import open_session
+from serving.onnx_version import ROWS_FILE, write_files
 from serving.server.options import Options
 from tf_interformer._output_names import output_name
 from tf_interformer._tensorflow import tf
@@ -108,10 +111,10 @@ def _ways(ranker: "Ranker", folder: Path) -> Iterator[dict[str, Callable[[Raw], 
 
     ranker.save(str(folder / "model.keras"))
     reloaded = type(ranker).from_file(folder / "model.keras")
-    version = export_saved_model(ranker, folder / "model", 1)
+    version = export_saved_model(ranker, folder / "model", 1, beside=write_files)
     signature = tf.saved_model.load(str(version)).signatures["serving_default"]
-    export_onnx(ranker, folder / "model.onnx")
-    encoder, session = Encoder(folder / "model.schema.json"), open_session(folder / "model.onnx")
+    extra = version / "assets.extra"
+    encoder, session = Encoder(extra / "schema.json"), open_session(extra / ROWS_FILE)
     wanted = [output.name for output in session.get_outputs()]
     asked = [column.name for column in session.get_inputs()]
 
@@ -126,18 +129,20 @@ def _ways(ranker: "Ranker", folder: Path) -> Iterator[dict[str, Callable[[Raw], 
         return by_task(dict(zip(wanted, outputs, strict=True)))
 
     options = Options(folder / "model", name="model", port=0, rest_port=0, grace=2)
-    with GraphSession(version) as graph, in_thread(options) as (server, _):
-        stub = prediction_service_pb2_grpc.PredictionServiceStub(
-            grpc.insecure_channel(f"127.0.0.1:{server.port}", [("grpc.max_receive_message_length", -1)])
-        )
+    with (
+        GraphSession(version) as graph,
+        in_thread(options) as (server, _),
+        in_thread(replace(options, engine="onnxruntime")) as (other, _),
+    ):
         url = f"http://127.0.0.1:{server.rest_port}/v1/models/model:predict"
 
-        def over_grpc(batch: Raw) -> Scores:
+        def over_grpc(port: int, batch: Raw) -> Scores:
             request = predict_pb2.PredictRequest()
             request.model_spec.name = "model"
             for name, value in batch.items():
                 request.inputs[name].CopyFrom(tf.make_tensor_proto(value))
-            answer = stub.Predict(request, timeout=60)
+            with grpc.insecure_channel(f"127.0.0.1:{port}", [("grpc.max_receive_message_length", -1)]) as channel:
+                answer = prediction_service_pb2_grpc.PredictionServiceStub(channel).Predict(request, timeout=60)
             return by_task({name: tf.make_ndarray(tensor) for name, tensor in answer.outputs.items()})
 
         def over_rest(batch: Raw) -> Scores:
@@ -151,8 +156,9 @@ def _ways(ranker: "Ranker", folder: Path) -> Iterator[dict[str, Callable[[Raw], 
             "reloaded from .keras": reloaded.score,
             "SavedModel in Python": in_python,
             "SavedModel in the C++ session": lambda batch: by_task(graph.run("serving_default", batch)),
-            "gRPC": over_grpc,
+            "gRPC": partial(over_grpc, server.port),
             "REST": over_rest,
+            "gRPC, by onnxruntime": partial(over_grpc, other.port),
             "ONNX": in_onnx,
         }
 

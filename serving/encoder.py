@@ -59,9 +59,15 @@ class Encoder:
             self._arrays = NumpyArrays(read.tables)
         except (SchemaError, ImportError) as error:
             raise EncoderError(f"{schema}: {error}") from None
+        self._schema = read
         self._encode = Encoding(read)
         self._inputs = [column for column in read.raw_columns if column.is_input]
         self._served_as = read.served_as
+
+    @property
+    def schema(self) -> FeatureSchema:
+        """The schema."""
+        return self._schema
 
     @property
     def columns(self) -> list[str]:

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from serving.onnx import OnnxError, require_packages
+from serving.onnx_version import write_files
 from tf_interformer.command import add_run, command_parser, run_command
 from tf_interformer.errors import UserError
 from tf_interformer.run_directory import RunDirectory
@@ -30,6 +32,7 @@ def export(
     version: int | None = None,
     compress_rank: int | None = None,
     table_dtype: str | None = None,
+    onnx: bool = False,
 ) -> None:
     """Export a run's model; see the module's text.
 
@@ -40,6 +43,8 @@ def export(
     from tf_interformer.export.example_rows import example_rows
     from tf_interformer.export.float32 import for_serving, in_float32
 
+    if onnx:
+        require_packages()
     run = RunDirectory(run_path)
     run.finished()
     ranker = run.load_model()
@@ -56,9 +61,11 @@ def export(
     if smaller is not trained:
         _compare(trained, smaller, rows)
     try:
-        target = _export(smaller, output, version)
+        target = _export(smaller, output, version, onnx)
     except FileExistsError as error:
         raise UserError(f"--version: {error}") from None
+    except OnnxError as error:
+        raise UserError(f"{run.model}: --onnx: {error}") from None
     except ValueError as error:
         raise UserError(f"{run.model}: {error}") from None
     if not smaller.schema.served_candidate:
@@ -66,13 +73,13 @@ def export(
     print(f"{target} is written")
 
 
-def _export(ranker: "Ranker", output: str, version: int | None) -> Path:
+def _export(ranker: "Ranker", output: str, version: int | None, onnx: bool) -> Path:
     from tf_interformer.export.saved_model import export_saved_model, next_version
 
     while True:
         number = next_version(output) if version is None else version
         try:
-            return export_saved_model(ranker, output, number)
+            return export_saved_model(ranker, output, number, beside=write_files if onnx else None)
         except FileExistsError:
             # Without a number of its own, an export that another one was faster than takes the next.
             if version is not None or next_version(output) == number:
@@ -111,8 +118,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         choices=("float16", "bfloat16"),
         help="store the embedding tables in half precision (default: float16)",
     )
+    help_text = "write ONNX files beside the model, in float32, for `tf-interformer serve --engine onnxruntime`"
+    parser.add_argument("--onnx", action="store_true", help=help_text)
     given = parser.parse_args(arguments)
-    return run_command(lambda: export(given.run, given.output, given.version, given.compress_rank, given.narrow_tables))
+    return run_command(
+        lambda: export(given.run, given.output, given.version, given.compress_rank, given.narrow_tables, given.onnx)
+    )
 
 
 if __name__ == "__main__":

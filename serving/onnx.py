@@ -69,8 +69,6 @@ def export_onnx(ranker: Ranker, path: str | os.PathLike, opset: int = 17, by_req
         OnnxError: The model does not convert, is too large, or an output differs by more than 1e-5. Then no file is
             written.
     """
-    from tf_interformer.export.float32 import in_float32
-
     target = Path(path)
     if target.suffix != ".onnx":
         raise ValueError(f"the name of the file must end in .onnx. Received: {target}")
@@ -85,14 +83,21 @@ def export_onnx(ranker: Ranker, path: str | os.PathLike, opset: int = 17, by_req
     for file in (target, schema):
         if file.exists():
             raise FileExistsError(f"{file} exists already: give another name, or remove it first")
-    ranker = in_float32(ranker)
-    _check_convertible(ranker)
     target.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(target) as temporary:
-        _convert(ranker, temporary, opset, by_request)
-        difference = _check(ranker, temporary, by_request)
+        difference = convert(ranker, temporary, opset, by_request)
         ranker.schema.to_json(schema)
     return difference
+
+
+def convert(ranker: Ranker, path: Path, opset: int = 17, by_request: bool = False) -> float:
+    """Write the ONNX file alone, and check it; arguments, result and `OnnxError` as of `export_onnx`."""
+    from tf_interformer.export.float32 import in_float32
+
+    ranker = in_float32(ranker)
+    _check_convertible(ranker)
+    _convert(ranker, path, opset, by_request)
+    return _check(ranker, path, by_request)
 
 
 def numeric_core(ranker: Ranker) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
@@ -159,13 +164,33 @@ def random_batch(
     return batch
 
 
-def open_session(path: str | os.PathLike) -> Any:
-    """The file as an `onnxruntime.InferenceSession` on the processor."""
+def open_session(path: str | os.PathLike, spin: bool = True) -> Any:
+    """The file as an `onnxruntime.InferenceSession` on the processor.
+
+    Args:
+        path: The file.
+        spin: bool. Whether its threads go on looking for work for a while when there is none, as they do by
+            onnxruntime's own default: quicker, but it takes a processor from whatever else the process does. Defaults
+            to `True`.
+    """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
+    if not spin:
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return onnxruntime.InferenceSession(os.fspath(path), options, providers=["CPUExecutionProvider"])
+
+
+def require_packages(*names: str) -> None:
+    """Raise `UserError` where a package is not installed.
+
+    Args:
+        names: Their names. Defaults to what converting needs.
+    """
+    missing = [name for name in names or ("onnx", "onnxruntime", "tf2onnx") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise UserError(f"{', '.join(missing)} not found: install the extra, pip install 'tf_interformer[onnx]'")
 
 
 def _check_convertible(ranker: Ranker) -> None:
@@ -275,9 +300,7 @@ def convert_run(run_path: str, output: str, opset: int = 17, by_request: bool = 
     Raises:
         UserError: The folder holds no finished run, a file exists, or the model does not convert.
     """
-    missing = [name for name in ("onnx", "onnxruntime", "tf2onnx") if importlib.util.find_spec(name) is None]
-    if missing:
-        raise UserError(f"{', '.join(missing)} not found: install the extra, pip install 'tf_interformer[onnx]'")
+    require_packages()
     run = RunDirectory(run_path)
     run.finished()
     ranker = run.load_model()

@@ -5,7 +5,7 @@ import binascii
 import json
 import math
 import reprlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -39,7 +39,8 @@ def parse_request(schema: FeatureSchema, text: str | bytes) -> dict[str, np.ndar
     body = read_json(text)
     if not isinstance(body, dict) or not isinstance(body.get("instances"), list) or not body["instances"]:
         raise RequestError('the request must be {"instances": [{column: value, ...}, ...]} with at least one instance')
-    return parse_columns(schema, columns_of_rows(body["instances"], [c.name for c in schema.served_columns]))
+    served = schema.served_columns
+    return parse_columns(served, columns_of_rows(body["instances"], [column.name for column in served]))
 
 
 def read_json(text: str | bytes) -> Any:
@@ -81,26 +82,25 @@ def columns_of_rows(rows: list, names: Collection[str]) -> dict[str, list]:
     return {name: [row[name] for row in rows] for name in names}
 
 
-def parse_columns(schema: FeatureSchema, columns: Mapping[str, Any]) -> dict[str, np.ndarray]:
+def parse_columns(asked: Sequence[RawColumn], columns: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """The arrays of a request in the column format, `{column: [value, ...], ...}`.
 
     Args:
-        schema: `FeatureSchema` of the model.
-        columns: A list for each column of `schema.served_columns`; they may differ in length.
+        asked: The columns that it has to hold, such as `FeatureSchema.served_columns`.
+        columns: A list for each of them; they may differ in length.
 
     Raises:
         RequestError: An unknown or missing column, or a value of a wrong type.
     """
-    served = schema.served_columns
-    names = {column.name for column in served}
+    names = {column.name for column in asked}
     missing, unknown = sorted(names - set(columns)), sorted(set(columns) - names)
     if missing or unknown:
         raise RequestError(f"missing columns {missing}, unknown columns {unknown}")
     for name, values in columns.items():
         if not isinstance(values, list) or not values:
             raise RequestError(f"{name!r} must hold a list with a value for each row. Received: {shown(values)}")
-    arrays = {column.name: _column(column, columns[column.name]) for column in served}
-    for column in served:
+    arrays = {column.name: _column(column, columns[column.name]) for column in asked}
+    for column in asked:
         if column.length is None:
             continue
         # The padded array would hide that a row has fewer events than it says.

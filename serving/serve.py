@@ -15,8 +15,9 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
-from serving.server.options import Options
+from serving.server.options import Engine, Options
 from tf_interformer._tensorflow import tf
 from tf_interformer.command import command_parser, run_command
 from tf_interformer.errors import UserError
@@ -64,6 +65,8 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
     add("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1, this machine only)")
     add("--port", type=_port, default=8500, help="gRPC port; 0: any (default: 8500)")
     add("--rest-port", type=_port, default=8501, help="REST port; 0: any (default: 8501)")
+    engine_help = "what computes: tensorflow, or the ONNX files of `export --onnx` (default: tensorflow)"
+    add("--engine", choices=get_args(Engine), default="tensorflow", help=engine_help)
     add("--versions", choices=["latest", "all"], default="latest", help="which versions are served (default: latest)")
     add("--poll-seconds", type=_positive, default=1.0, metavar="S", help="between two looks at BASE (default: 1)")
     add("--no-batching", action="store_true", help="compute every request by itself")
@@ -82,6 +85,7 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
         host=given.host,
         port=given.port,
         rest_port=given.rest_port,
+        engine=given.engine,
         versions=given.versions,
         poll_seconds=given.poll_seconds,
         batching=not given.no_batching,

@@ -10,9 +10,8 @@ from typing import Any
 
 import grpc
 import numpy as np
-import tensorflow as tf
 
-from serving.server.errors import ServingError, invalid, reason_of
+from serving.server.errors import ServingError
 from serving.server.model import LoadedModel
 from serving.server.validation import Request
 from tf_interformer.schema import FeatureSchema
@@ -85,7 +84,7 @@ class Batcher:
             deadline: Time of the event loop until which the answer is wanted.
 
         Raises:
-            ServingError: The queue is full, the deadline passed, or the graph refused the request.
+            ServingError: The queue is full, the deadline passed, or the model refused the request.
         """
         self.require_room()
         loop = asyncio.get_running_loop()
@@ -174,14 +173,14 @@ class Batcher:
 
 
 def compute(model: LoadedModel, requests: list[Request]) -> list[Outputs | ServingError]:
-    """The outputs of requests for the same signature, or the error of each that the graph refuses."""
+    """The outputs of requests for the same signature, or the error of each that the model refuses."""
     try:
         if len(requests) == 1:
             return [model.run(requests[0].signature.name, requests[0].inputs)]
         outputs = model.run(requests[0].signature.name, concatenate(requests, model.schema))
-    except tf.errors.InvalidArgumentError as error:
+    except ServingError as error:
         if len(requests) == 1:
-            return [invalid(f"the request does not fit the model: {reason_of(error)}")]
+            return [error]
         # What the checks let through must still not fail the others.
         return [answer for request in requests for answer in compute(model, [request])]
     return split(outputs, [request.rows for request in requests])

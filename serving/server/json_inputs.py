@@ -9,19 +9,15 @@ import tensorflow as tf
 from serving.request import RequestError, checked_scalar, columns_of_rows, parse_columns, shown
 from serving.server.errors import invalid
 from serving.server.signature import Signature
-from tf_interformer.schema import FeatureSchema
 
 _MOST_AXES = 64  # of NumPy
 
 
-def inputs_of(
-    body: Mapping[str, Any], schema: FeatureSchema | None, signature: Signature, max_rows: int
-) -> dict[str, np.ndarray]:
+def inputs_of(body: Mapping[str, Any], signature: Signature, max_rows: int) -> dict[str, np.ndarray]:
     """The inputs of a signature, from `instances` (rows) or `inputs` (columns).
 
     Args:
         body: The JSON object of the request.
-        schema: `FeatureSchema` of the model, if known.
         signature: What is asked.
         max_rows: Rows that a request may have.
 
@@ -37,12 +33,13 @@ def inputs_of(
                 raise RequestError(
                     f"{name!r} has {len(values)} rows: this server takes at most {max_rows} in a request"
                 )
-        if schema is not None and signature.kind in ("columns", "candidates"):
-            return parse_columns(schema, columns)
         missing, unknown = sorted(set(signature.inputs) - set(columns)), sorted(set(columns) - set(signature.inputs))
         if missing or unknown:
-            raise RequestError(f"missing inputs {missing}, unknown inputs {unknown}")
-        return {name: _array(name, columns[name], spec) for name, spec in signature.inputs.items()}
+            raise RequestError(f"missing columns {missing}, unknown columns {unknown}")
+        known = {column.name for column in signature.columns}
+        arrays = parse_columns(signature.columns, {name: columns[name] for name in signature.inputs if name in known})
+        others = {name: spec for name, spec in signature.inputs.items() if name not in known}
+        return arrays | {name: _array(name, columns[name], spec) for name, spec in others.items()}
     except RequestError as error:
         raise invalid(str(error)) from None
 

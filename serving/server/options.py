@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+Engine = Literal["tensorflow", "onnxruntime"]
+
 
 @dataclass(frozen=True)
 class Options:
@@ -16,6 +18,8 @@ class Options:
         host: Address to listen on. Defaults to the loopback address.
         port: gRPC port; 0 takes any that is free. Defaults to 8500, as TensorFlow Serving's.
         rest_port: REST port. Defaults to 8501.
+        engine: What computes the scores: `"tensorflow"`, the SavedModel in a session, or `"onnxruntime"`, the ONNX
+            files that `tf-interformer export --onnx` writes beside it. Defaults to `"tensorflow"`.
         versions: Which versions are served: the `"latest"` or `"all"`. Defaults to `"latest"`.
         poll_seconds: Seconds between two looks at the folder. Defaults to 1.
         batching: Whether waiting requests are computed together. Defaults to `True`.
@@ -35,6 +39,7 @@ class Options:
     host: str = "127.0.0.1"
     port: int = 8500
     rest_port: int = 8501
+    engine: Engine = "tensorflow"
     versions: Literal["latest", "all"] = "latest"
     poll_seconds: float = 1.0
     batching: bool = True

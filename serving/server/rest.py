@@ -133,7 +133,7 @@ class RestApp:
             raise invalid(f"`signature_name` must be a string. Received: {shown(signature)}")
 
         def columns(model: LoadedModel, known: Signature) -> Unread:
-            return Unread(size, lambda: inputs_of(body, model.schema, known, service.options.max_rows))
+            return Unread(size, lambda: inputs_of(body, known, service.options.max_rows))
 
         decode: Decode = columns
         if target.what != "predict":

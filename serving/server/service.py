@@ -10,6 +10,7 @@ import numpy as np
 
 from serving.server.batching import Batcher, Outputs
 from serving.server.body_budget import BodyBudget
+from serving.server.engines import loader
 from serving.server.errors import ServingError, invalid, not_found
 from serving.server.metrics import Metrics, Seen
 from serving.server.model import LoadedModel
@@ -54,7 +55,9 @@ class Service:
 
     def __init__(self, options: Options) -> None:
         self.options = options
-        self.versions = Versions(options.base, options.name, options.versions, self._batcher, self._changed)
+        self.versions = Versions(
+            options.base, options.name, loader(options.engine), options.versions, self._batcher, self._changed
+        )
         self.metrics = Metrics(lambda: self.versions.queue_length)
         self.bodies = BodyBudget(_BODIES * options.max_body_bytes)
         # One: two large requests at a time would take twice the memory, and no less time.
@@ -107,10 +110,11 @@ class Service:
         model = served.model
         known = model.signatures.get(signature or "serving_default")
         if known is None:
+            asked = signature or "serving_default"
+            also = f", and with --engine tensorflow {asked!r}" if asked in model.left_out else ""
             raise ServingError(
                 missing,
-                f"version {model.version} has the signatures {sorted(model.signatures)}. "
-                f"Received: {signature or 'serving_default'!r}",
+                f"version {model.version} has the signatures {sorted(model.signatures)}{also}. Received: {asked!r}",
             )
         seen.signature = known.name
         served.batcher.require_room()  # before the work of reading the request

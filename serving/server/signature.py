@@ -5,11 +5,13 @@ from typing import Any, Literal
 
 import tensorflow as tf
 
-from tf_interformer.schema import FeatureSchema
+from tf_interformer.schema import FeatureSchema, RawColumn
+from tf_interformer.schema._name import STATE_PREFIX
 
 Kind = Literal["columns", "candidates", "examples", "other"]
 # Signatures whose rows are known to be independent of each other.
 _ROWWISE = {"serving_default", "embed"}
+_CANDIDATES = {"score_candidates", "score_known_user"}
 _EXAMPLES = {"serve_examples", "classify", "regress"}
 
 
@@ -20,8 +22,10 @@ class Signature:
     Args:
         name: str. Its key.
         definition: `SignatureDef`.
-        kind: `"columns"`: the schema's columns; `"candidates"`: the same, one user and many items; `"examples"`:
-            serialized `tf.train.Example`s; `"other"`: nothing is known but dtypes and shapes.
+        kind: `"columns"`: the schema's columns, or the user's of them; `"candidates"`: the schema's columns, one user
+            and many items, maybe beside the user's state; `"examples"`: serialized `tf.train.Example`s; `"other"`:
+            nothing is known but dtypes and shapes.
+        columns: Those of its inputs that are columns of the schema, of the first two kinds. Defaults to none.
 
     Attributes:
         inputs: The spec of each input.
@@ -32,6 +36,7 @@ class Signature:
     name: str
     definition: Any
     kind: Kind
+    columns: tuple[RawColumn, ...] = ()
     inputs: dict[str, tf.TensorSpec] = field(init=False)
     outputs: dict[str, tf.TensorSpec] = field(init=False)
     shapes: dict[str, tuple[int | None, ...] | None] = field(init=False)
@@ -63,17 +68,27 @@ def signature_of(name: str, definition: Any, schema: FeatureSchema | None) -> Si
         definition: `SignatureDef`.
         schema: `FeatureSchema` beside the model, if there is one.
     """
-    kind: Kind = "other"
-    inputs = definition.inputs
-    if schema is not None:
-        by_columns = set(inputs) == {column.name for column in schema.served_columns}
-        if by_columns and name in _ROWWISE:
-            kind = "columns"
-        elif by_columns and name == "score_candidates" and schema.served_candidate:
-            kind = "candidates"
-        elif name in _EXAMPLES and len(inputs) == 1 and next(iter(inputs.values())).dtype == tf.string.as_datatype_enum:
-            kind = "examples"
-    return Signature(name, definition, kind)
+    kind = "other" if schema is None else _kind(name, definition.inputs, schema)
+    if schema is None or kind not in ("columns", "candidates"):
+        return Signature(name, definition, kind)
+    columns = tuple(column for column in schema.served_columns if column.name in definition.inputs)
+    return Signature(name, definition, kind, columns)
+
+
+def _kind(name: str, tensors: Any, schema: FeatureSchema) -> Kind:
+    inputs = set(tensors)
+    served = {column.name for column in schema.served_columns}
+    if name == "embed_user" and inputs == {column.name for column in schema.served_columns if column.side == "user"}:
+        return "columns"
+    if name in _ROWWISE and inputs == served:
+        return "columns"
+    if name == "score_known_user":
+        inputs = {given for given in inputs if not given.startswith(STATE_PREFIX)}
+    if name in _CANDIDATES and inputs == served and schema.served_candidate:
+        return "candidates"
+    if name in _EXAMPLES and [tensor.dtype for tensor in tensors.values()] == [tf.string.as_datatype_enum]:
+        return "examples"
+    return "other"
 
 
 def _specs(tensors: Any) -> dict[str, tf.TensorSpec]:

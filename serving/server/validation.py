@@ -1,6 +1,6 @@
 """Checks a request before it is computed: a wrong one must fail alone, and must not be scored."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -64,9 +64,8 @@ def check(
             raise invalid(
                 f"input {name!r} must hold finite numbers, or NaN where one is missing. Received: an infinity"
             )
-    if schema is not None and signature.kind in ("columns", "candidates"):
-        _check_lengths(schema, inputs)
-    elif schema is not None and signature.kind == "examples":
+    _check_lengths(signature.columns, inputs)
+    if schema is not None and signature.kind == "examples":
         (name,) = signature.inputs
         _check_examples(name, schema, inputs[name])
     return Request(signature, dict(inputs), rows)
@@ -98,8 +97,9 @@ def check_declared(
         if wanted is not None and not _fits(shape, wanted):
             raise invalid(f"input {name!r} must have the shape {_text(wanted)}. Received: {list(shape)}")
     rows = _rows(signature, schema, given, max_rows)
-    if schema is not None and signature.kind in ("columns", "candidates"):
-        _check_widths(schema, given)
+    for column in signature.columns:
+        if column.has_lists:
+            _check_width(column, given[column.name].shape[1])
     return rows
 
 
@@ -154,14 +154,8 @@ def _rows(signature: Signature, schema: FeatureSchema | None, given: Mapping[str
     return given[batched[0]].shape[0] if batched else 1
 
 
-def _check_widths(schema: FeatureSchema, given: Mapping[str, Declared]) -> None:
-    for column in schema.served_columns:
-        if column.has_lists and column.name in given:
-            _check_width(column, given[column.name].shape[1])
-
-
-def _check_lengths(schema: FeatureSchema, inputs: Mapping[str, np.ndarray]) -> None:
-    for column in schema.served_columns:
+def _check_lengths(columns: Iterable[RawColumn], inputs: Mapping[str, np.ndarray]) -> None:
+    for column in columns:
         if column.kind == "length" and (inputs[column.name] < 0).any():
             raise invalid(f"input {column.name!r} must not be negative. Received: {inputs[column.name].min()}")
         if column.length is None:

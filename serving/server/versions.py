@@ -45,6 +45,7 @@ class Versions:
     Args:
         base: The folder.
         name: Name of the model, for messages.
+        load: Loads the version in a folder.
         policy: `"latest"`: the highest version that can be loaded; `"all"`: every version.
         batcher: Makes the queue of a version.
         on_change: Called with a version and whether it serves now. Defaults to nothing.
@@ -54,12 +55,14 @@ class Versions:
         self,
         base: Path,
         name: str,
+        load: Callable[[Path], LoadedModel],
         policy: Literal["latest", "all"],
         batcher: Callable[[LoadedModel], Batcher],
         on_change: Callable[[int, bool], object] | None = None,
     ) -> None:
         self._base = base
         self._name = name
+        self._load_model = load
         self._policy = policy
         self._batcher = batcher
         self._on_change = on_change or (lambda version, serves: None)
@@ -152,7 +155,7 @@ class Versions:
         self._states[version] = Status(version, "LOADING")
         failed = False
         try:
-            model = await asyncio.to_thread(_load, path)
+            model = await asyncio.to_thread(self._warm, path)
         except Exception as error:  # TensorFlow raises many kinds for a broken folder
             reason = f"{type(error).__name__}: {reason_of(error)}"
             _LOG.error("version %d cannot be loaded, %s: %s", version, self._stays(), reason)
@@ -169,6 +172,15 @@ class Versions:
         self._on_change(version, True)
         _LOG.info("version %d serves", version)
         return True
+
+    def _warm(self, path: Path) -> LoadedModel:
+        model = self._load_model(path)
+        try:
+            replay(model)
+        except BaseException:
+            model.close()
+            raise
+        return model
 
     def _warn(self, version: int, model: LoadedModel) -> None:
         """Of a version for which other requests must be made: it may be meant, and it may be a mistake."""
@@ -198,16 +210,6 @@ class Versions:
         task = asyncio.create_task(finish())
         self._retiring.add(task)
         task.add_done_callback(self._retiring.discard)
-
-
-def _load(path: Path) -> LoadedModel:
-    model = LoadedModel(path)
-    try:
-        replay(model)
-    except BaseException:
-        model.close()
-        raise
-    return model
 
 
 def _files(path: Path) -> list[tuple[str, int, int]]:

@@ -10,14 +10,16 @@ from serving.server.tensors import examples_of, to_array
 def replay(model: LoadedModel) -> int:
     """Run `assets.extra/tf_serving_warmup_requests`, as TensorFlow Serving does.
 
+    Requests to signatures that the engine leaves out are passed over.
+
     Args:
         model: The version.
 
     Returns:
-        The number of requests; 0 without such a file.
+        The number of requests computed; 0 without such a file.
 
     Raises:
-        ServingError, tf.errors.OpError: A request does not fit the model.
+        ServingError: A request does not fit the model.
     """
     file = model.path / "assets.extra" / "tf_serving_warmup_requests"
     if not file.exists():
@@ -30,6 +32,8 @@ def replay(model: LoadedModel) -> int:
             continue
         request = getattr(log, kind).request
         name = request.model_spec.signature_name or "serving_default"
+        if name in model.left_out:
+            continue
         if kind == "predict_log":
             inputs = {key: to_array(key, tensor) for key, tensor in request.inputs.items()}
         else:

@@ -35,7 +35,7 @@ def test_all_agree(given, capsys):
     assert agreement.main([*given, "--rows", "20"]) == 0
     printed = capsys.readouterr().out
     assert "20 rows" in printed
-    for way in ("reloaded", "in Python", "C++", "gRPC", "REST", "ONNX", "all agree"):
+    for way in ("reloaded", "in Python", "C++", "gRPC:", "REST", "by onnxruntime", "ONNX", "all agree"):
         assert way in printed
 
 

@@ -1,11 +1,16 @@
 """`tf-interformer export` on the folder of a run."""
 
+import numpy as np
 import pytest
 
+import serving.onnx
 from serving.export import main
+from serving.server.onnx_model import OnnxModel
+from serving.server.tensorflow_model import TensorFlowModel
 from tests.small_log import learned_schema
 from tf_interformer._keras import keras
 from tf_interformer.export import saved_model
+from tf_interformer.export.example_rows import example_rows
 from tf_interformer.ranker import Ranker
 
 
@@ -35,6 +40,25 @@ def test_each_export_takes_the_next_number(run, tmp_path, capsys):
 
     assert main([str(run), "--output", str(base), "--version", "2"]) == 2
     assert f"error: --version: {base / '2'} exists already: give another name" in capsys.readouterr().err
+
+
+def test_onnx_files_beside_the_model(run, tmp_path, monkeypatch, capsys):
+    """They appear with the version, or neither does."""
+    base = tmp_path / "clicks"
+    monkeypatch.setattr(serving.onnx, "_LARGEST", 100)
+    assert main([str(run), "--output", str(base), "--onnx"]) == 2
+    assert "model.keras: --onnx: the weights take " in capsys.readouterr().err
+    assert list(base.iterdir()) == []
+    monkeypatch.undo()
+    smaller = ["--compress-rank", "2", "--narrow-tables"]
+    assert main([str(run), "--output", str(base), "--onnx", *smaller]) == 0
+    extra = {path.name for path in (base / "1" / "assets.extra").iterdir()}
+    assert extra == {"schema.json", "tf_serving_warmup_requests", "model.onnx"}  # no candidates, no `requests.onnx`
+    fast, usual = OnnxModel(base / "1"), TensorFlowModel(base / "1")
+    assert sorted(fast.signatures) == ["classify", "regress", "serve_examples", "serving_default"]
+    raw = example_rows(usual.schema, 9)
+    found, expected = (model.run("serving_default", raw)["probability"] for model in (fast, usual))
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
 
 def test_an_export_that_another_one_was_faster_than_takes_the_next_number(run, tmp_path, monkeypatch, capsys):

@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from serving.graph_session import GraphSession
 from serving.plain_path import plain_path
-from serving.server.model import LoadedModel
+from serving.server.tensorflow_model import TensorFlowModel
 
 
 def test_what_tensorflow_would_take_for_a_pattern(tmp_path, monkeypatch):
@@ -27,7 +27,7 @@ def test_what_tensorflow_would_take_for_a_pattern(tmp_path, monkeypatch):
     with plain_path(folder) as path:
         loaded = tf.saved_model.load(path)
     assert loaded.signatures["serving_default"](x=tf.constant(x))["y"].numpy().tolist() == [2, 6]
-    served = LoadedModel(folder)
+    served = TensorFlowModel(folder)
     assert served.version == 1 and set(served.signatures) == {"serving_default"}
     monkeypatch.chdir(folder.parent)  # what is above a relative path counts, too
     with plain_path("1") as path:

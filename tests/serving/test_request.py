@@ -94,7 +94,7 @@ def test_columns():
     rows = json.loads(to_request(SCHEMA, raw_batch(3)))["instances"]
     columns = {name: [row[name] for row in rows] for name in rows[0]}
     for name, value in parse_request(SCHEMA, json.dumps({"instances": rows})).items():
-        np.testing.assert_array_equal(parse_columns(SCHEMA, columns)[name], value)
+        np.testing.assert_array_equal(parse_columns(SCHEMA.served_columns, columns)[name], value)
     for changes, message in (({"age": 3}, "'age' must hold a list"), ({"x": [1]}, r"unknown columns \['x'\]")):
         with pytest.raises(RequestError, match=message):
-            parse_columns(SCHEMA, columns | changes)
+            parse_columns(SCHEMA.served_columns, columns | changes)

@@ -43,6 +43,8 @@ def test_what_a_user_can_mend_is_one_message(base, capsys):
 def test_options(capsys):
     options = serve.parse(["models/shop", "--no-batching", "--max-rows", "5", "--host", "::1"])
     assert (options.name, options.batching, options.max_rows, options.host) == ("shop", False, 5, "::1")
+    assert options.engine == "tensorflow"
+    assert serve.parse(["models/shop", "--engine", "onnxruntime"]).engine == "onnxruntime"
     for wrong, message in (
         (["--port", "70000"], "a port is a number from 0 to 65535. Received: 70000"),
         (["--max-batch", "0"], "must be a whole number from 1. Received: 0"),

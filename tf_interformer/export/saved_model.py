@@ -19,7 +19,11 @@ from tf_interformer.whole import whole_folder
 
 
 def export_saved_model(
-    ranker: Ranker, base: str | os.PathLike, version: int = 1, say: Callable[[str], None] = print
+    ranker: Ranker,
+    base: str | os.PathLike,
+    version: int = 1,
+    say: Callable[[str], None] = print,
+    beside: Callable[[Ranker, Path], object] | None = None,
 ) -> Path:
     """Write `BASE/VERSION`, the layout that TensorFlow Serving polls.
 
@@ -47,6 +51,8 @@ def export_saved_model(
         base: Folder of the model; its name is the model's name in TensorFlow Serving.
         version: Number of the version's folder. Defaults to 1.
         say: Where it is told that there is no warm-up file. It is printed by default.
+        beside: Writes more files to `assets.extra`: it is given the exported ranker and that folder before the version
+            appears, as `serving.onnx_version.write_files`. Defaults to `None`: nothing more.
 
     Returns:
         The version's folder. It appears whole or not at all.
@@ -60,7 +66,10 @@ def export_saved_model(
         raise ValueError(f"`version` must be a positive integer. Received: {version}")
     target = Path(base) / str(version)
     with whole_folder(target) as temporary:  # its dot keeps TensorFlow Serving from taking it for a version
-        _write(for_serving(ranker), temporary, target.parent.resolve().name, say)
+        ranker = for_serving(ranker)
+        _write(ranker, temporary, target.parent.resolve().name, say)
+        if beside is not None:
+            beside(ranker, temporary / "assets.extra")
     return target
 
 

@@ -7,10 +7,9 @@ import types
 import grpc
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from serving.server.batching import Batcher, concatenate
-from serving.server.errors import ServingError
+from serving.server.errors import ServingError, invalid
 from serving.server.validation import Request
 from tf_interformer.schema import Categorical, FeatureSchema, Label, Numeric, Sequence
 
@@ -37,7 +36,7 @@ class Doubles:
         assert self.go.wait(20)
         self.batches.append(inputs["x"].tolist())
         if 13 in inputs["x"]:
-            raise tf.errors.InvalidArgumentError(None, None, "assertion failed: no 13")
+            raise invalid("no 13")
         return {"y": 2 * inputs["x"]}
 
     def close(self):

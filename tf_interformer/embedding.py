@@ -75,6 +75,8 @@ class TokenEmbedder(EmbedderParts):
         a map of their own like that of the dense token; `"lengths"` name -> `[B]`; `"ids"` `[B, N]`, 0 where a token
         has none; with numeric features or a `match` also `"numbers"`, all of them as they come, `[B, M]`.
 
+        Where a history says how old its events are (`Sequence.age`), also `"ages"` name -> `[B, T]`, `log(1 + age)`.
+
         With `by_side` also `"compared"` name -> `[B, T, C * D]`, what a `match` or `distance` says of each event, and
         in a batch of requests `"user_features"` `[R, U, D]` and `"candidate_features"` `[B, C, D]`, the tokens of
         either alone.
@@ -179,7 +181,7 @@ class TokenEmbedder(EmbedderParts):
         for own, neighbours in groupby(tokens, key=itemgetter(1)):  # those of the user by one gather
             part = _joined([token for token, _ in neighbours], axis=1)
             features.append(part if own else rows_of(part, row))
-        sequences, lengths, compared = {}, {}, {}
+        sequences, lengths, compared, ages = {}, {}, {}, {}
         for sequence in self.schema.sequences:
             length = ops.cast(inputs[sequence.length_column], "int32")
             events: list[Any] = []
@@ -193,6 +195,9 @@ class TokenEmbedder(EmbedderParts):
                 length = spread(sequence.length_column, length)
             sequences[sequence.name] = _joined(events, axis=-1)
             lengths[sequence.name] = length
+            if sequence.age is not None:
+                age = _age(sequence, inputs)
+                ages[sequence.name] = spread(sequence.column(sequence.age), age) if self._differ else age
             if compares:
                 compared[sequence.name] = _joined(compares, axis=-1)
         made: Tokens = {"features": _joined(features, axis=1), "sequences": sequences, "lengths": lengths}
@@ -203,6 +208,8 @@ class TokenEmbedder(EmbedderParts):
             made["numbers"] = together
         if compared:
             made["compared"] = compared
+        if ages:
+            made["ages"] = ages
         if self.by_side and row is not None:
             made["candidate_features"] = _joined([token for token, own in tokens if own], axis=1)
             if users := [token for token, own in tokens if not own]:
@@ -271,7 +278,19 @@ class TokenEmbedder(EmbedderParts):
             made["numbers"] = (None, len(self.schema.numbers))
         if compared:
             made["compared"] = compared
+        if ages := {s.name: sequences[s.name][:2] for s in self.schema.sequences if s.age is not None}:
+            made["ages"] = ages
         return made
+
+
+def _age(sequence: Events, inputs: Mapping[str, Any]) -> Any:
+    """`log(1 + age)` of each event, `[B, T]`, of its encoded age; in float32 or wider."""
+    field = sequence.age_field
+    assert field is not None
+    value = wide(ops.cast(inputs[sequence.column(field.name)], "float32"))
+    if field.transform != "none":
+        value = value * field.std + field.mean
+    return ops.maximum(value if field.transform == "log" else ops.log1p(ops.maximum(value, 0.0)), 0.0)
 
 
 def _joined(parts: list[Any], axis: int) -> Any:

@@ -22,6 +22,7 @@ class Tokens(_Needed, total=False):
         numbers: `[N, M]`, the numeric features as they come.
         user_features: `[R, U, dim]`, those of the feature tokens that are the user's and the context's.
         candidate_features: `[N, C, dim]`, those that are the candidate's.
+        ages: Name -> `[R, time]`, the logarithm of how long ago each event was, of the histories that say so.
         compared: Name -> `[N, time, width]`, what is told of each event by comparing it with the candidate, where that
             is not in the sequences.
         row: `[N]`, int32: which of the R users each example is of.
@@ -43,6 +44,7 @@ class Tokens(_Needed, total=False):
     numbers: Any
     user_features: Any
     candidate_features: Any
+    ages: dict[str, Any]
     compared: dict[str, Any]
     row: Any
     linear: Any

@@ -87,7 +87,14 @@ class HistorySpec:
         items = [name for name in names if name != schema.group and name not in schema.served_as]
         shared = [field for field in fields if field.shares_table in items]
         match, distance = compared(shared)
-        added = Sequence(name=self.name, fields=fields, max_length=self.max_length, match=match, distance=distance)
+        added = Sequence(
+            name=self.name,
+            fields=fields,
+            max_length=self.max_length,
+            match=match,
+            distance=distance,
+            age=SECONDS_AGO if SECONDS_AGO in self.fields else None,
+        )
         return schema.replace(sequences=(*schema.sequences, added))
 
     def _field(self, schema: FeatureSchema, name: str) -> Categorical | Numeric:

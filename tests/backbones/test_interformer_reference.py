@@ -61,8 +61,18 @@ def test_equals_the_equations(interaction, final_summary):
         np.testing.assert_allclose(outputs[i], expected, rtol=1e-9, atol=1e-9 * np.abs(expected).max())
 
 
+def ages():
+    rng = np.random.default_rng(2)
+    return {"a": rng.uniform(0, 12, size=(4, 5)), "b": rng.uniform(0, 12, size=(4, 3))}
+
+
+def ages_of(i, rotary):
+    return [ages()[name][i] for name in ("a", "b")] if rotary == "time" else None
+
+
+@pytest.mark.parametrize("rotary", ["recent", "time"])
 @pytest.mark.parametrize("interaction", ["dot", "dcn_v2", "dhen"])
-def test_the_default_form_equals_its_equations(interaction):
+def test_the_default_form_equals_its_equations(interaction, rotary):
     layer = InterFormer(
         num_layers=2,
         interaction=interaction,
@@ -70,9 +80,10 @@ def test_the_default_form_equals_its_equations(interaction):
         num_summary_tokens=3,
         num_heads=2,
         targets={"a": [2, -1, 0], "b": [2, -1]},
+        rotary=rotary,
         dtype="float64",
     )
-    inputs = batch()
+    inputs = {**batch(), "ages": ages()}
     layer(tensors(inputs))
     scramble(layer, scale=0.1)
     outputs = layer(tensors(inputs))["label"].numpy()
@@ -86,6 +97,7 @@ def test_the_default_form_equals_its_equations(interaction):
             interaction=interaction,
             heads=2,
             recents=2,
+            ages=ages_of(i, rotary),
         )
         np.testing.assert_allclose(outputs[i], expected, rtol=1e-9, atol=1e-9 * np.abs(expected).max())
 
@@ -105,6 +117,7 @@ def test_the_request_form_equals_its_equations(interaction, candidate, told):
         candidate_flow="request",
         candidate_tokens=candidate,
         user_tokens=told,
+        rotary="time" if interaction == "dot" else "recent",
         dtype="float64",
     )
     inputs = batch()
@@ -114,7 +127,7 @@ def test_the_request_form_equals_its_equations(interaction, candidate, told):
     users = [i for i in range(3) if i not in candidate]
     features[:, users] = inputs["features"][row][:, users]
     compared = {"b": 0.5 * rng.normal(size=(5, 3, 4))}
-    inputs |= {"features": features, "row": row, "compared": compared}
+    inputs |= {"features": features, "row": row, "compared": compared, "ages": ages()}
     if users:
         inputs["user_features"] = batch()["features"][:, users]
     layer(tensors(inputs))
@@ -136,5 +149,6 @@ def test_the_request_form_equals_its_equations(interaction, candidate, told):
             interaction=interaction,
             heads=2,
             recents=2,
+            ages=ages_of(row[i], layer.rotary),
         )
         np.testing.assert_allclose(outputs[i], expected, rtol=1e-9, atol=1e-9 * np.abs(expected).max())

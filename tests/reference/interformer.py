@@ -314,14 +314,22 @@ def soft_interaction(tokens, summary, arch, interaction, shared=()):
     return join(tokens, interaction_arch(tokens, summary + list(shared), arch, interact), arch["norm"])
 
 
-def soft_sequence(summary, cls, behaviours, arch, heads):
-    """A Sequence Arch with its residuals: the CLS tokens and the events that come out."""
+def soft_sequence(summary, cls, behaviours, arch, heads, ages=None):
+    """A Sequence Arch with its residuals: the CLS tokens and the events that come out; by their ages, if given."""
     joined = cls + behaviours
     joined = join(joined, pffn(summary, joined, arch["ffn"]["hyper_kernel"]), arch["ffn_norm"])
     # The last event is one step away from the first CLS token, whatever the length of the history.
     positions = [len(behaviours) + i for i in range(len(cls))] + list(range(len(behaviours)))
+    if ages is not None:
+        positions = [0.0] * len(cls) + [-age for age in ages]
     joined = join(joined, attention(joined, arch["mha"], heads, positions), arch["mha_norm"])
     return joined[: len(cls)], joined[len(cls) :]
+
+
+def youngest(ages, lengths, count):
+    """Of the events that meet in each of `count` merged ones the least age."""
+    back = range(count, 0, -1)
+    return [min(float(a[n - b]) for a, n in zip(ages, lengths, strict=True) if n >= b) for b in back]
 
 
 def soft_summary(tokens, cross):
@@ -329,7 +337,9 @@ def soft_summary(tokens, cross):
     return gating(soft(lce(tokens, cross["compression"]["kernel"]), cross["feature_norm"]), cross["feature_gate"])
 
 
-def interformer_by_default(features, sequences, lengths, weights, *, targets, layers, interaction, heads, recents):
+def interformer_by_default(
+    features, sequences, lengths, weights, *, targets, layers, interaction, heads, recents, ages=None
+):
     """What the package makes of it: residuals, norms with an epsilon of one where they join and where tokens enter,
     positions counted back from the last event, questions of the candidate, `[X || S_sum]` for the head.
     """
@@ -338,6 +348,7 @@ def interformer_by_default(features, sequences, lengths, weights, *, targets, la
     width = len(x[0])
     behaviours = soft(masknet_merge(sequences, lengths, weights["merge"]), weights["sequence_norm"])
     target = [value for i in targets for value in x[i]]
+    ages = ages and youngest(ages, lengths, len(behaviours))
 
     def s_sum(cross, cls):
         tokens = cls + pma(behaviours, cross["pma"], heads) + recent(behaviours, recents, width)
@@ -349,13 +360,27 @@ def interformer_by_default(features, sequences, lengths, weights, *, targets, la
         cross = weights["cross_arches"][layer]
         features_summary = cls if layer == 0 else soft_summary(x, cross)
         sequence_summary = s_sum(cross, cls)
-        cls, behaviours = soft_sequence(features_summary, cls, behaviours, weights["sequence_arches"][layer], heads)
+        arch = weights["sequence_arches"][layer]
+        cls, behaviours = soft_sequence(features_summary, cls, behaviours, arch, heads, ages)
         x = soft_interaction(x, sequence_summary, weights["interaction_arches"][layer], interaction)
     return np.array(x + s_sum(weights["final_cross_arch"], cls)).reshape(-1)
 
 
 def interformer_by_request(
-    features, sequences, lengths, compared, weights, *, candidate, asking, told, layers, interaction, heads, recents
+    features,
+    sequences,
+    lengths,
+    compared,
+    weights,
+    *,
+    candidate,
+    asking,
+    told,
+    layers,
+    interaction,
+    heads,
+    recents,
+    ages=None,
 ):
     """The request form: the user's tokens and events change as in a model without the candidate, whose own tokens see
     them, or their summary if that is `told`, and what its questions find in the events. `compared` holds for each
@@ -377,6 +402,7 @@ def interformer_by_request(
             for back in range(1, length + 1):
                 more = dense([float(v) for v in values[length - back]], kernel, None)
                 seen[-back] = [a + b for a, b in zip(seen[-back], more, strict=True)]
+    ages = ages and youngest(ages, lengths, len(behaviours))
     users = users or [[sum(column) / len(behaviours) for column in zip(*behaviours, strict=True)]]
 
     def s_sum(cross, cls):
@@ -400,7 +426,7 @@ def interformer_by_request(
         shared = (soft_summary(users, block["cross_arch"]) if told == "summary" else users) + summary
         theirs = soft_interaction(theirs, answer(own), own["interaction_arch"], interaction, shared)
         users = soft_interaction(users, summary, block["interaction_arch"], interaction)
-        cls, behaviours = soft_sequence(features_summary, cls, behaviours, block["sequence_arch"], heads)
+        cls, behaviours = soft_sequence(features_summary, cls, behaviours, block["sequence_arch"], heads, ages)
     final = weights["final_cross_arch"]
     last = soft_summary(users, final) if told == "summary" else users
     return np.array(theirs + answer(weights["candidate_blocks"][layers]) + last + s_sum(final, cls)).reshape(-1)

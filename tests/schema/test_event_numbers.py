@@ -211,3 +211,25 @@ def test_half_precision_must_hold_them():
     schema = declared(fields=[Numeric("price", transform="none")], match=[]).learn([RAW])
     with pytest.raises(SchemaError, match=r"column seen_price by none must fit float16.*Received: 1000000"):
         Preprocessor(schema, "float16")({**RAW, "seen_price": [[1e6] * 4] * 3})
+
+
+@pytest.mark.parametrize("transform", ["log", "standardize", "none"])
+def test_how_old_events_are_is_told_whatever_the_transform(transform):
+    fields = [Categorical("item", table="item"), Numeric("age", transform=transform)]
+    made = declared(fields=fields, age="age").learn([RAW])
+    assert FeatureSchema.from_json(made.to_json())["seen_age"].transform == transform
+    tokens = TokenEmbedder(made, dim=4)(Preprocessor(made)(RAW))
+    ages = np.asarray(tokens["ages"]["seen"])
+    assert ages.shape == (3, 3)
+    np.testing.assert_allclose(ages[0], np.log1p([3600, 60, 1]), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(ages[1, :1], np.log1p([3600]), rtol=1e-4)
+    np.testing.assert_allclose(ages[2], np.log1p([60, 1, 7]), rtol=1e-4, atol=1e-4)
+    (seen,) = made.sequences
+    assert seen.without("seen_age").age is None and seen.without("seen_item").age == "age"
+
+
+def test_an_age_is_a_number_of_the_events():
+    with pytest.raises(
+        SchemaError, match=r"`age` must name a numeric field, which are \['price', 'age', 'ratio'\].*'item'"
+    ):
+        declared(age="item")

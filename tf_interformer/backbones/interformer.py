@@ -11,7 +11,7 @@ from tf_interformer.backbones._request_form import RequestForm, chosen
 from tf_interformer.backbones._targets import Targets
 from tf_interformer.backbones.base import Backbone, State, sequences_of
 from tf_interformer.layers import interactions
-from tf_interformer.layers._alignment import ALIGNMENTS
+from tf_interformer.layers._alignment import ALIGNMENTS, merged_ages
 from tf_interformer.layers._common import (
     Tensor,
     build_sublayer,
@@ -105,7 +105,9 @@ class InterFormer(RequestForm, Targets, Backbone):
         attention: bool. Whether the Sequence Arch has an attention. Defaults to `True`.
         cls_tokens: bool. Whether there are CLS tokens. Defaults to `True`.
         rotary: str or `None`. From where positions count: `"recent"`, `"joint"` or `"behaviours"`, see `SequenceArch`.
-            Defaults to `"recent"`.
+            `"time"`, ours: events stand where the logarithm of their age has them, so that what counts is how many
+            times as old one is as another; every sequence must say how old its events are, `Sequence(age=...)`, and
+            of sequences merged to one the youngest event counts. Defaults to `"recent"`.
         information_flow: str. `"both"`; `"n2s"`: the interaction does not see the sequence; `"s2n"`: the sequence
             does not see the features (no CLS, a plain FFN); `"sep"`: neither; `"sole"`: no Sequence Arch, each
             sequence is averaged to one more token of the features, and `S_sum` is left out. Defaults to `"both"`.
@@ -266,6 +268,12 @@ class InterFormer(RequestForm, Targets, Backbone):
             name="merge",
         )
         raw = sequences_of(input_shape)
+        if self.attention and self.rotary == "time" and set(input_shape.get("ages", ())) != set(raw["sequences"]):
+            without = sorted(set(raw["sequences"]) - set(input_shape.get("ages", ())))
+            raise ValueError(
+                '`rotary="time"` needs sequences that say how old their events are, `Sequence(age=...)`. '
+                f"Received: {without} without"
+            )
         self.merge = self._add(merge, raw)
         merged = self.merge.compute_output_shape(raw)
         behaviours, lengths = merged["sequence"], merged["lengths"]
@@ -389,6 +397,8 @@ class InterFormer(RequestForm, Targets, Backbone):
         if not self._has_sequence_arch:
             return {} if self.early_aggregation is None else {"pooled": self.early_aggregation(sequences_of(tokens))}
         merged = self.merge(sequences_of(tokens))
+        if self.attention and self.rotary == "time":
+            merged["positions"] = -merged_ages(tokens["ages"], tokens["lengths"], self.sequence_alignment)
         if not self.faithful:
             merged = {**merged, "sequence": self.sequence_norm(merged["sequence"])}
         if not self._by_request:

@@ -34,7 +34,8 @@ class InterFormerBlock(keras.layers.Layer):
         sequence_arch: `SequenceArch`, likewise. Its `num_cls_tokens` are those that the block keeps.
 
     Input: `{"features": [batch, N, dim], "sequence": [batch, time, dim], "lengths": [batch], "cls": [batch, C, dim],
-    "target": [batch, any], "ids": [batch, n]}`, of which the first three are needed. The sequence holds the behaviours.
+    "target": [batch, any], "ids": [batch, n], "positions": [batch, time]}`, of which the first three are needed. The
+    sequence holds the behaviours, `"positions"` say where they stand, for a Sequence Arch that asks.
     Without `"cls"` the CLS tokens are `X_sum`, as in the first layer. `"target"` is the candidate, for the Cross Arch,
     `"ids"` are those of the features, for an interaction that needs them.
     Output: the same dict, with the features, the sequence and the CLS tokens that the layer makes, and what it told of
@@ -107,6 +108,8 @@ class InterFormerBlock(keras.layers.Layer):
             if "features" in summaries:
                 state["feature_summary"] = summaries["features"]
             s = {"sequence": sequence, "lengths": lengths}
+            if "positions" in state:
+                s["positions"] = state["positions"]
             if self._num_cls:
                 s["sequence"] = ops.concatenate([state["cls"], sequence], axis=1)
             if self.sequence_arch.needs_summary:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from tf_interformer._keras import keras, ops, register
-from tf_interformer.layers._alignment import ALIGNMENTS, extend, shift
+from tf_interformer.layers._alignment import ALIGNMENTS, extend, longest_of, shift
 from tf_interformer.layers._common import (
     Tensor,
     build_sublayer,
@@ -98,7 +98,7 @@ class MaskNetMerge(keras.layers.Layer):
         if len(sequences) > 1:
             for other in lengths[1:]:
                 length = ops.maximum(length, other)
-            time = _largest(times)
+            time = longest_of(times)
             sequences = [extend(sequence, time) for sequence in sequences]
             if self.alignment == "recent":
                 sequences = [shift(x, n, length) for x, n in zip(sequences, lengths, strict=True)]
@@ -142,12 +142,3 @@ def _aligned(inputs: Any) -> tuple[list[Any], list[Any]]:
             f"Received: {len(sequences)} sequences and {len(lengths)} lengths"
         )
     return list(sequences), list(lengths)
-
-
-def _largest(times: list[Any]) -> Any:
-    if all(isinstance(time, int) for time in times):
-        return max(times)
-    largest = times[0]
-    for time in times[1:]:
-        largest = ops.maximum(largest, time)
-    return largest

@@ -18,7 +18,7 @@ from tf_interformer.layers._soft_norms import WithSoftNorms
 from tf_interformer.layers.multi_head_attention import MultiHeadAttention
 from tf_interformer.layers.personalized_ffn import MODES, PERSONALIZED, PersonalizedFFN
 
-ROTARY = ("recent", "joint", "behaviours", None)
+ROTARY = ("recent", "joint", "behaviours", "time", None)
 # Of the weights that a fresh residual branch ends with.
 BRANCH_START = 0.1
 
@@ -39,7 +39,8 @@ class SequenceArch(WithSoftNorms):
         rotary: str or `None`. Rotary positions in the attention; the paper has them and does not say from where they
             count. `"recent"`: events back from the last one, the CLS tokens behind it, so that how far an event is
             from either does not depend on the length of the history. `"joint"`: all tokens from the first one, the
-            CLS tokens in front. `"behaviours"`: the same without the CLS tokens, which stay unrotated. Defaults to
+            CLS tokens in front. `"behaviours"`: the same without the CLS tokens, which stay unrotated.
+            `"time"`, ours: each event where `"positions"` has it, the CLS tokens at 0, the present. Defaults to
             `"recent"`.
         num_cls_tokens: int. How many tokens at the front of the sequence are CLS tokens, which `lengths` does not
             count. Defaults to `0`.
@@ -47,7 +48,8 @@ class SequenceArch(WithSoftNorms):
         residual: bool. Residual branches. Defaults to `True`.
         norm_epsilon: float. What the norms where residuals join add to the variance, see `Backbone`. Defaults to `1.0`.
 
-    Input: `{"sequence": [batch, C + time, dim], "lengths": [batch], "summary": [batch, n, dim]}`.
+    Input: `{"sequence": [batch, C + time, dim], "lengths": [batch], "summary": [batch, n, dim]}`, with `rotary="time"`
+        also `"positions"` `[batch, time]`.
     Output shape: that of the sequence. What stands at padded positions has no meaning.
 
     Raises:
@@ -133,12 +135,16 @@ class SequenceArch(WithSoftNorms):
             time = ops.shape(sequence)[1]
             x = {"sequence": sequence, "mask": valid_positions(lengths + self.num_cls_tokens, time)}
             if self.rotary is not None:
-                x["positions"] = self._positions(lengths, time)
+                x["positions"] = self._positions(lengths, time, inputs.get("positions"))
             sequence = self._join(sequence, self.mha(x), "mha_norm", training)
         return sequence
 
-    def _positions(self, lengths: Tensor, time: Any) -> Tensor:
+    def _positions(self, lengths: Tensor, time: Any, given: Tensor | None = None) -> Tensor:
         """Where the tokens `[time]` or `[B, time]` stand."""
+        if self.rotary == "time":
+            if given is None:
+                raise ValueError('`rotary="time"` needs "positions" among the inputs. Received: none')
+            return ops.pad(given, ((0, 0), (self.num_cls_tokens, 0)))
         places = ops.arange(time)
         if self.rotary == "joint" or not self.num_cls_tokens:
             return places  # only differences count: without CLS tokens the two ends are alike

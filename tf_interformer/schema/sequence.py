@@ -13,6 +13,7 @@ from tf_interformer.schema.distance import Distance
 from tf_interformer.schema.encoded_column import EVENT, EncodedColumn
 from tf_interformer.schema.kinds import EventField
 from tf_interformer.schema.match import Match
+from tf_interformer.schema.numeric import Numeric
 from tf_interformer.schema.raw_column import RawColumn
 
 
@@ -40,10 +41,13 @@ class Sequence(SchemaModel):
         distance: tuple of str. Names of fields of whole numbers on a scale, such as a place in the list, a price level
             or an age; each names the candidate's feature by `table`. Models are told of each event how far the
             candidate lies from it, and of the latest one with a value on its own. Defaults to none.
+        age: str or None. Name of the field that says how long ago an event was, a `Numeric` of any transform: a model
+            that places events by time reads it, as `InterFormer(rotary="time")` does. Defaults to `None`.
 
     Raises:
         SchemaError: No field, two fields of one name, a multi-valued field, one with `serve_as` or with `buckets`; or a
-            `match` or `distance` that names no categorical field or one without `table`; or a `distance` of strings.
+            `match` or `distance` that names no categorical field or one without `table`; a `distance` of strings; or an
+            `age` that names no `Numeric`.
 
     Example:
 
@@ -62,6 +66,7 @@ class Sequence(SchemaModel):
     max_length: int = Field(default=50, ge=1)
     match: tuple[Name, ...] = ()
     distance: tuple[Name, ...] = ()
+    age: Name | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> "Sequence":
@@ -78,6 +83,9 @@ class Sequence(SchemaModel):
         for field in self.categoricals:
             if field.name in self.distance and field.dtype != "int64":
                 raise ValueError(f"field {field.name!r} of `distance` must have dtype int64. Received: {field.dtype}")
+        if self.age is not None and self.age_field is None:
+            numbers = [field.name for field in self.fields if isinstance(field, Numeric)]
+            raise ValueError(f"`age` must name a numeric field, which are {numbers}. Received: {self.age!r}")
         return self
 
     def _check_compared(self, argument: str, chosen: tuple[str, ...]) -> None:
@@ -99,6 +107,12 @@ class Sequence(SchemaModel):
     def categoricals(self) -> tuple[Categorical, ...]:
         """The fields that take one of many values."""
         return tuple(field for field in self.fields if isinstance(field, Categorical))
+
+    @property
+    def age_field(self) -> Numeric | None:
+        """The field that `age` names."""
+        found = (field for field in self.fields if isinstance(field, Numeric) and field.name == self.age)
+        return next(found, None)
 
     @property
     def length_column(self) -> str:
@@ -195,5 +209,6 @@ class Sequence(SchemaModel):
             "fields": fields,
             "match": tuple(name for name in self.match if self.column(name) not in no_match),
             "distance": tuple(name for name in self.distance if self.column(name) not in no_distance),
+            "age": self.age if any(field.name == self.age for field in fields) else None,
         }
         return self.replace(**left)

@@ -152,7 +152,7 @@ def test_histories_are_of_earlier_rows_alone(log, tmp_path):
         ("item_id", "item_id"), ("category", "category"), ("click", None)
     ]  # fmt: skip
     assert [schema[f"seen_{name}"].transform for name in ("age", "seconds_ago")] == ["standardize", "log"]
-    assert schema.sequences[0].age == "seconds_ago"
+    assert {s.name: s.age for s in schema.sequences}["seen"] == "seconds_ago"
     table = log[1]
     for name in SPLITS:
         for row in read(tmp_path / "data", name).iter_rows(named=True):

@@ -145,20 +145,20 @@ lint: $(READY)
 	$(BIN)/lint-imports setup.cfg
 
 # In three runs each: TensorFlow keeps the graphs of every model, so that a process of all tests grows past ten gigabytes.
-PROGRAMS := tests/pipelines tests/serving
-MODELS := tests/backbones tests/layers tests/tfrs
-OTHERS := $(PROGRAMS:%=--ignore=%) $(MODELS:%=--ignore=%)
+PROGRAM_TESTS := tests/pipelines tests/serving
+MODEL_TESTS := tests/backbones tests/layers tests/tfrs
+OTHER_TESTS := $(PROGRAM_TESTS:%=--ignore=%) $(MODEL_TESTS:%=--ignore=%)
 PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
 
 test-keras3: $(READY)
-	TF_USE_LEGACY_KERAS=0 $(PYTEST) $(PROGRAMS)
-	TF_USE_LEGACY_KERAS=0 $(PYTEST) $(MODELS)
-	TF_USE_LEGACY_KERAS=0 $(PYTEST) $(OTHERS)
+	TF_USE_LEGACY_KERAS=0 $(PYTEST) $(PROGRAM_TESTS)
+	TF_USE_LEGACY_KERAS=0 $(PYTEST) $(MODEL_TESTS)
+	TF_USE_LEGACY_KERAS=0 $(PYTEST) $(OTHER_TESTS)
 
 test-legacy: $(READY)
-	TF_USE_LEGACY_KERAS=1 $(PYTEST) $(PROGRAMS)
-	TF_USE_LEGACY_KERAS=1 $(PYTEST) $(MODELS)
-	TF_USE_LEGACY_KERAS=1 $(PYTEST) $(OTHERS)
+	TF_USE_LEGACY_KERAS=1 $(PYTEST) $(PROGRAM_TESTS)
+	TF_USE_LEGACY_KERAS=1 $(PYTEST) $(MODEL_TESTS)
+	TF_USE_LEGACY_KERAS=1 $(PYTEST) $(OTHER_TESTS)
 
 MUTANTS ?= tf_interformer.*
 

@@ -11,7 +11,7 @@ _OLDEST = 128.0
 
 
 def longest_of(times: list[Any]) -> Any:
-    """The largest of some lengths in time, of which a graph may not know all."""
+    """The largest of some lengths: of tensors in time, of which a graph may not know all, or of histories, `[B]`."""
     if all(isinstance(time, int) for time in times):
         return max(times)
     longest = times[0]
@@ -43,9 +43,7 @@ def merged_ages(ages: dict[str, Tensor], lengths: dict[str, Tensor], alignment: 
     """
     youth = [read_history(ops.expand_dims(_OLDEST - ages[name], -1), lengths[name]) for name in sorted(ages)]
     time = longest_of([ops.shape(values)[1] for values, _ in youth])
-    longest = youth[0][1]
-    for _, others in youth[1:]:
-        longest = ops.maximum(longest, others)
+    longest = longest_of([own for _, own in youth])
     found = None
     for values, own in youth:
         values = extend(values, time)

@@ -94,10 +94,8 @@ class MaskNetMerge(keras.layers.Layer):
         times = [ops.shape(sequence)[1] for sequence in sequences]
         histories = [read_history(sequence, n) for sequence, n in zip(sequences, lengths, strict=True)]
         sequences, lengths = (list(parts) for parts in zip(*histories, strict=True))
-        length = lengths[0]
+        length = longest_of(lengths)
         if len(sequences) > 1:
-            for other in lengths[1:]:
-                length = ops.maximum(length, other)
             time = longest_of(times)
             sequences = [extend(sequence, time) for sequence in sequences]
             if self.alignment == "recent":
